@@ -1,0 +1,177 @@
+"""The configuration: one frozen value, read once from `COMMUNITIES_*` and `.env`.
+
+Every setting has a name, a default and a sentence here; `.env.example` and `docs/CONFIG.md` are held equal to this
+class by a test. All faults are reported at once, and an unknown key under the prefix is a fault (a misspelt setting
+must not be ignored in silence).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+PREFIX = "COMMUNITIES_"
+
+
+class ConfigError(Exception):
+    """One or more settings are wrong; the message lists every one, a line each."""
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+        return value.rstrip("/")
+
+    return parse
+
+
+def _optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda value: parse(value) if value else ""
+
+
+def _did(value: str) -> str:
+    if not re.fullmatch(r"did:(plc:[a-z2-7]{24}|web:[A-Za-z0-9.%-]+)", value):
+        raise ValueError("must be a did:plc or did:web")
+    return value
+
+
+def _hostname(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", value):
+        raise ValueError("must be a bare host name in lower case, such as feeds.example.org (no https://, no path)")
+    return value
+
+
+def _level(value: str) -> str:
+    if value not in ("debug", "info", "warning", "error"):
+        raise ValueError("must be debug, info, warning or error")
+    return value
+
+
+def _hosts(value: str) -> tuple[str, ...]:
+    return tuple(part for part in re.split(r"[,\s]+", value) if part)
+
+
+def _setting(default: str, parse: Callable[[str], Any], about: str) -> Any:
+    return field(default=parse(default), metadata={"default": default, "parse": parse, "about": about})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting of the service, parsed. Field `rules` is read from `COMMUNITIES_RULES`, and so on."""
+
+    hostname: str = _setting("localhost:3000", _hostname, "Public host name of this service; its did:web is made of it.")
+    service_did: str = _setting(
+        "", _optional(_did), "DID of this service, when it is not did:web:HOSTNAME (a did:plc, for instance)."
+    )
+    publisher_did: str = _setting(
+        "", _optional(_did), "DID of the account in whose repository the feed records stand; empty: the service DID."
+    )
+    rules: Path = _setting("communities.toml", Path, "The file that declares the communities.")
+    data: Path = _setting("data", Path, "Folder of the database and of everything else that must survive a restart.")
+    listen_host: str = _setting("127.0.0.1", _text, "Address on which feeds are served; put a TLS proxy before it.")
+    listen_port: int = _setting("3000", _whole(0, 65535), "Port on which feeds are served; 0 takes a free one.")
+    metrics_host: str = _setting("127.0.0.1", _text, "Address of /metrics; keep it private.")
+    metrics_port: int = _setting("3001", _whole(0, 65535), "Port of /metrics; 0 takes a free one.")
+    source: str = _setting("wss://bsky.network", _url("wss", "ws"), "Relay (or PDS) whose event stream is read.")
+    plc_url: str = _setting("https://plc.directory", _url("https", "http"), "Directory that resolves did:plc.")
+    appview_url: str = _setting(
+        "https://public.api.bsky.app", _url("https", "http"), "AppView that `doctor` asks how it sees the feeds."
+    )
+    egress_allow: tuple[str, ...] = _setting(
+        "", _hosts, "Hosts that outbound requests may reach although they are private (development only), by comma."
+    )
+    retention_days: int = _setting("90", _whole(1, 3650), "Posts older than this leave the index.")
+    max_post_age_days: int = _setting(
+        "7", _whole(1, 3650), "A post whose createdAt was older than this when its event came is not admitted."
+    )
+    list_refresh_minutes: int = _setting("180", _whole(1, 10080), "How often the lists that rules name are read anew.")
+    privacy_url: str = _setting("", _optional(_url("https")), "Link to the privacy policy, in describeFeedGenerator.")
+    terms_url: str = _setting("", _optional(_url("https")), "Link to the terms of service, in describeFeedGenerator.")
+    pds_url: str = _setting(
+        "https://bsky.social", _url("https", "http"), "PDS of the publishing account, for publish and unpublish."
+    )
+    handle: str = _setting("", _text, "Handle or DID with which publish and unpublish sign in.")
+    app_password: str = _setting("", _text, "App password of that account. Never the main password.")
+    log_level: str = _setting("info", _level, "debug, info, warning or error.")
+
+    @property
+    def did(self) -> str:
+        """The DID of this service."""
+        return self.service_did or "did:web:" + self.hostname.replace(":", "%3A")
+
+    @property
+    def publisher(self) -> str:
+        """The DID in whose repository the feed records stand."""
+        return self.publisher_did or self.did
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.data / "communities.db"
+
+    def __repr__(self) -> str:
+        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "app_password"}
+        return f"Config({shown})"
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The `KEY=value` lines of a .env file; comments and blank lines are skipped, quotes around a value removed.
+
+    Raises ConfigError with the line number of anything else.
+    """
+    values: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        line = line.strip().removeprefix("export ")
+        if not line or line.startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key.strip()):
+            raise ConfigError(f"{path}:{number}: expected KEY=value")
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        values[key.strip()] = value
+    return values
+
+
+def read_config(environ: Mapping[str, str], env_file: Path | None = None) -> Config:
+    """Build the Config from the environment, which wins over `env_file` (skipped when it does not exist).
+
+    Raises ConfigError, which names every fault at once.
+    """
+    values = read_env_file(env_file) if env_file and env_file.exists() else {}
+    values |= environ
+    known = {PREFIX + f.name.upper(): f for f in fields(Config)}
+    faults: list[str] = []
+    parsed: dict[str, Any] = {}
+    for key, value in sorted(values.items()):
+        if not key.startswith(PREFIX):
+            continue
+        if key not in known:
+            faults.append(f"{key}: no such setting (see .env.example)")
+            continue
+        try:
+            parsed[known[key].name] = known[key].metadata["parse"](value)
+        except ValueError as error:
+            shown = "the value given" if known[key].name == "app_password" else repr(value)
+            faults.append(f"{key}: {shown} {error}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return Config(**parsed)
