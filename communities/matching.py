@@ -1,0 +1,175 @@
+"""Which communities a post belongs to, and why.
+
+One inverted index (tag, word, mentioned DID, author -> communities) is compiled per revision of the rules. A post that
+belongs nowhere costs a few dictionary look-ups, however many communities there are: the index is only ever asked for
+what the post itself holds, never the other way round.
+
+Order of evaluation: opt-outs of the author, selectors (any of them admits), requirements, exclusions. An exclusion always
+wins over a selector.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from communities.declaration import Community
+from communities.post import Post
+from communities.text import fold_tag, words
+
+OPT_OUT_TAGS = frozenset(("nofeed", "private"))
+"""Tags with which an author keeps a post out of every community feed."""
+
+UNDECLARED = "undeclared"
+"""The language of a post that declares none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A community that a post belongs to, with every evidence for it, such as `hashtag:python`."""
+
+    community: int
+    evidences: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Rule:
+    community: int
+    exclude_tags: frozenset[str]
+    exclude_replies: bool
+    exclude_langs: frozenset[str]
+    exclude_media: frozenset[str]
+    exclude_domains: tuple[str, ...]
+    exclude_dids: frozenset[str]
+    require_langs: frozenset[str]
+    require_media: frozenset[str]
+    max_hashtags: int
+
+
+@dataclass(slots=True)
+class Matcher:
+    """The compiled index. Build it with `compile_rules`."""
+
+    rules: dict[int, _Rule] = field(default_factory=dict)
+    tags: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    mentions: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    authors: dict[str, tuple[tuple[int, str], ...]] = field(default_factory=dict)
+    phrases: dict[str, tuple[tuple[int, tuple[str, ...]], ...]] = field(default_factory=dict)
+
+    def match(self, did: str, post: Post) -> list[Match]:
+        """The communities that `post` of author `did` belongs to, in order of their ids."""
+        found = self._selected(did, post)
+        if not found or not OPT_OUT_TAGS.isdisjoint(post.tags):
+            return []
+        return [
+            Match(community, tuple(evidences))
+            for community, evidences in sorted(found.items())
+            if refusal(self.rules[community], did, post) is None
+        ]
+
+    def _selected(self, did: str, post: Post) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for tag in post.tags:
+            for community in self.tags.get(tag, ()):
+                found.setdefault(community, []).append("hashtag:" + tag)
+        for mentioned in post.mentions:
+            for community in self.mentions.get(mentioned, ()):
+                found.setdefault(community, []).append("mention:" + mentioned)
+        for community, evidence in self.authors.get(did, ()):
+            found.setdefault(community, []).append(evidence)
+        if self.phrases:
+            said = post.words()
+            # A key view asks the smaller side for its members: the cost follows the post, not the rules.
+            if said and not self.phrases.keys().isdisjoint(set(said)):
+                self._read_phrases(said, found)
+        return found
+
+    def _read_phrases(self, said: list[str], found: dict[int, list[str]]) -> None:
+        for position, word in enumerate(said):
+            for community, phrase in self.phrases.get(word, ()):
+                if tuple(said[position : position + len(phrase)]) == phrase:
+                    evidence = "keyword:" + " ".join(phrase)
+                    known = found.setdefault(community, [])
+                    if evidence not in known:
+                        known.append(evidence)
+
+    def explain(self, did: str, post: Post) -> dict[int, tuple[tuple[str, ...], str | None]]:
+        """For each community of which a selector matched: its evidences, and why it refuses the post (None: admitted)."""
+        opted_out = sorted(OPT_OUT_TAGS & post.tags)
+        return {
+            community: (
+                tuple(evidences),
+                f"the author opted out with #{opted_out[0]}" if opted_out else refusal(self.rules[community], did, post),
+            )
+            for community, evidences in sorted(self._selected(did, post).items())
+        }
+
+
+def refusal(rule: _Rule, did: str, post: Post) -> str | None:
+    """Why `rule` refuses a post that one of its selectors matched, in words for people, or None."""
+    if did in rule.exclude_dids:
+        return "its author is excluded (exclude.dids)"
+    if not rule.exclude_tags.isdisjoint(post.tags):
+        return f"it carries #{min(rule.exclude_tags & post.tags)} (exclude.hashtags)"
+    if rule.exclude_replies and post.parent is not None:
+        return "it is a reply (exclude.replies)"
+    if rule.max_hashtags and len(post.tags) > rule.max_hashtags:
+        return f"it has {len(post.tags)} hashtags, more than {rule.max_hashtags} (exclude.hashtags_over)"
+    if rule.exclude_langs or rule.require_langs:
+        langs = post.langs or frozenset((UNDECLARED,))
+        if not rule.exclude_langs.isdisjoint(langs):
+            return f"its language is {min(rule.exclude_langs & langs)} (exclude.languages)"
+        if rule.require_langs and rule.require_langs.isdisjoint(langs):
+            return f"its language is {', '.join(sorted(langs))} (require.languages)"
+    if not rule.exclude_media.isdisjoint(post.media):
+        return f"it has a {min(rule.exclude_media & post.media)} (exclude.media)"
+    if rule.require_media and rule.require_media.isdisjoint(post.media):
+        return f"it has no {' or '.join(sorted(rule.require_media))} (require.media)"
+    for host in post.domains if rule.exclude_domains else ():
+        for domain in rule.exclude_domains:
+            if host == domain or host.endswith("." + domain):
+                return f"it links to {domain} (exclude.domains)"
+    return None
+
+
+def _rule(number: int, community: Community) -> _Rule:
+    exclude, require = community.exclude, community.require
+    return _Rule(
+        community=number,
+        exclude_tags=frozenset(map(fold_tag, exclude.hashtags)),
+        exclude_replies=exclude.replies,
+        exclude_langs=frozenset(exclude.languages),
+        exclude_media=frozenset(exclude.media),
+        exclude_domains=exclude.domains,
+        exclude_dids=frozenset(exclude.dids),
+        require_langs=frozenset(require.languages),
+        require_media=frozenset(require.media),
+        max_hashtags=exclude.hashtags_over,
+    )
+
+
+def compile_rules(communities: Iterable[tuple[int, Community]], lists: Mapping[str, Iterable[str]]) -> Matcher:
+    """Compile (id, community) pairs; `lists` gives the member DIDs of each `app.bsky.graph.list` URI that is known."""
+    tags: dict[str, list[int]] = {}
+    mentions: dict[str, list[int]] = {}
+    authors: dict[str, list[tuple[int, str]]] = {}
+    phrases: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
+    rules: dict[int, _Rule] = {}
+    for number, community in communities:
+        rules[number] = _rule(number, community)
+        for tag in dict.fromkeys(map(fold_tag, community.include.hashtags)):
+            tags.setdefault(tag, []).append(number)
+        for did in dict.fromkeys(community.include.mentions):
+            mentions.setdefault(did, []).append(number)
+        for did in dict.fromkeys(community.include.members):
+            authors.setdefault(did, []).append((number, "member:" + did))
+        for uri in dict.fromkeys(community.include.lists):
+            for did in lists.get(uri, ()):
+                authors.setdefault(did, []).append((number, "list:" + uri))
+        for phrase in dict.fromkeys(tuple(words(keyword)) for keyword in community.include.keywords):
+            phrases.setdefault(phrase[0], []).append((number, phrase))
+    return Matcher(
+        rules=rules,
+        tags={key: tuple(value) for key, value in tags.items()},
+        mentions={key: tuple(value) for key, value in mentions.items()},
+        authors={key: tuple(value) for key, value in authors.items()},
+        phrases={key: tuple(value) for key, value in phrases.items()},
+    )
