@@ -68,12 +68,12 @@ def faults(community: Community) -> list[str]:
         ("name", community.name, NAME_GRAPHEMES, NAME_BYTES),
         ("description", community.description, DESCRIPTION_GRAPHEMES, DESCRIPTION_BYTES),
     ):
-        if (count := graphemes(text)) > most_graphemes:
-            found.append(
-                f"{community.slug}: {key} has {count} characters; at most {most_graphemes} are allowed"
-            )
-        if (size := len(text.encode("utf-8"))) > most_bytes:
-            found.append(f"{community.slug}: {key} has {size} bytes, at most {most_bytes} may be")
+        for count, most, unit in (
+            (graphemes(text), most_graphemes, "characters"),
+            (len(text.encode("utf-8")), most_bytes, "bytes"),
+        ):
+            if count > most:
+                found.append(f"{community.slug}: {key} has {count} {unit}, at most {most} may be")
     return found
 
 

@@ -217,15 +217,15 @@ def _call(nsid: str, url: str, request: Callable[[], Any]) -> dict[str, Any]:
 @contextmanager
 def _failures(nsid: str, url: str) -> Iterator[None]:
     """Turn what the SDK and its HTTP client raise into PdsError."""
-    from atproto.exceptions import AtProtocolError  # type: ignore[import-untyped]
+    from atproto.exceptions import AtProtocolError, ModelError  # type: ignore[import-untyped]
     from httpx import HTTPError
 
     try:
         yield
+    except (ModelError, ValueError) as error:  # not the fields of a session, or no JSON
+        raise PdsError(f"{url}: {nsid}: the answer is not what the lexicon says; {_NO_PDS}") from error
     except (AtProtocolError, HTTPError) as error:
         _explain(nsid, url, error)
-    except ValueError as error:  # no JSON, or (pydantic) not the fields of a session
-        raise PdsError(f"{url}: {nsid}: the answer is not what the lexicon says; {_NO_PDS}") from error
 
 
 def _explain(nsid: str, url: str, error: Exception) -> NoReturn:

@@ -107,7 +107,8 @@ def _publish(  # noqa: PLR0917
     done: list[Published] = []
     for number, community in enumerate(chosen, 1):
         slug, avatar = community.slug, avatars.get(community.slug)
-        print(f"[{number}/{len(chosen)}] {slug}", file=sys.stderr, flush=True)
+        if args.json:  # without it, the line of each community is the progress
+            print(f"[{number}/{len(chosen)}] {slug}", file=sys.stderr, flush=True)
         cid, existing = standing.get(slug, (None, None))
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         keeps = existing is not None and avatar is not None and has_avatar(existing, avatar)
