@@ -1,0 +1,157 @@
+"""The one guarded way out: every outbound call goes through a session made here (S107-S117).
+
+Host names in outbound calls come from strangers (a did:web in a token, an endpoint in a DID document), so the
+guard sits where it cannot be talked around: on the address, after resolution, when the socket is made. A name
+is refused as a whole when one of its addresses is not public. Proxies of the environment are not used;
+callers follow no redirects.
+"""
+
+import asyncio
+import re
+import socket
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+import aiohttp
+import orjson
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+# IANA's special-purpose registry (RFC 6890) and multicast. `is_global` is not used: depending on the Python
+# release it passes multicast, NAT64, 6to4 and others.
+_RESERVED_V4 = tuple(
+    IPv4Network(net)
+    for net in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+)
+_UNICAST_V6 = IPv6Network("2000::/3")
+_RESERVED_V6 = tuple(IPv6Network(net) for net in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
+
+_JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
+
+USER_AGENT = "communities (AT Protocol feed service)"
+
+
+class FetchError(Exception):
+    """A document could not be fetched. `status` is the HTTP status when there was an answer, else None."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class BlockedAddress(OSError):
+    """The address is not a public one."""
+
+
+def is_public_address(text: str) -> bool:
+    """Whether `text` is the literal of a public unicast IP address."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address):
+        return address in _UNICAST_V6 and not any(address in net for net in _RESERVED_V6)
+    return not any(address in net for net in _RESERVED_V4)
+
+
+class _Guard(AbstractResolver):
+    """Resolves names and makes sockets; holds the addresses that the allowed names had."""
+
+    def __init__(self, allow: tuple[str, ...]) -> None:
+        self._names = frozenset(name.lower().rstrip(".") for name in allow)
+        self._addresses = set(self._names)
+        self._resolver = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of a name, all public or the name is allowed. Raises BlockedAddress."""
+        found = await self._resolver.resolve(host, port, family)
+        if host.lower().rstrip(".") in self._names:
+            self._addresses.update(entry["host"] for entry in found)
+        elif not all(is_public_address(entry["host"]) for entry in found):
+            raise BlockedAddress(f"{host} has an address that is not public")
+        return found
+
+    def socket(self, info: tuple[Any, ...]) -> socket.socket:
+        """A socket towards one address. IP literals are never resolved: only this check sees them."""
+        family, kind, protocol, _, address = info
+        host = str(address[0])
+        if not is_public_address(host) and host not in self._addresses:
+            raise BlockedAddress(f"{host} is not a public address")
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+    async def close(self) -> None:
+        """Release the resolver."""
+        await self._resolver.close()
+
+
+def egress_session(allow: tuple[str, ...] = ()) -> aiohttp.ClientSession:
+    """A session for all outbound calls; call it inside a running loop and close it at the end.
+
+    `allow` names hosts and IP addresses that may be reached although they are private, for development.
+    """
+    guard = _Guard(allow)
+    connector = aiohttp.TCPConnector(
+        resolver=guard, socket_factory=guard.socket, limit=100, limit_per_host=20
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=30, sock_connect=5),
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+    )
+
+
+async def fetch_json(
+    session: aiohttp.ClientSession,
+    url: str,
+    *,
+    limit: int = 65536,
+    timeout: float = 3.0,  # noqa: ASYNC109
+) -> Any:
+    """GET a JSON document of at most `limit` bytes (once unpacked) within `timeout` seconds.
+
+    Redirects are not followed.     Raises FetchError for everything but status 200 with a JSON content type
+    and good JSON.
+    """
+    try:
+        async with (
+            asyncio.timeout(timeout),
+            session.get(url, allow_redirects=False, headers={"Accept": "application/json"}) as response,
+        ):
+            if response.status != 200:
+                raise FetchError(f"answered {response.status}", response.status)
+            if not _JSON_TYPE.fullmatch(response.content_type):
+                raise FetchError("is not sent as JSON", response.status)
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(8192):
+                body += chunk
+                if len(body) > limit:
+                    raise FetchError(f"is larger than {limit} bytes", response.status)
+            return orjson.loads(bytes(body))
+    except TimeoutError:
+        raise FetchError("did not answer in time") from None
+    except ValueError as fault:  # the URL itself (aiohttp.InvalidURL) or the JSON
+        raise FetchError(
+            "is not valid JSON" if isinstance(fault, orjson.JSONDecodeError) else "bad URL"
+        ) from None
+    except (aiohttp.ClientError, OSError) as fault:
+        raise FetchError(f"could not be reached ({type(fault).__name__})") from fault
