@@ -1,112 +1,35 @@
 """The simulated network is the real thing: held against public vectors, other libraries, its own promises."""
 
-import asyncio
 import base64
 import json
 import random
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import libipld
 import pytest
 import zstandard
-from aiohttp import ClientSession
-from atproto import AsyncClient  # type: ignore[import-untyped]
 from atproto_crypto.verify import verify_signature  # type: ignore[import-untyped]
-from cbrrr import CID, decode_dag_cbor, encode_dag_cbor
+from cbrrr import CID, decode_dag_cbor
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.world import Account, World, Write, mst
+from tests.consumer import blocks_of, check_commit, decode
+from tests.world import World, Write, mst
 from tests.world.car import cid_of
-from tests.world.faults import Script
-from tests.world.keys import high_s, multikey
+from tests.world.keys import did_key, high_s
 from tests.world.proof import invert
 from tests.world.repo import Repo
 
 NOW = 1_790_000_000_000_000
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """A network that runs."""
-    async with World(seed=1) as running:
-        yield running
-
-
-def blocks_of(car: bytes) -> tuple[CID, dict[CID, bytes]]:
-    """Root and blocks of a CAR, read by hand; every block must have the hash that its CID says."""
-
-    def varint(at: int) -> tuple[int, int]:
-        number = shift = 0
-        while True:
-            byte = car[at]
-            at += 1
-            number |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return number, at
-            shift += 7
-
-    size, at = varint(0)
-    header: Any = decode_dag_cbor(car[at : at + size])
-    assert header["version"] == 1
-    assert len(header["roots"]) == 1
-    at += size
-    blocks = {}
-    while at < len(car):
-        size, at = varint(at)
-        cid, block = CID(car[at : at + 36]), car[at + 36 : at + size]
-        assert cid == cid_of(block)
-        blocks[cid] = block
-        at += size
-    return header["roots"][0], blocks
-
-
-def decode(frame: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and payload of a frame; exactly two objects."""
-    header, payload = libipld.decode_dag_cbor_multi(frame)
-    return header, payload
-
-
-def check_commit(payload: dict[str, Any], did_key: str) -> dict[str, Any]:
-    """Verify a #commit payload as a careful consumer would; returns the signed commit."""
-    root, blocks = blocks_of(payload["blocks"])
-    assert root == CID(payload["commit"])
-    commit: Any = decode_dag_cbor(blocks[root])
-    signature = commit.pop("sig")
-    assert len(signature) == 64
-    assert verify_signature(did_key, encode_dag_cbor(commit), signature)
-    assert (commit["version"], commit["did"], commit["rev"]) == (3, payload["repo"], payload["rev"])
-    ops = [
-        {
-            **op,
-            "cid": op["cid"] and CID(op["cid"]),
-            "prev": CID(op["prev"]) if op.get("prev") else None,
-        }
-        for op in payload["ops"]
-    ]
-    assert all(op["cid"] is None or op["cid"] in blocks for op in ops)
-    if "prevData" in payload:
-        assert invert(commit["data"], ops, blocks) == CID(payload["prevData"])
-    return dict(commit)
-
-
-def did_key(account: Account) -> str:
-    """The public key in the form that the independent verifier takes."""
-    return "did:key:" + multikey(account.key)
-
-
 # Against public data
 
 
 def real_frames(shared_data: Path) -> Iterator[bytes]:
-    raw = zstandard.ZstdDecompressor().decompress(
-        (shared_data / "frames/frames.bin.zst").read_bytes(), 1 << 26
-    )
+    raw = zstandard.ZstdDecompressor().decompress((shared_data / "frames/frames.bin.zst").read_bytes(), 1 << 26)
     at = 0
     while at < len(raw):
         (size,) = struct.unpack_from("<I", raw, at)
@@ -234,7 +157,7 @@ def test_commits_verify_and_chain(curve: Any) -> None:
         header, payload = decode(entry.frame)
         assert payload["seq"] == entry.seq
         if header["t"] == "#commit":
-            commit = check_commit(payload, did_key(alice))
+            commit = check_commit(payload, did_key(alice.key))
             if previous:
                 assert payload["since"] == previous["rev"] < commit["rev"]
                 assert CID(payload["prevData"]) == previous["data"]
@@ -254,7 +177,7 @@ def test_wrong_commits_are_wrong_in_one_way_only(curve: Any) -> None:
     high = alice.commit(sign=lambda message: high_s(key.sign(message), key))
     old = alice.commit(changes={"version": 2})
     with pytest.raises(AssertionError):
-        check_commit(old, did_key(alice))
+        check_commit(old, did_key(alice.key))
     root, blocks = blocks_of(high["blocks"])
     commit: Any = decode_dag_cbor(blocks[root])
     s = int.from_bytes(commit["sig"][32:], "big")
@@ -264,11 +187,11 @@ def test_wrong_commits_are_wrong_in_one_way_only(curve: Any) -> None:
 def test_rotated_key_signs_what_comes_after() -> None:
     world = World()
     alice = world.account("alice")
-    before = did_key(alice)
+    before = did_key(alice.key)
     alice.rotate_key("p256")
     seq = alice.post("signed anew").seq
     payload = decode(world.relay.history[seq - 1].frame)[1]
-    check_commit(payload, did_key(alice))
+    check_commit(payload, did_key(alice.key))
     with pytest.raises(AssertionError):
         check_commit(payload, before)
 
@@ -306,277 +229,11 @@ def test_service_jwt_verifies() -> None:
     token = alice.service_jwt("did:web:feeds.example", "app.bsky.feed.getFeedSkeleton", jti=None, aud2=1)
     signed, _, signature = token.rpartition(".")
     head, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in signed.split("."))
-    assert verify_signature(did_key(alice), signed.encode(), base64.urlsafe_b64decode(signature + "=="))
+    assert verify_signature(did_key(alice.key), signed.encode(), base64.urlsafe_b64decode(signature + "=="))
     assert head["alg"] == "ES256"
     assert claims["iss"] == alice.did
     assert claims["exp"] == claims["iat"] + 60
     assert "jti" not in claims
-
-
-# The relay
-
-
-async def read(url: str, count: int, cursor: int | None = None) -> list[bytes]:
-    """The first frames of a connection."""
-    async with subscribe(url, cursor) as socket:
-        return [await receive(socket) for _ in range(count)]
-
-
-def subscribe(url: str, cursor: int | None = None) -> connect:
-    query = "" if cursor is None else f"?cursor={cursor}"
-    return connect(f"{url}/xrpc/com.atproto.sync.subscribeRepos{query}", proxy=None, compression=None)
-
-
-async def receive(socket: ClientConnection) -> bytes:
-    frame = await asyncio.wait_for(socket.recv(), 5)
-    assert isinstance(frame, bytes)
-    return frame
-
-
-async def test_cursors(world: World) -> None:
-    alice = world.account("alice")
-    sent = [entry.frame for entry in world.relay.history]
-    assert await read(world.relay_url, 4, cursor=0) == sent
-    assert await read(world.relay_url, 2, cursor=2) == sent[2:]
-    async with subscribe(world.relay_url) as socket:
-        await world.relay.connected(3)
-        seq = alice.post("live").seq
-        assert await receive(socket) == world.relay.history[-1].frame
-        await world.relay.delivered(seq)
-    assert world.relay.connections == [0, 2, None]
-
-
-async def test_cursor_out_of_range(world: World) -> None:
-    alice = world.account("alice")
-    world.relay.retention = 2
-    alice.post("one")
-    header, payload = decode((await read(world.relay_url, 1, cursor=1))[0])
-    assert (header["t"], payload["name"]) == ("#info", "OutdatedCursor")
-    header, payload = decode((await read(world.relay_url, 1, cursor=99))[0])
-    assert (header["op"], payload["error"]) == (-1, "FutureCursor")
-    world.relay.manners = "relay"
-    assert await read(world.relay_url, 2, cursor=1) == [entry.frame for entry in world.relay.history]
-    async with subscribe(world.relay_url, cursor=99) as socket:
-        await world.relay.connected(4)
-        alice.post("two")
-        assert await receive(socket) == world.relay.history[-1].frame
-
-
-async def test_faults_strike_one_connection_each(world: World) -> None:
-    world.account("alice")
-    sent = [entry.frame for entry in world.relay.history]
-    faults = world.relay.faults
-    faults.refuse(503, {"Retry-After": "7"}, b"<html>")
-    faults.close_after(2, 1001)
-    faults.error_frame("ConsumerTooSlow", after=1)
-    faults.cut(2, at=10)
-    faults.flip(1, bit=9)
-    faults.swallow(2)
-    faults.repeat(1)
-    faults.abort_after(1)
-    faults.add(Script(stall_after=1))
-    with pytest.raises(InvalidStatus) as refused:
-        await read(world.relay_url, 1, 0)
-    assert refused.value.response.headers["Retry-After"] == "7"
-    async with subscribe(world.relay_url, 0) as socket:
-        assert [await receive(socket), await receive(socket)] == sent[:2]
-        with pytest.raises(ConnectionClosed) as closed:
-            await receive(socket)
-        assert closed.value.rcvd
-        assert closed.value.rcvd.code == 1001
-    assert decode((await read(world.relay_url, 2, 0))[1])[1]["error"] == "ConsumerTooSlow"
-    assert (await read(world.relay_url, 2, 0))[1] == sent[1][:10]
-    flipped = (await read(world.relay_url, 1, 0))[0]
-    assert flipped[1] == sent[0][1] ^ 2
-    assert await read(world.relay_url, 3, 0) == [sent[0], sent[2], sent[3]]
-    assert await read(world.relay_url, 3, 0) == [sent[0], sent[0], sent[1]]
-    async with subscribe(world.relay_url, 0) as socket:
-        await receive(socket)
-        with pytest.raises(ConnectionClosed) as aborted:
-            await receive(socket)
-        assert aborted.value.rcvd is None
-    async with subscribe(world.relay_url, 0) as socket:
-        assert await receive(socket) == sent[0]
-        await (await socket.ping())
-        assert world.relay.sessions[-1].sent == 1
-    assert await read(world.relay_url, 4, 0) == sent
-
-
-async def test_garbage_takes_a_place_in_the_stream(world: World) -> None:
-    world.account("alice")
-    once = world.emit(b"\xff", retained=False)
-    kept = world.emit(b"\x00")
-    assert (once, kept) == (5, 6)
-    assert (await read(world.relay_url, 1, 4))[0] == b"\x00"
-
-
-async def test_seqs_jump_and_a_relay_is_rebuilt(world: World) -> None:
-    alice = world.account("alice")
-    world.relay.jump(1000)
-    assert alice.post("far").seq == 1005
-    world.relay.rebuild()
-    assert alice.post("new").seq == 1
-    assert world.relay.head == 1
-    assert decode((await read(world.relay_url, 1, 0))[0])[1]["seq"] == 1
-
-
-async def test_status_events(world: World) -> None:
-    alice = world.account("alice")
-    post = alice.post("soon gone")
-    alice.set_status(False, "deactivated")
-    back = alice.set_status(True)
-    kinds = [decode(entry.frame)[0]["t"] for entry in world.relay.history[post.seq :]]
-    assert kinds == ["#account", "#account", "#identity", "#sync"]
-    gone = alice.set_status(False, "deleted")
-    assert gone == back + 1
-    frames = await read(world.relay_url, 1, 0)
-    assert decode(frames[0])[1] == {**decode(frames[0])[1], "active": False, "status": "deleted", "seq": gone}
-
-
-# The directory and the server
-
-
-async def test_plc_directory(world: World) -> None:
-    alice = world.account("alice")
-    async with ClientSession() as http:
-        async with http.get(f"{world.plc_url}/{alice.did}") as answer:
-            document = await answer.json(content_type=None)
-        assert document["service"][0]["serviceEndpoint"] == world.pds_url
-        assert document["verificationMethod"][0]["publicKeyMultibase"] == multikey(alice.key)
-        async with http.get(f"{world.plc_url}/did:plc:{'a' * 24}") as answer:
-            assert answer.status == 404
-        world.plc.failing = 503
-        async with http.get(f"{world.plc_url}/{alice.did}") as answer:
-            assert answer.status == 503
-    assert world.plc.calls[alice.did] == 2
-
-
-@pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")
-async def test_published_client_writes_through_the_server(world: World) -> None:
-    alice = world.account("alice")
-    client = AsyncClient(world.pds_url + "/xrpc")
-    await client.login(alice.handle, alice.password, fetch_bsky_profile=False)
-    blob = (await client.upload_blob(b"\x89PNG")).blob
-    seq = world.relay.head
-    record = {"$type": "test.avatar", "avatar": json.loads(blob.model_dump_json(by_alias=True)), "n": 1}
-    where = {"repo": alice.did, "collection": "test.avatar", "rkey": "self"}
-    put = await client.com.atproto.repo.put_record({**where, "record": record})
-    assert world.relay.head == seq + 1
-    payload = decode(world.relay.history[-1].frame)[1]
-    check_commit(payload, did_key(alice))
-    assert payload["ops"][0]["path"] == "test.avatar/self"
-    again = await client.com.atproto.repo.put_record({**where, "record": record, "swapRecord": put.cid})
-    assert (again.cid, world.relay.head) == (put.cid, seq + 1)
-    await client.com.atproto.repo.delete_record(where)
-    assert decode(world.relay.history[-1].frame)[1]["ops"][0]["action"] == "delete"
-    await client.request.close()
-
-
-async def test_server_errors(world: World) -> None:
-    alice, bob = world.account("alice"), world.account("bob")
-
-    async def ask(method: str, nsid: str, **more: Any) -> tuple[int, Any]:
-        async with http.request(method, f"{world.pds_url}/xrpc/{nsid}", **more) as answer:
-            return answer.status, await answer.json()
-
-    async with ClientSession() as http:
-        login = {"identifier": alice.did, "password": alice.password}
-        status, session = await ask("POST", "com.atproto.server.createSession", json=login)
-        assert status == 200
-        assert session["didDoc"]["id"] == session["did"] == alice.did
-        auth = {"Authorization": f"Bearer {session['accessJwt']}"}
-        refresh = {"Authorization": f"Bearer {session['refreshJwt']}"}
-        write = {"repo": alice.did, "collection": "test.record", "rkey": "a", "record": {"n": 1}}
-        put, get = "com.atproto.repo.putRecord", "com.atproto.repo.getRecord"
-        for expected, answer in [
-            ((401, "AuthMissing"), await ask("POST", put, json=write)),
-            (
-                (400, "InvalidToken"),
-                await ask("POST", put, json=write, headers={"Authorization": "Bearer x.y.z"}),
-            ),
-            ((400, "InvalidToken"), await ask("POST", put, json=write, headers=refresh)),
-            (
-                (403, "AuthorizationError"),
-                await ask("POST", put, json={**write, "repo": bob.did}, headers=auth),
-            ),
-            (
-                (400, "InvalidSwap"),
-                await ask("POST", put, json={**write, "swapRecord": "bafy"}, headers=auth),
-            ),
-            (
-                (400, "InvalidRequest"),
-                await ask("POST", put, json={**write, "record": {"n": 1.5}}, headers=auth),
-            ),
-            ((400, "InvalidRequest"), await ask("POST", put, data=b"{", headers=auth)),
-            ((400, "RecordNotFound"), await ask("GET", get, params={**write, "record": ""})),
-            ((400, "HandleNotFound"), await ask("GET", "com.atproto.identity.resolveHandle?handle=no.test")),
-            ((501, "MethodNotImplemented"), await ask("GET", "app.bsky.feed.getTimeline")),
-            (
-                (401, "AuthenticationRequired"),
-                await ask("POST", "com.atproto.server.createSession", json={**login, "password": ""}),
-            ),
-        ]:
-            assert (answer[0], answer[1]["error"]) == expected
-        assert (await ask("POST", "com.atproto.server.refreshSession", headers=refresh))[0] == 200
-        assert (await ask("POST", "com.atproto.server.refreshSession", headers=refresh))[0] == 400
-        handle = await ask("GET", "com.atproto.identity.resolveHandle?handle=bob.test")
-        assert handle == (200, {"did": bob.did})
-
-
-async def test_list_records_pages_through(world: World) -> None:
-    alice, bob = world.account("alice"), world.account("bob")
-    members = alice.list_("friends")
-    items = [alice.listitem(members, bob).uri for _ in range(7)]
-    seen: list[str] = []
-    params = {"repo": alice.handle, "collection": "app.bsky.graph.listitem", "limit": "3"}
-    async with ClientSession() as http:
-        while True:
-            async with http.get(
-                f"{world.pds_url}/xrpc/com.atproto.repo.listRecords", params=params
-            ) as answer:
-                page = await answer.json()
-            if not page["records"]:
-                break
-            seen += [record["uri"] for record in page["records"]]
-            params["cursor"] = page["cursor"]
-    assert seen == items[::-1]
-
-
-async def test_exported_repository_walks_completely(world: World) -> None:
-    alice = world.account("alice")
-    posts = [alice.post(f"number {number}") for number in range(60)]
-    alice.delete(posts.pop())
-    async with ClientSession() as http:
-        async with http.get(f"{world.pds_url}/xrpc/com.atproto.sync.getRepo?did={alice.did}") as answer:
-            car = await answer.read()
-        root, blocks = blocks_of(car)
-        assert libipld.decode_car(car)[0]["roots"] == [root.cid_bytes]
-        commit: Any = decode_dag_cbor(blocks[root])
-        found = walk(commit["data"], blocks)
-        assert found == {post.path: post.cid for post in posts}
-        status = f"{world.pds_url}/xrpc/com.atproto.sync.getRepoStatus?did={alice.did}"
-        async with http.get(status) as answer:
-            assert await answer.json() == {"did": alice.did, "active": True, "rev": alice.repo.rev}
-        alice.set_status(False, "takendown")
-        async with http.get(status) as answer:
-            assert await answer.json() == {"did": alice.did, "active": False, "status": "takendown"}
-        async with http.get(f"{world.pds_url}/xrpc/com.atproto.sync.getRepo?did={alice.did}") as answer:
-            assert (await answer.json())["error"] == "RepoTakendown"
-
-
-def walk(link: CID | None, blocks: dict[CID, bytes]) -> dict[str, str]:
-    """Every key of a tree in blocks, with its record's CID; a block that is not there is a KeyError."""
-    if link is None:
-        return {}
-    node: Any = decode_dag_cbor(blocks[link])
-    found = walk(node["l"], blocks)
-    key = b""
-    for entry in node["e"]:
-        key = key[: entry["p"]] + entry["k"]
-        assert blocks[entry["v"]]
-        found[key.decode()] = entry["v"].encode()
-        found |= walk(entry["t"], blocks)
-    return found
 
 
 def test_repo_refuses_what_is_not_there() -> None:

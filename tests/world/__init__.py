@@ -53,9 +53,7 @@ class World:
 
     def account(self, name: str, curve: Curve = "k256", *, quiet: bool = False) -> Account:
         """A new account `name`.test; `quiet` keeps its arrival off the stream."""
-        account = Account(
-            name, f"{self.seed} {name}", curve, clock=self.clock, relay=self.relay, handles=self._handles
-        )
+        account = Account(name, f"{self.seed} {name}", curve, clock=self.clock, relay=self.relay, handles=self._handles)
         if account.did in self.accounts:
             raise ValueError(f"there is an account {name} already")
         account.pds_url = self.pds_url

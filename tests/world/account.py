@@ -82,9 +82,7 @@ class Account:
                     "publicKeyMultibase": multikey(self.key),
                 }
             ],
-            "service": [
-                {"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": self.pds_url}
-            ],
+            "service": [{"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": self.pds_url}],
         }
 
     # The repository
@@ -152,9 +150,7 @@ class Account:
             root = reply.value.get("reply", {}).get("root", reply.ref)
             record["reply"] = {"root": root, "parent": reply.ref}
         record |= {
-            key: value
-            for key, value in (("tags", list(tags)), ("langs", list(langs)), ("embed", embed))
-            if value
+            key: value for key, value in (("tags", list(tags)), ("langs", list(langs)), ("embed", embed)) if value
         }
         return self.create("app.bsky.feed.post", record | more, rkey)
 
@@ -184,9 +180,7 @@ class Account:
 
     def list_(self, name: str, purpose: str = "app.bsky.graph.defs#curatelist") -> Record:
         """A list of accounts."""
-        return self.create(
-            "app.bsky.graph.list", {"name": name, "purpose": purpose, "createdAt": self._clock.iso()}
-        )
+        return self.create("app.bsky.graph.list", {"name": name, "purpose": purpose, "createdAt": self._clock.iso()})
 
     def listitem(self, list_: Record, account: "Account | str") -> Record:
         """Puts an account on a list."""

@@ -61,9 +61,7 @@ class P256:
 
     def sign(self, message: bytes) -> bytes:
         """See Key.sign; OpenSSL leaves s as it falls, so a high one is turned over."""
-        r, s = decode_dss_signature(
-            self._key.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
-        )
+        r, s = decode_dss_signature(self._key.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)))
         return r.to_bytes(32, "big") + min(s, P256_ORDER - s).to_bytes(32, "big")
 
 
@@ -88,6 +86,11 @@ def multikey(key: Key) -> str:
         number, digit = divmod(number, 58)
         digits = BASE58[digit] + digits
     return "z" + digits
+
+
+def did_key(key: Key) -> str:
+    """Public key as a did:key."""
+    return "did:key:" + multikey(key)
 
 
 def make_did(seed: str) -> str:

@@ -57,9 +57,7 @@ class Node:
             for key, value, right in zip(self.keys, self.values, self.children[1:], strict=True):
                 raw = key.encode()
                 shared = common_prefix(before, raw)
-                entries.append(
-                    {"p": shared, "k": raw[shared:], "v": value, "t": right.cid if right else None}
-                )
+                entries.append({"p": shared, "k": raw[shared:], "v": value, "t": right.cid if right else None})
                 before = raw
             left = self.children[0]
             self._block = encode_dag_cbor({"l": left.cid if left else None, "e": entries})
@@ -98,9 +96,7 @@ def _present(tree: Tree) -> Node | None:
     return tree
 
 
-def _node(
-    layer: int, keys: tuple[str, ...], values: tuple[CID, ...], children: tuple[Tree, ...]
-) -> Node | None:
+def _node(layer: int, keys: tuple[str, ...], values: tuple[CID, ...], children: tuple[Tree, ...]) -> Node | None:
     """A node, or None when it would hold nothing at all."""
     return Node(layer, keys, values, children) if keys or children[0] is not None else None
 
@@ -248,9 +244,7 @@ def build(entries: Mapping[str, CID]) -> Node:
         here = [at for at in range(low, high) if ordered[at][2] == layer]
         edges = [low - 1, *here, high]
         children = tuple(below(a + 1, b, layer - 1) for a, b in pairwise(edges))
-        return Node(
-            layer, tuple(ordered[at][0] for at in here), tuple(ordered[at][1] for at in here), children
-        )
+        return Node(layer, tuple(ordered[at][0] for at in here), tuple(ordered[at][1] for at in here), children)
 
     top = below(0, len(ordered), max(layer for _, _, layer in ordered))
     assert top

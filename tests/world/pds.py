@@ -87,9 +87,7 @@ class Pds:
     def _available(self, name: str) -> Account:
         account = find(self._accounts, name)
         if not account.active:
-            raise XrpcError(
-                UNAVAILABLE.get(account.status or "", "RepoDeactivated"), f"Repo: {account.status}"
-            )
+            raise XrpcError(UNAVAILABLE.get(account.status or "", "RepoDeactivated"), f"Repo: {account.status}")
         return account
 
     # Records
@@ -166,9 +164,7 @@ class Pds:
         found = account.repo.record(path)
         if found is None or request.query.get("cid", found[0].encode()) != found[0].encode():
             raise XrpcError("RecordNotFound", f"Could not locate record: at://{account.did}/{path}")
-        return web.json_response(
-            {"uri": f"at://{account.did}/{path}", "cid": found[0].encode(), "value": found[1]}
-        )
+        return web.json_response({"uri": f"at://{account.did}/{path}", "cid": found[0].encode(), "value": found[1]})
 
     async def _list_records(self, request: web.Request) -> web.Response:
         account = self._available(param(request, "repo"))
@@ -187,9 +183,7 @@ class Pds:
         for rkey in rkeys[: int(limit)]:
             found = account.repo.record(prefix + rkey)
             assert found
-            page.append(
-                {"uri": f"at://{account.did}/{prefix}{rkey}", "cid": found[0].encode(), "value": found[1]}
-            )
+            page.append({"uri": f"at://{account.did}/{prefix}{rkey}", "cid": found[0].encode(), "value": found[1]})
         answer: dict[str, Any] = {"records": page}
         if page:
             answer["cursor"] = rkeys[len(page) - 1]

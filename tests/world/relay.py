@@ -90,6 +90,10 @@ class Relay:
         self._wake()
         return seq
 
+    def info(self, name: str, text: str = "") -> int:
+        """Send `#info`, which carries no seq, to those who are connected now."""
+        return self.emit(frames.message("#info", {"name": name, "message": text}), retained=False)
+
     def jump(self, seqs: int) -> None:
         """Leave out this many seqs; a negative number makes coming seqs repeat earlier ones."""
         self._next += seqs
@@ -129,6 +133,13 @@ class Relay:
         assert self._server is not None
         await asyncio.gather(*(one.close(code, reason) for one in list(self._server.connections)))
 
+    async def fail(self, name: str, text: str = "") -> None:
+        """Send an error frame on the connections that are open now, and close them."""
+        assert self._server is not None
+        for one in list(self._server.connections):
+            await one.send(frames.error(name, text))
+        await self.drop(1008, name)
+
     async def until(self, condition: Callable[[], object], deadline: float = 10) -> None:
         """Wait until something about the relay holds; TimeoutError after `deadline` seconds."""
         async with asyncio.timeout(deadline):
@@ -160,9 +171,7 @@ class Relay:
             session = self._session(request)
             session.open = False
             self._wake()
-            return Response(
-                status, "refused", Headers({"Content-Length": str(len(body))} | dict(headers)), body
-            )
+            return Response(status, "refused", Headers({"Content-Length": str(len(body))} | dict(headers)), body)
         self._scripts[id(connection)] = script
         return None
 
@@ -228,9 +237,7 @@ class Relay:
         except ConnectionClosed:
             return
 
-    async def _deliver(
-        self, connection: ServerConnection, session: Session, script: Script, entry: Entry
-    ) -> None:
+    async def _deliver(self, connection: ServerConnection, session: Session, script: Script, entry: Entry) -> None:
         session.sent += 1
         edit = script.edits.get(session.sent)
         for frame in edit(entry.frame) if edit else (entry.frame,):
