@@ -154,9 +154,7 @@ class ServiceAuth:
         checked = self._check_claims(claims, lxm, signed)
         if len(signature) != 64:
             raise BadJwtSignature
-        await self._check_signature(
-            checked.iss, alg, signed, signature, STALE_FOR_ACTS if act else STALE_FOR_READS
-        )
+        await self._check_signature(checked.iss, alg, signed, signature, STALE_FOR_ACTS if act else STALE_FOR_READS)
         return checked
 
     async def require(self, authorization: Sequence[str], lxm: str, *, act: bool = False) -> Token:
@@ -193,9 +191,7 @@ class ServiceAuth:
         jti_key = f"jti:{jti}" if jti is not None else f"sha256:{hashlib.sha256(signed).hexdigest()}"
         return Token(iss=iss, aud=aud, lxm=lxm, exp=exp, jti_key=jti_key)
 
-    async def _check_signature(
-        self, iss: str, alg: str, signed: bytes, signature: bytes, max_stale: float
-    ) -> None:
+    async def _check_signature(self, iss: str, alg: str, signed: bytes, signature: bytes, max_stale: float) -> None:
         document = self._resolver.cached(iss)
         refreshable = document is not None
         if document is None:

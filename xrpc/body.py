@@ -14,8 +14,6 @@ from aiohttp import web
 from xrpc.errors import InvalidRequest, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from xrpc.strict_json import parse_json
 
-BODY_TIMEOUT = 15.0
-
 _JSON_TYPE = re.compile(r'application/json(?:[ \t]*;[ \t]*charset="?utf-8"?)?', re.IGNORECASE)
 _WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
@@ -44,8 +42,8 @@ def _unpack(data: bytes, encoding: str, limit: int) -> bytes:
     return plain
 
 
-async def read_json(request: web.Request, limit: int) -> dict[str, Any]:
-    """The JSON object in the request's body, of at most `limit` bytes in any framing.
+async def read_json(request: web.Request, limit: int, seconds: float) -> dict[str, Any]:
+    """The JSON object in the request's body, of at most `limit` bytes in any framing, arrived within `seconds`.
 
     Raises PayloadTooLarge, UnsupportedMediaType, RequestTimeout or InvalidRequest.
     """
@@ -59,7 +57,7 @@ async def read_json(request: web.Request, limit: int) -> dict[str, Any]:
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_TIMEOUT):
+        async with asyncio.timeout(seconds):
             async for chunk in request.content.iter_any():
                 size += len(chunk)
                 if size > limit:

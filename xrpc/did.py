@@ -130,11 +130,7 @@ def parse_document(did: str, document: Any, *, development: bool = False) -> Did
         did=did,
         handle=next((handle.lower() for handle in handles if is_handle(handle)), None),
         pds=next(
-            (
-                s.endpoint
-                for s in services
-                if s.id == "#atproto_pds" and s.type == "AtprotoPersonalDataServer"
-            ),
+            (s.endpoint for s in services if s.id == "#atproto_pds" and s.type == "AtprotoPersonalDataServer"),
             None,
         ),
         key=_signing_key(did, document),

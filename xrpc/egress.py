@@ -108,9 +108,7 @@ def egress_session(allow: tuple[str, ...] = ()) -> aiohttp.ClientSession:
     `allow` names hosts and IP addresses that may be reached although they are private, for development.
     """
     guard = _Guard(allow)
-    connector = aiohttp.TCPConnector(
-        resolver=guard, socket_factory=guard.socket, limit=100, limit_per_host=20
-    )
+    connector = aiohttp.TCPConnector(resolver=guard, socket_factory=guard.socket, limit=100, limit_per_host=20)
     return aiohttp.ClientSession(
         connector=connector,
         trust_env=False,
@@ -150,8 +148,6 @@ async def fetch_json(
     except TimeoutError:
         raise FetchError("did not answer in time") from None
     except ValueError as fault:  # the URL itself (aiohttp.InvalidURL) or the JSON
-        raise FetchError(
-            "is not valid JSON" if isinstance(fault, orjson.JSONDecodeError) else "bad URL"
-        ) from None
+        raise FetchError("is not valid JSON" if isinstance(fault, orjson.JSONDecodeError) else "bad URL") from None
     except (aiohttp.ClientError, OSError) as fault:
         raise FetchError(f"could not be reached ({type(fault).__name__})") from fault

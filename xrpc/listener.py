@@ -82,6 +82,12 @@ async def listen(
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         try:
+            # A request that asks to leave HTTP and still sends a body is read differently by different
+            # servers on the way (S63).
+            if "Upgrade" in request.headers and request.can_read_body:
+                refusal = error_response(InvalidRequest("Malformed HTTP request"))
+                refusal.force_close()
+                return refusal
             return await route(request)
         except web.HTTPException as fault:
             return error_response(NotFound() if fault.status == 404 else InvalidRequest(fault.reason))

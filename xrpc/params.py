@@ -178,16 +178,12 @@ class Params:
             seen[name] = count = seen.get(name, 0) + 1
             most = param.max_items if isinstance(param, ListParam) else 1
             if count > most:
-                raise InvalidRequest(
-                    f'"{name}" may be given {most} times' if most > 1 else f'"{name}" is repeated'
-                )
+                raise InvalidRequest(f'"{name}" may be given {most} times' if most > 1 else f'"{name}" is repeated')
             try:
                 value = param.read(text)
             except ValueError as fault:
                 raise InvalidRequest(f'"{name}" must {fault}') from None
-            values[name] = (
-                (*(values[name] if count > 1 else ()), value) if isinstance(param, ListParam) else value
-            )
+            values[name] = (*(values[name] if count > 1 else ()), value) if isinstance(param, ListParam) else value
         for name, param in self._spec.items():
             if param.required and name not in seen:
                 raise InvalidRequest(f'"{name}" is required')

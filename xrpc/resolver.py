@@ -88,9 +88,7 @@ class DidResolver:
         self._plc_budget = RateLimit(plc_per_second, int(plc_per_second * 2) or 1, capacity=1, clock=clock)
         self._host_budget = RateLimit(host_per_second, int(host_per_second * 2) or 1, clock=clock)
         self._cooldown = RateLimit(1 / _REFRESH_COOLDOWN, 1, clock=clock)
-        self._refreshes = RateLimit(
-            refreshes_per_second, int(refreshes_per_second * 5) or 1, capacity=1, clock=clock
-        )
+        self._refreshes = RateLimit(refreshes_per_second, int(refreshes_per_second * 5) or 1, capacity=1, clock=clock)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -107,9 +105,7 @@ class DidResolver:
         self._entries.move_to_end(did)
         return entry.found
 
-    async def resolve(
-        self, did: str, *, fresh: bool = False, max_stale: float = STALE_FOR_READS
-    ) -> DidDocument:
+    async def resolve(self, did: str, *, fresh: bool = False, max_stale: float = STALE_FOR_READS) -> DidDocument:
         """The document of `did`.
 
         While it cannot be looked up, one of at most `max_stale` seconds of age is returned. With `fresh` the

@@ -67,7 +67,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """A method called with POST and a JSON object of at most `max_body` bytes.
+    """A method called with POST and a JSON object of at most `max_body` bytes, sent within `body_timeout` seconds.
 
     `authorize` runs before the body is read, so that a stranger's body is never parsed (S44).
     """
@@ -76,6 +76,7 @@ class Procedure:
     params: Params
     handler: Method
     max_body: int = DEFAULT_MAX_BODY
+    body_timeout: float = 15.0
     authorize: Callable[[Call], Awaitable[Token | None]] | None = None
 
 
@@ -143,7 +144,7 @@ def _procedure(method: Procedure) -> _Route:
             call = Call(request, method.nsid, method.params.parse(request.rel_url.raw_query_string))
             if method.authorize is not None:
                 call.token = await method.authorize(call)
-            call.body = await read_json(request, method.max_body)
+            call.body = await read_json(request, method.max_body, method.body_timeout)
             return _response(await method.handler(call), _JSON)
         except Exception as fault:
             return error_response(fault)
