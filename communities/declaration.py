@@ -108,12 +108,12 @@ class Community:
             return shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in value[name].items()})
 
         plain = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if not isinstance(v, dict)}
-        return Community(
-            **plain,
-            include=table(Include, "include"),
-            require=table(Require, "require"),
-            exclude=table(Exclude, "exclude"),
-        )
+        plain |= {
+            "include": table(Include, "include"),
+            "require": table(Require, "require"),
+            "exclude": table(Exclude, "exclude"),
+        }
+        return Community(**plain)
 
 
 _Check = Callable[[Any], Any]
@@ -171,7 +171,12 @@ def _each(item: _Check, most: int = 100_000) -> _Check:
 
 
 def _hashtag(value: Any) -> str:
-    if not isinstance(value, str) or not fold_tag(value) or len(value.encode()) > 640 or re.search(r"\s", value.strip()):
+    if (
+        not isinstance(value, str)
+        or not fold_tag(value)
+        or len(value.encode()) > 640
+        or re.search(r"\s", value.strip())
+    ):
         raise ValueError(f"must be hashtags without spaces, not {value!r}")
     return fold_tag(value)
 
@@ -249,7 +254,9 @@ def parse_declaration(text: str, name: str = "communities.toml") -> tuple[Commun
         fault(-1, "", key, "no such key; a community starts with [[community]]")
     entries = document.get("community", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise DeclarationError(f"{name}:{lines.find(-1, '', 'community')}: community: write [[community]], in two brackets")
+        raise DeclarationError(
+            f"{name}:{lines.find(-1, '', 'community')}: community: write [[community]], in two brackets"
+        )
     if not entries and not faults:
         raise DeclarationError(f"{name}:1: community: none is declared; start one with [[community]]")
     found: list[Community] = []

@@ -97,7 +97,9 @@ class Matcher:
         return {
             community: (
                 tuple(evidences),
-                f"the author opted out with #{opted_out[0]}" if opted_out else refusal(self.rules[community], did, post),
+                f"the author opted out with #{opted_out[0]}"
+                if opted_out
+                else refusal(self.rules[community], did, post),
             )
             for community, evidences in sorted(self._selected(did, post).items())
         }

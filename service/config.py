@@ -76,12 +76,16 @@ def _setting(default: str, parse: Callable[[str], Any], about: str) -> Any:
 class Config:
     """Every setting of the service, parsed. Field `rules` is read from `COMMUNITIES_RULES`, and so on."""
 
-    hostname: str = _setting("localhost:3000", _hostname, "Public host name of this service; its did:web is made of it.")
+    hostname: str = _setting(
+        "localhost:3000", _hostname, "Public host name of this service; its did:web is made of it."
+    )
     service_did: str = _setting(
         "", _optional(_did), "DID of this service, when it is not did:web:HOSTNAME (a did:plc, for instance)."
     )
     publisher_did: str = _setting(
-        "", _optional(_did), "DID of the account in whose repository the feed records stand; empty: the service DID."
+        "",
+        _optional(_did),
+        "DID of the account in whose repository the feed records stand; empty: the service DID.",
     )
     rules: Path = _setting("communities.toml", Path, "The file that declares the communities.")
     data: Path = _setting("data", Path, "Folder of the database and of everything else that must survive a restart.")
@@ -92,20 +96,28 @@ class Config:
     source: str = _setting("wss://bsky.network", _url("wss", "ws"), "Relay (or PDS) whose event stream is read.")
     plc_url: str = _setting("https://plc.directory", _url("https", "http"), "Directory that resolves did:plc.")
     appview_url: str = _setting(
-        "https://public.api.bsky.app", _url("https", "http"), "AppView that `doctor` asks how it sees the feeds."
+        "https://public.api.bsky.app",
+        _url("https", "http"),
+        "AppView that `doctor` asks how it sees the feeds.",
     )
     egress_allow: tuple[str, ...] = _setting(
-        "", _hosts, "Hosts that outbound requests may reach although they are private (development only), by comma."
+        "",
+        _hosts,
+        "Hosts that outbound requests may reach although they are private (development only), by comma.",
     )
     retention_days: int = _setting("90", _whole(1, 3650), "Posts older than this leave the index.")
     max_post_age_days: int = _setting(
-        "7", _whole(1, 3650), "A post whose createdAt was older than this when its event came is not admitted."
+        "7",
+        _whole(1, 3650),
+        "A post whose createdAt was older than this when its event came is not admitted.",
     )
     list_refresh_minutes: int = _setting("180", _whole(1, 10080), "How often the lists that rules name are read anew.")
     privacy_url: str = _setting("", _optional(_url("https")), "Link to the privacy policy, in describeFeedGenerator.")
     terms_url: str = _setting("", _optional(_url("https")), "Link to the terms of service, in describeFeedGenerator.")
     pds_url: str = _setting(
-        "https://bsky.social", _url("https", "http"), "PDS of the publishing account, for publish and unpublish."
+        "https://bsky.social",
+        _url("https", "http"),
+        "PDS of the publishing account, for publish and unpublish.",
     )
     handle: str = _setting("", _text, "Handle or DID with which publish and unpublish sign in.")
     app_password: str = _setting("", _text, "App password of that account. Never the main password.")
@@ -120,6 +132,12 @@ class Config:
     def publisher(self) -> str:
         """The DID in whose repository the feed records stand."""
         return self.publisher_did or self.did
+
+    @property
+    def endpoint(self) -> str:
+        """The URL at which the network reaches this service; plain http on this machine only."""
+        local = self.hostname.partition(":")[0] in ("localhost", "127.0.0.1")
+        return f"{'http' if local else 'https'}://{self.hostname}"
 
     @property
     def database(self) -> Path:

@@ -233,9 +233,7 @@ def _explain(nsid: str, url: str, error: Exception) -> NoReturn:
     if response is None:
         cause = error.__cause__ or error
         reason = str(cause) or type(cause).__name__
-        raise PdsError(
-            f"{url}: {nsid}: no answer ({reason}); check COMMUNITIES_PDS_URL and the network"
-        ) from error
+        raise PdsError(f"{url}: {nsid}: no answer ({reason}); check COMMUNITIES_PDS_URL and the network") from error
     name = getattr(response.content, "error", None) or ""
     message = getattr(response.content, "message", None) or ""
     if response.status_code in (404, 501):

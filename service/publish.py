@@ -49,9 +49,7 @@ class Published:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument(
-        "slugs", nargs="*", metavar="SLUG", help="only these communities (default: all declared)"
-    )
+    parser.add_argument("slugs", nargs="*", metavar="SLUG", help="only these communities (default: all declared)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")
     parser.add_argument(
         "--take-over",

@@ -18,9 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("slugs", nargs="*", metavar="SLUG", default=[], help="the feeds to delete")
-    which.add_argument(
-        "--orphans", action="store_true", help="all feeds of this service that are not declared"
-    )
+    which.add_argument("--orphans", action="store_true", help="all feeds of this service that are not declared")
     parser.add_argument("--yes", action="store_true", help="delete without asking")
 
 

@@ -1,0 +1,57 @@
+"""The feeds that are served now: URI -> community. Read anew when the declared communities change."""
+
+from dataclasses import dataclass
+
+from models import communities as community_rows
+from models import meta
+from models.database import Connection
+
+GENERATOR = "app.bsky.feed.generator"
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One feed. `language`: the one language of its posts, if there is only one. `pinned`: whether it has pins."""
+
+    uri: str
+    community: int
+    slug: str
+    name: str
+    language: str | None
+    pinned: bool
+
+
+class Feeds:
+    """The registry. `refresh` is cheap enough for every request: it asks SQLite whether anything was committed."""
+
+    def __init__(self, connection: Connection, publisher: str) -> None:
+        """`publisher`: the DID in whose repository the generator records stand."""
+        self.version = -1
+        self._connection = connection
+        self._prefix = f"at://{publisher}/{GENERATOR}/"
+        self._revision: str | None = "none yet"
+        self._feeds: dict[str, Feed] = {}
+
+    def refresh(self) -> int:
+        """Notice what other processes committed; returns a number that changes whenever they did."""
+        version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        if version != self.version:
+            revision = meta.get(self._connection, community_rows.REVISION)
+            if revision != self._revision:
+                self._feeds = {feed.uri: feed for feed in map(self._feed, community_rows.declared(self._connection))}
+                self._revision = revision
+            self.version = version
+        return version
+
+    def _feed(self, row: community_rows.CommunityRow) -> Feed:
+        languages = row.rule["require"]["languages"]
+        language = languages[0] if len(languages) == 1 and languages[0] != "undeclared" else None
+        return Feed(self._prefix + row.slug, row.id, row.slug, row.name, language, bool(row.rule["pins"]))
+
+    def find(self, uri: str) -> Feed | None:
+        """The feed with exactly this URI."""
+        return self._feeds.get(uri)
+
+    def all(self) -> list[Feed]:
+        """Every feed, in order of the communities' ids."""
+        return list(self._feeds.values())

@@ -1,0 +1,146 @@
+"""The XRPC methods of a feed generator, over the rows. Built by the wiring with everything they need."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import apsw
+import peewee
+from aiohttp import web
+from playhouse.apsw_ext import APSWDatabase
+
+from feedgen.cursor import MAX_LENGTH, CursorError
+from feedgen.feeds import Feeds
+from feedgen.interactions import Interaction, read_interactions, store
+from feedgen.skeleton import Skeletons
+from models.database import writing
+from xrpc.auth import ServiceAuth, Token
+from xrpc.errors import InvalidRequest, NotEnoughResources, RateLimitExceeded, UnknownFeed, UpstreamFailure
+from xrpc.params import AtUriParam, IntParam, Params, StringParam
+from xrpc.ratelimit import RateLimit
+from xrpc.server import CORS, Answer, Call, Procedure, Query
+
+log = logging.getLogger(__name__)
+
+SKELETON = "app.bsky.feed.getFeedSkeleton"
+DESCRIBE = "app.bsky.feed.describeFeedGenerator"
+INTERACTIONS = "app.bsky.feed.sendInteractions"
+_AUTHORIZATION = "Authorization"
+
+
+class FeedMethods:
+    """describeFeedGenerator, getFeedSkeleton and sendInteractions."""
+
+    def __init__(
+        self,
+        database: APSWDatabase,
+        feeds: Feeds,
+        skeletons: Skeletons,
+        auth: ServiceAuth,
+        service_did: str,
+        links: dict[str, str],
+        *,
+        limiter: RateLimit,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`links`: of describeFeedGenerator; `limiter` bounds sendInteractions per viewer; `clock` gives seconds."""
+        self.counts: Counter[str] = Counter()
+        self._database = database
+        self._feeds = feeds
+        self._skeletons = skeletons
+        self._auth = auth
+        self._service_did = service_did
+        self._links = links
+        self._limiter = limiter
+        self._clock = clock
+        # Writing may have to wait for the ingest process; it waits here, never on the event loop.
+        self._writer = ThreadPoolExecutor(1, "interactions")
+
+    def methods(self) -> list[Query | Procedure]:
+        """What to mount."""
+        page = Params(
+            {
+                "feed": AtUriParam(required=True),
+                "limit": IntParam(1, 100, default=50),
+                "cursor": StringParam(max_length=MAX_LENGTH),
+            }
+        )
+        return [
+            Query(SKELETON, page, self.get_feed_skeleton),
+            Query(DESCRIBE, Params(), self.describe_feed_generator),
+            Procedure(INTERACTIONS, Params(), self.send_interactions, authorize=self._authorize_interactions),
+        ]
+
+    async def get_feed_skeleton(self, call: Call) -> Answer:
+        """A page of a feed. Everybody may read it; a token that is sent along must be good (S1 to S43)."""
+        version = self._feeds.refresh()
+        params = call.params
+        feed = self._feeds.find(params["feed"])
+        if feed is None:
+            raise UnknownFeed("This feed does not exist here.")
+        authorization = call.request.headers.getall(_AUTHORIZATION, ())
+        if authorization:
+            await self._viewer(authorization)
+        else:
+            self.counts["skeleton anonymous"] += 1
+        try:
+            body = self._skeletons.page(feed, params["limit"], params.get("cursor"), version)
+        except CursorError as error:
+            raise InvalidRequest(f"Bad cursor: {error}") from error
+        if feed.language is None:
+            return body
+        headers = {**CORS, "Content-Language": feed.language}
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    async def _viewer(self, authorization: Sequence[str]) -> Token | None:
+        """Who asks; None when that cannot be found out now: a public feed is still served (S37)."""
+        try:
+            token = await self._auth.verify(authorization, SKELETON)
+        except UpstreamFailure as error:
+            log.info("served anonymously, because the issuer cannot be looked up: %s", error)
+            self.counts["skeleton anonymous"] += 1
+            return None
+        self.counts["skeleton signed"] += 1
+        return token
+
+    async def describe_feed_generator(self, call: Call) -> Answer:
+        """Who we are and which feeds we have."""
+        self._feeds.refresh()
+        answer: dict[str, Any] = {"did": self._service_did, "feeds": [{"uri": feed.uri} for feed in self._feeds.all()]}
+        return answer | ({"links": self._links} if self._links else {})
+
+    async def _authorize_interactions(self, call: Call) -> Token:
+        token = await self._auth.require(call.request.headers.getall(_AUTHORIZATION, ()), INTERACTIONS, act=True)
+        wait = self._limiter.allow(token.iss)
+        if wait is not None:
+            raise RateLimitExceeded(retry_after=wait)
+        return token
+
+    async def send_interactions(self, call: Call) -> Answer:
+        """Keep what a viewer did with our items."""
+        self._feeds.refresh()
+        token = call.token
+        if token is None:  # pragma: no cover - authorize has run
+            raise RuntimeError("sendInteractions needs its authorize step")
+        interactions = read_interactions(call.body, self._feeds)
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._store, token, interactions)
+        self.counts["interactions"] += len(interactions)
+        return {}
+
+    def _store(self, token: Token, interactions: list[Interaction]) -> None:
+        """Runs in the writer's thread, on that thread's own connection."""
+        try:
+            with writing(self._database) as connection:
+                store(connection, token, interactions, int(self._clock() * 1_000_000))
+        except (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, peewee.OperationalError) as error:
+            log.error("interactions could not be stored: %s", error)
+            raise NotEnoughResources("Interactions cannot be stored now; try again later.") from error
+
+    def close(self) -> None:
+        """Let what is being written be written."""
+        self._writer.submit(self._database.close).result()
+        self._writer.shutdown()

@@ -1,0 +1,83 @@
+"""`app.bsky.feed.getFeedSkeleton`: one page of a feed, newest first, as the bytes of its JSON body.
+
+A page is one range scan of `feed_item` by (sort_at, post), both integers, compared as one row value: posts with equal times
+are neither lost nor repeated, and inserts or deletions elsewhere do not move a page. Pinned posts come first on page one,
+inside the limit, and are left out of all that follows. First pages are kept until another process commits something.
+"""
+
+import re
+
+from feedgen import cursor
+from feedgen.feeds import Feed
+from models.database import Connection
+
+_ROWS = (
+    "SELECT f.sort_at, f.post, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey FROM feed_item f"
+    " CROSS JOIN post p ON p.id = f.post CROSS JOIN actor a ON a.id = p.actor"
+    " WHERE f.community = ? AND (f.sort_at, f.post) < (?, ?) AND a.active = 1{but}"
+    " ORDER BY f.sort_at DESC, f.post DESC LIMIT ?"
+)
+PAGE_QUERY = _ROWS.format(but="")
+_PINS = (
+    "SELECT 'at://' || a.did || '/app.bsky.feed.post/' || n.rkey, (SELECT p.id FROM post p WHERE p.actor = n.actor AND"
+    " p.rkey = n.rkey) FROM pin n JOIN actor a ON a.id = n.actor WHERE n.community = ? AND n.gone = 0 AND a.active = 1"
+    " ORDER BY n.position LIMIT ?"
+)
+_URI = r"at://did:[a-z]{1,20}:[A-Za-z0-9._:%-]{1,500}/app\.bsky\.feed\.post/[A-Za-z0-9._~:-]{1,512}"
+_GOOD_URI = re.compile(_URI)
+_GOOD_URIS = re.compile(rf"(?:{_URI}\n)*{_URI}")
+_CACHED_PAGES = 10_000
+
+
+class Skeletons:
+    """Renders pages; `version` tells when first pages are stale (see `Feeds.refresh`)."""
+
+    def __init__(self, connection: Connection, key: bytes) -> None:
+        """`key` signs cursors."""
+        self.malformed = 0
+        self._connection = connection
+        self._key = key
+        self._first: dict[tuple[str, int], tuple[int, bytes]] = {}
+
+    def page(self, feed: Feed, limit: int, after: str | None, version: int) -> bytes:
+        """The body of a page of at most `limit` items behind the cursor `after`. Raises CursorError."""
+        if after is not None:
+            return self._render(feed, limit, cursor.decode(self._key, feed.uri, after), [])
+        key = (feed.uri, limit)
+        cached = self._first.get(key)
+        if cached is not None and cached[0] == version:
+            return cached[1]
+        # Clients peek at one item to see whether there are new posts: a pin would always hide them.
+        pins = self._pins(feed, limit - 1) if feed.pinned and limit > 1 else []
+        sent = tuple(post for _, post in pins if post is not None)
+        body = self._render(feed, limit - len(pins), cursor.FIRST._replace(pins=sent), [uri for uri, _ in pins])
+        if len(self._first) >= _CACHED_PAGES:
+            self._first.clear()
+        self._first[key] = (version, body)
+        return body
+
+    def _pins(self, feed: Feed, most: int) -> list[tuple[str, int | None]]:
+        rows = self._connection.execute(_PINS, (feed.community, most))
+        return [(uri, post) for uri, post in rows if _GOOD_URI.fullmatch(uri)]
+
+    def _render(self, feed: Feed, limit: int, start: cursor.Position, pins: list[str]) -> bytes:
+        but = f" AND f.post NOT IN ({','.join('?' * len(start.pins))})" if start.pins else ""
+        query = _ROWS.format(but=but) if but else PAGE_QUERY
+        bindings = (feed.community, start.sort_at, start.post, *start.pins, limit + 1)
+        rows = self._connection.execute(query, bindings).fetchall()
+        following = ""
+        if len(rows) > limit:
+            rows.pop()
+            sort_at, post, _ = rows[-1]
+            following = cursor.encode(self._key, feed.uri, cursor.Position(sort_at, post, start.pins))
+        uris = [row[2] for row in rows]
+        if uris and not _GOOD_URIS.fullmatch("\n".join(uris)):
+            # One bad item would make the AppView refuse the whole page: it is left out and counted.
+            good = [uri for uri in uris if _GOOD_URI.fullmatch(uri)]
+            self.malformed += len(uris) - len(good)
+            uris = good
+        items = [f'{{"post":"{uri}","reason":{{"$type":"app.bsky.feed.defs#skeletonReasonPin"}}}}' for uri in pins]
+        if uris:
+            items.append('{"post":"' + '"},{"post":"'.join(uris) + '"}')
+        tail = f',"cursor":"{following}"' if following else ""
+        return f'{{"feed":[{",".join(items)}]{tail}}}'.encode()

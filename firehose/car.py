@@ -1,0 +1,102 @@
+"""The `blocks` of a commit: a CAR v1 file (https://ipld.io/specs/transport/car/carv1/).
+
+Only the wanted blocks are taken out, and each is checked against its hash. The commit signature and the tree around the
+records are not looked at here.
+"""
+
+from collections.abc import Collection
+from hashlib import sha256
+
+import libipld
+
+MAX_BLOCKS = 2_000_000
+"""Bytes; com.atproto.sync.subscribeRepos#commit blocks."""
+MAX_RECORD = 1_000_000
+"""Bytes of one record block."""
+
+CID_LENGTH = 36
+_CID_PREFIX = b"\x01\x71\x12\x20"  # CIDv1, dag-cbor, sha-256, 32 bytes
+_HEADER_START = b"\x3a\xa2eroots\x81\xd8\x2a\x58\x25\x00"
+_HEADER_END = b"gversion\x01"
+
+
+class CarError(Exception):
+    """The event's blocks cannot be trusted; the message is the reason."""
+
+
+def is_record_cid(cid: object) -> bool:
+    """Whether `cid` is the only kind of CID that records and commits have."""
+    return type(cid) is bytes and len(cid) == CID_LENGTH and cid.startswith(_CID_PREFIX)
+
+
+def read_blocks(car: bytes, root: bytes, wanted: Collection[bytes]) -> dict[bytes, bytes]:
+    """The blocks of the `wanted` CIDs, each checked against its hash.
+
+    `root` is the commit CID that the event names: it must be the one root of the file. Raises CarError.
+    """
+    end = len(car)
+    if end > MAX_BLOCKS:
+        raise CarError("blocks too large")
+    at = len(_HEADER_START)
+    if car.startswith(_HEADER_START) and car[at : at + CID_LENGTH] == root and car.startswith(_HEADER_END, at + 36):
+        at += CID_LENGTH + len(_HEADER_END)
+    else:
+        at = _read_header(car, root)
+    found: dict[bytes, bytes] = {}
+    missing = len(wanted)
+    try:
+        while at < end and missing:
+            size = car[at]
+            at += 1
+            if size >= 0x80:
+                size, at = _read_varint(car, at - 1)
+            cid = car[at : at + CID_LENGTH]
+            if cid in wanted and cid not in found:
+                block = car[at + CID_LENGTH : at + size]
+                if len(block) != size - CID_LENGTH:
+                    raise CarError("blocks cut short")
+                if len(block) > MAX_RECORD:
+                    raise CarError("record too large")
+                if sha256(block).digest() != cid[4:]:
+                    raise CarError("block does not match its hash")
+                found[cid] = block
+                missing -= 1
+            at += size
+    except IndexError:
+        raise CarError("blocks cut short") from None
+    if missing:
+        raise CarError("record block missing")
+    return found
+
+
+def _read_header(car: bytes, root: bytes) -> int:
+    """The offset of the first block behind a header that is written in another order than the usual one."""
+    try:
+        size, at = _read_varint(car, 0)
+        header = libipld.decode_dag_cbor(car[at : at + size])
+    except (IndexError, ValueError, RecursionError) as error:
+        raise CarError("CAR header unreadable") from error
+    if type(header) is not dict or header.get("version") != 1:
+        raise CarError("CAR version is not 1")
+    roots = header.get("roots")
+    if type(roots) is not list or len(roots) != 1:
+        raise CarError("CAR has not one root")
+    if roots[0] != root:
+        raise CarError("CAR root is not the commit")
+    return at + size
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The unsigned varint at `at` and the offset behind it; raises CarError when it is longer than any block could need."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if byte == 0 and shift:
+                raise CarError("varint not minimal")
+            return value, at
+        shift += 7
+        if shift > 28:
+            raise CarError("varint too long")

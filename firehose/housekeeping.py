@@ -1,0 +1,195 @@
+"""What leaves the index, and what moves in it, in small steps between batches: retention, purged accounts, changed rules.
+
+Every step is one short transaction, so the stream never waits for long, and a stop loses nothing: the next start goes on.
+"""
+
+from collections.abc import Callable
+
+from playhouse.apsw_ext import APSWDatabase
+
+from communities.matching import Matcher
+from communities.post import Post, read_post
+from firehose.index import COUNTERS, Index
+from firehose.records import RecordError, read_record
+from firehose.rules import REAPPLY
+from firehose.times import now_micros, tid
+from models import meta
+from models.database import Connection, sql, writing
+
+STEP_ROWS = 200
+DAY = 86_400_000_000
+INTERACTION_DAYS = 2
+REPLAY_DAYS = 7
+"""An account nothing points to is kept this long, as a fence against replays; relays hold events for three days."""
+
+
+class Housekeeping:
+    """Call `step` when there is time. `retention` is in microseconds."""
+
+    def __init__(
+        self,
+        database: APSWDatabase,
+        index: Index,
+        retention: int,
+        *,
+        clock: Callable[[], int] = now_micros,
+    ) -> None:
+        self._database = database
+        self._index = index
+        self._retention = retention
+        self._clock = clock
+        self._actors_after = 0
+
+    def step(self, matcher: Matcher) -> bool:
+        """Do one small piece of what is to be done; returns whether more is waiting."""
+        connection = sql(self._database)
+        work = (
+            self._purge(connection)
+            or self._expire_posts(connection)
+            or self._reapply(connection, matcher)
+            or self._expire_small(connection)
+        )
+        if work is None:
+            return False
+        with writing(self._database):
+            work()
+        return True
+
+    def _purge(self, connection: Connection) -> Callable[[], None] | None:
+        """Rows of deleted accounts. The account's own row stays, as a tombstone."""
+        row = connection.execute("SELECT id FROM actor WHERE purge = 1 LIMIT 1").fetchone()
+        if row is None:
+            return None
+        actor = row[0]
+
+        def work() -> None:
+            posts = connection.execute("SELECT id FROM post WHERE actor = ? LIMIT ?", (actor, STEP_ROWS)).fetchall()
+            for (post,) in posts:
+                self._remove_post(connection, post)
+            # An inactive account's engagement is not counted any more, so no count changes here.
+            edges = connection.execute(
+                "DELETE FROM engagement WHERE (actor, kind, rkey) IN (SELECT actor, kind, rkey FROM engagement"
+                " WHERE actor = ? LIMIT ?) RETURNING 1",
+                (actor, STEP_ROWS),
+            ).fetchall()
+            if not posts and not edges:
+                connection.execute("UPDATE actor SET purge = 0 WHERE id = ?", (actor,))
+                self._index.counts["accounts purged"] += 1
+
+        return work
+
+    def _expire_posts(self, connection: Connection) -> Callable[[], None] | None:
+        oldest = self._clock() - self._retention
+        rows = connection.execute(
+            "SELECT id FROM post WHERE event_at < ? ORDER BY event_at LIMIT ?", (oldest, STEP_ROWS)
+        ).fetchall()
+        if not rows:
+            return None
+
+        def work() -> None:
+            for (post,) in rows:
+                if self._remove_post(connection, post):
+                    self._index.counts["posts expired"] += 1
+
+        return work
+
+    def _remove_post(self, connection: Connection, post: int) -> bool:
+        """Take a post out of its feeds at once, and then its engagement in pieces; returns whether it is gone."""
+        connection.execute("DELETE FROM feed_item WHERE post = ?", (post,))
+        edges = connection.execute(
+            "DELETE FROM engagement WHERE (actor, kind, rkey) IN (SELECT actor, kind, rkey FROM engagement"
+            " WHERE post = ? LIMIT ?) RETURNING 1",
+            (post, STEP_ROWS),
+        ).fetchall()
+        if len(edges) < STEP_ROWS:
+            self._index.remove_post(post)
+            return True
+        return False
+
+    def _reapply(self, connection: Connection, matcher: Matcher) -> Callable[[], None] | None:
+        """Hold stored posts against the rules in force: exclusions reach what was admitted before them."""
+        after = meta.get(connection, REAPPLY)
+        if after is None:
+            return None
+
+        def work() -> None:
+            rows = connection.execute(
+                "SELECT p.id, p.sort_at, p.record, a.did FROM post p JOIN actor a ON a.id = p.actor"
+                " WHERE p.id > ? ORDER BY p.id LIMIT ?",
+                (int(after), STEP_ROWS),
+            ).fetchall()
+            for post, sort_at, record, did in rows:
+                facts = _facts(record)
+                matches = matcher.match(did, facts) if facts else []
+                if matches:
+                    self._index.admit(post, sort_at, matches)
+                else:
+                    self._index.remove_post(post)
+                    self._index.counts["posts no longer matching"] += 1
+            if rows:
+                meta.put(connection, REAPPLY, str(rows[-1][0]))
+            else:
+                connection.execute("DELETE FROM meta WHERE key = ?", (REAPPLY,))
+
+        return work
+
+    def _expire_small(self, connection: Connection) -> Callable[[], None] | None:
+        """Interactions, used tokens, and accounts that nothing points to any more."""
+        now = self._clock()
+        expired = connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM interaction WHERE at < ?), EXISTS (SELECT 1 FROM used_token WHERE expires < ?)",
+            (now - INTERACTION_DAYS * DAY, now // 1_000_000),
+        ).fetchone()
+        last = connection.execute("SELECT max(id) FROM actor").fetchone()
+        after = self._actors_after
+        unused = last is not None and last[0] is not None and after < last[0]
+        if not unused and not any(expired or ()):
+            return None
+
+        def work() -> None:
+            connection.execute(
+                "DELETE FROM interaction WHERE at IN (SELECT at FROM interaction WHERE at < ? ORDER BY at LIMIT ?)",
+                (now - INTERACTION_DAYS * DAY, STEP_ROWS),
+            )
+            connection.execute(
+                "DELETE FROM used_token WHERE (iss, jti) IN (SELECT iss, jti FROM used_token WHERE expires < ? LIMIT ?)",
+                (now // 1_000_000, STEP_ROWS),
+            )
+            gone = connection.execute(
+                "DELETE FROM actor WHERE id > ? AND id <= ? AND active = 1 AND rev < ?"
+                " AND NOT EXISTS (SELECT 1 FROM post WHERE post.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM engagement WHERE engagement.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.actor = actor.id) RETURNING 1",
+                (after, after + STEP_ROWS, tid(now - REPLAY_DAYS * DAY)),
+            ).fetchall()
+            if gone:
+                self._index.forget()
+            self._actors_after = after + STEP_ROWS
+
+        return work
+
+    def begin_round(self) -> None:
+        """Look through all accounts again from the first; call this about once a day."""
+        self._actors_after = 0
+
+
+def _facts(record: bytes) -> Post | None:
+    try:
+        return read_post(read_record(record))
+    except RecordError:
+        return None
+
+
+def recount(connection: Connection) -> int:
+    """Set every count to what the engagement rows say; returns how many posts were wrong. For repair and for tests."""
+    wrong = 0
+    for kind, column in COUNTERS.items():
+        truth = (
+            "(SELECT count(DISTINCT e.actor) FROM engagement e JOIN actor a ON a.id = e.actor"
+            f" WHERE e.post = post.id AND e.kind = {kind} AND a.active = 1)"
+        )
+        rows = connection.execute(
+            f"UPDATE post SET {column} = {truth} WHERE {column} != {truth} RETURNING 1"
+        ).fetchall()
+        wrong += len(rows)
+    return wrong

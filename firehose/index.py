@@ -1,0 +1,301 @@
+"""The rows of one event: posts, feed items, engagement, accounts. Everything here runs inside the caller's transaction.
+
+Each function may be called again with what it was already given and then changes nothing: a commit is applied only when
+its rev is above the account's last one (the fence), and puts and deletes are idempotent by (did, collection, rkey).
+"""
+
+from collections import Counter, OrderedDict
+
+from communities.matching import Match
+from firehose.ops import (
+    ENGAGEMENTS,
+    LIKE,
+    LIST,
+    LIST_ITEM,
+    POST,
+    POST_URI,
+    QUOTE,
+    REPLY,
+    REPOST,
+    Commit,
+    Delete,
+    PutEngagement,
+    PutListItem,
+    PutPost,
+)
+from firehose.times import event_micros, sort_micros
+from models.database import Connection
+
+COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
+_CACHED_ACTORS = 50_000
+
+
+class Actor:
+    """What the fence needs of an account; a mirror of its row."""
+
+    __slots__ = ("active", "id", "rev")
+
+    def __init__(self, id: int, rev: str, active: bool) -> None:
+        self.id = id
+        self.rev = rev
+        self.active = active
+
+
+class Index:
+    """Applies events to the tables. `forget` must be called when a transaction that it wrote in was rolled back."""
+
+    def __init__(self, connection: Connection, max_age: int) -> None:
+        """`max_age`: microseconds; a post older than that at its event is not admitted."""
+        self._sql = connection.execute
+        self._max_age = max_age
+        self._actors: OrderedDict[str, Actor] = OrderedDict()
+        self.counts: Counter[str] = Counter()
+        self.list_changes: Counter[str] = Counter()
+        """How often the lists of each owner were changed by the stream, since start."""
+
+    def forget(self) -> None:
+        """Drop what is cached of the rows."""
+        self._actors.clear()
+
+    # Accounts
+
+    def actor(self, did: str) -> Actor | None:
+        """The account's row, or None when nothing was ever stored for it."""
+        cached = self._actors.get(did)
+        if cached is not None:
+            self._actors.move_to_end(did)
+            return cached
+        row = self._sql("SELECT id, rev, active FROM actor WHERE did = ?", (did,)).fetchone()
+        return self._cache(did, Actor(row[0], row[1], bool(row[2]))) if row else None
+
+    def intern(self, did: str) -> Actor:
+        """The account's row, made if need be."""
+        known = self.actor(did)
+        if known is not None:
+            return known
+        row = self._sql("INSERT INTO actor (did) VALUES (?) RETURNING id", (did,)).fetchone()
+        return self._cache(did, Actor(row[0], "", True))
+
+    def _cache(self, did: str, actor: Actor) -> Actor:
+        self._actors[did] = actor
+        if len(self._actors) > _CACHED_ACTORS:
+            self._actors.popitem(last=False)
+        return actor
+
+    def account(self, did: str, seq: int, active: bool, status: str | None) -> None:
+        """Apply `#account`: an overlay that hides or shows all of the account's posts and its share in counts.
+
+        A deleted account's rows are marked to be purged. `seq` fences repeated and late events.
+        """
+        row = self._sql("SELECT id, active FROM actor WHERE did = ? AND account_seq < ?", (did, seq)).fetchone()
+        if row is None:
+            return
+        actor, was_active = row
+        if active != bool(was_active):
+            for kind in COUNTERS:
+                self._recount(actor, kind, 1 if active else -1)
+        purge = not active and status == "deleted"
+        self._sql(
+            "UPDATE actor SET active = ?, status = ?, account_seq = ?, purge = ? WHERE id = ?",
+            (int(active), None if active else status, seq, int(purge), actor),
+        )
+        self._actors.pop(did, None)
+        self.counts["account " + ("shown" if active else "hidden")] += 1
+
+    def _recount(self, actor: int, kind: int, by: int) -> None:
+        self._sql(
+            f"UPDATE post SET {COUNTERS[kind]} = {COUNTERS[kind]} + ? WHERE id IN"
+            " (SELECT DISTINCT post FROM engagement WHERE actor = ? AND kind = ?)",
+            (by, actor, kind),
+        )
+
+    # Commits
+
+    def commit(self, commit: Commit, received_at: int) -> None:
+        """Apply the operations of one commit. `received_at`: microseconds, our clock."""
+        known = self.actor(commit.did)
+        if known is not None:
+            if commit.rev <= known.rev:
+                self.counts["commit already applied"] += 1
+                return
+            if not known.active:
+                self.counts["commit of an inactive account"] += 1
+                return
+        applied = False
+        for op in commit.ops:
+            if type(op) is PutPost:
+                applied |= self._put_post(commit, op, received_at)
+            elif type(op) is PutEngagement:
+                applied |= self._put_engagement(commit.did, op.kind, op.rkey, op.subject)
+            elif type(op) is PutListItem:
+                applied |= self._put_list_item(commit.did, op)
+            elif type(op) is Delete:
+                applied |= self._delete(commit.did, op)
+        if applied:
+            # The fence: this commit, and any before it, will not be applied again.
+            actor = self.intern(commit.did)
+            self._sql("UPDATE actor SET rev = ? WHERE id = ?", (commit.rev, actor.id))
+            actor.rev = commit.rev
+
+    def _put_post(self, commit: Commit, op: PutPost, received_at: int) -> bool:
+        event_at = event_micros(commit.time, received_at)
+        known = self.actor(commit.did)
+        row = (
+            known
+            and self._sql("SELECT id, sort_at FROM post WHERE actor = ? AND rkey = ?", (known.id, op.rkey)).fetchone()
+        )
+        matches = op.matches
+        sort_at = row[1] if row else sort_micros(op.post.created_at, event_at)
+        if not row and matches and sort_at < event_at - self._max_age:
+            self.counts["post too old to admit"] += 1
+            matches = []
+        applied = False
+        if matches and row:
+            self._sql("UPDATE post SET cid = ?, record = ? WHERE id = ?", (op.cid, op.block, row[0]))
+            self.admit(row[0], sort_at, matches)
+            self.counts["post changed"] += 1
+            applied = True
+        elif matches:
+            actor = self.intern(commit.did)
+            post = self._sql(
+                "INSERT INTO post (actor, rkey, cid, record, sort_at, event_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                (actor.id, op.rkey, op.cid, op.block, sort_at, event_at),
+            ).fetchone()[0]
+            self.admit(post, sort_at, matches)
+            self._sql("UPDATE pin SET gone = 0 WHERE actor = ? AND rkey = ?", (actor.id, op.rkey))
+            self.counts["post admitted"] += 1
+            applied = True
+        elif row:
+            self.remove_post(row[0])
+            self.counts["post no longer matches"] += 1
+            applied = True
+        applied |= self._edge(commit.did, REPLY, op.rkey, op.parent)
+        applied |= self._edge(commit.did, QUOTE, op.rkey, op.quote)
+        return applied
+
+    def admit(self, post: int, sort_at: int, matches: list[Match]) -> bool:
+        """Make the feed items of a post equal to `matches`; returns whether any came or went."""
+        wanted = {match.community: "\n".join(match.evidences) for match in matches}
+        held = dict(self._sql("SELECT community, evidence FROM feed_item WHERE post = ?", (post,)))
+        for community in held.keys() - wanted.keys():
+            self._sql(
+                "DELETE FROM feed_item WHERE community = ? AND sort_at = ? AND post = ?",
+                (community, sort_at, post),
+            )
+        for community, evidence in wanted.items():
+            if held.get(community) != evidence:
+                self._sql(
+                    "INSERT INTO feed_item (community, sort_at, post, evidence) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT DO UPDATE SET evidence = excluded.evidence",
+                    (community, sort_at, post, evidence),
+                )
+        return held.keys() != wanted.keys()
+
+    def remove_post(self, post: int) -> None:
+        """Take a post out, with its items and the engagement of others with it."""
+        self._sql("DELETE FROM feed_item WHERE post = ?", (post,))
+        self._sql("DELETE FROM engagement WHERE post = ?", (post,))
+        self._sql("DELETE FROM post WHERE id = ?", (post,))
+
+    # Engagement
+
+    def _edge(self, did: str, kind: int, rkey: str, subject: str | None) -> bool:
+        """What a post answers or quotes, also after it was changed to answer or quote something else."""
+        if subject is not None:
+            return self._put_engagement(did, kind, rkey, subject)
+        return self._remove_engagement(did, kind, rkey)
+
+    def _put_engagement(self, did: str, kind: int, rkey: str, subject: str) -> bool:
+        post = self.find_post(subject)
+        if post is None:
+            return self._remove_engagement(did, kind, rkey)
+        actor = self.intern(did)
+        row = self._sql(
+            "SELECT post FROM engagement WHERE actor = ? AND kind = ? AND rkey = ?", (actor.id, kind, rkey)
+        ).fetchone()
+        if row:
+            if row[0] == post:
+                return True
+            self._remove_engagement(did, kind, rkey)
+        if not self._engaged(post, kind, actor.id):
+            self._count(post, kind, 1)
+        self._sql(
+            "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)",
+            (actor.id, kind, rkey, post),
+        )
+        self.counts[COUNTERS[kind]] += 1
+        return True
+
+    def _remove_engagement(self, did: str, kind: int, rkey: str) -> bool:
+        actor = self.actor(did)
+        row = (
+            actor
+            and self._sql(
+                "DELETE FROM engagement WHERE actor = ? AND kind = ? AND rkey = ? RETURNING post",
+                (actor.id, kind, rkey),
+            ).fetchone()
+        )
+        if not actor or not row:
+            return False
+        # Two like records of one account count once: the count falls with the last of them.
+        if actor.active and not self._engaged(row[0], kind, actor.id):
+            self._count(row[0], kind, -1)
+        self.counts[COUNTERS[kind] + " undone"] += 1
+        return True
+
+    def _engaged(self, post: int, kind: int, actor: int) -> bool:
+        query = "SELECT 1 FROM engagement WHERE post = ? AND kind = ? AND actor = ? LIMIT 1"
+        return self._sql(query, (post, kind, actor)).fetchone() is not None
+
+    def _count(self, post: int, kind: int, by: int) -> None:
+        self._sql(f"UPDATE post SET {COUNTERS[kind]} = {COUNTERS[kind]} + ? WHERE id = ?", (by, post))
+
+    def find_post(self, uri: str) -> int | None:
+        """The id of the indexed post with this URI."""
+        parts = POST_URI.fullmatch(uri)
+        actor = self.actor(parts[1]) if parts else None
+        if not parts or actor is None:
+            return None
+        row = self._sql("SELECT id FROM post WHERE actor = ? AND rkey = ?", (actor.id, parts[2])).fetchone()
+        return row[0] if row else None
+
+    # Deletions and lists
+
+    def _delete(self, did: str, op: Delete) -> bool:
+        if op.collection == POST:
+            return self._delete_post(did, op.rkey)
+        if op.collection == LIST_ITEM:
+            row = self._sql("DELETE FROM list_item WHERE owner = ? AND rkey = ? RETURNING 1", (did, op.rkey)).fetchone()
+        elif op.collection == LIST:
+            query = "DELETE FROM list_item WHERE list = ? RETURNING 1"
+            row = self._sql(query, (f"at://{did}/{LIST}/{op.rkey}",)).fetchone()
+        else:
+            return self._remove_engagement(did, ENGAGEMENTS[op.collection], op.rkey)
+        if row:
+            self.list_changes[did] += 1
+        return row is not None
+
+    def _delete_post(self, did: str, rkey: str) -> bool:
+        actor = self.actor(did)
+        if actor is None:
+            return False
+        applied = self._remove_engagement(did, REPLY, rkey) | self._remove_engagement(did, QUOTE, rkey)
+        pinned = self._sql(
+            "UPDATE pin SET gone = 1 WHERE actor = ? AND rkey = ? AND gone = 0 RETURNING 1", (actor.id, rkey)
+        ).fetchall()
+        row = self._sql("SELECT id FROM post WHERE actor = ? AND rkey = ?", (actor.id, rkey)).fetchone()
+        if row:
+            self.remove_post(row[0])
+            self.counts["post deleted"] += 1
+        return applied or bool(pinned) or row is not None
+
+    def _put_list_item(self, did: str, op: PutListItem) -> bool:
+        if not op.list.startswith(f"at://{did}/"):
+            return False  # only its owner adds to a list
+        self._sql(
+            "INSERT INTO list_item (owner, rkey, list, subject) VALUES (?, ?, ?, ?) ON CONFLICT (owner, rkey)"
+            " DO UPDATE SET list = excluded.list, subject = excluded.subject",
+            (did, op.rkey, op.list, op.subject),
+        )
+        self.list_changes[did] += 1
+        return True

@@ -1,0 +1,186 @@
+"""The ingest process: one source, one pipeline, one thread. Built by the wiring, run until told to stop."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playhouse.apsw_ext import APSWDatabase
+
+from firehose.housekeeping import Housekeeping
+from firehose.index import Index
+from firehose.known import Known
+from firehose.ops import Scope
+from firehose.pipeline import STORAGE_FAULTS, Pipeline
+from firehose.rules import Compiled, Rules
+from firehose.subscribe import Subscription
+from firehose.times import now_micros
+from models.database import Connection, sql, writing
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.1
+RULES_SECONDS = 1.0
+REPORT_SECONDS = 2.0
+ROUND_SECONDS = 86_400.0
+CHORES_SECONDS = 0.03
+"""How much of a tick housekeeping may take."""
+
+
+def known_posts(connection: Connection) -> Known:
+    """The filter of indexed posts, by URI, pinned ones included."""
+    count = connection.execute("SELECT (SELECT count(*) FROM post) + (SELECT count(*) FROM pin)").fetchone()
+    rows = connection.execute(
+        "SELECT a.did, p.rkey FROM post p JOIN actor a ON a.id = p.actor"
+        " UNION ALL SELECT a.did, p.rkey FROM pin p JOIN actor a ON a.id = p.actor"
+    )
+    return Known.of((f"at://{did}/app.bsky.feed.post/{rkey}" for did, rkey in rows), count[0] if count else 0)
+
+
+def known_actors(connection: Connection) -> Known:
+    """The filter of accounts that rows point to, by DID."""
+    count = connection.execute("SELECT count(*) FROM actor").fetchone()
+    return Known.of((did for (did,) in connection.execute("SELECT did FROM actor")), count[0] if count else 0)
+
+
+class Ingest:
+    """Everything that reads one event stream into the database."""
+
+    def __init__(self, database: APSWDatabase, source: str, rules_path: Path, user_agent: str, *, retention: int,
+                 max_age: int) -> None:  # fmt: skip
+        """Read the rules and the filters. `retention` and `max_age` are in microseconds.
+
+        Raises communities.declaration.DeclarationError when the rules cannot be used: there is nothing to go on with.
+        """
+        connection = sql(database)
+        self.database = database
+        self.index = Index(connection, max_age)
+        self.rules = Rules(database, rules_path)
+        with writing(database):
+            # Stream positions mean nothing on another source: what fenced #account events there ends here.
+            connection.execute(
+                "UPDATE actor SET account_seq = 0 WHERE NOT EXISTS (SELECT 1 FROM source WHERE url = ?)",
+                (source,),
+            )
+        self.rules.load(self.index)
+        self.scope = Scope(known_posts(connection), known_actors(connection))
+        self.use(self.rules.compile())
+        self.pipeline = Pipeline(database, source, self.scope, self.index)
+        self.subscription = Subscription(self.pipeline, user_agent)
+        self.housekeeping = Housekeeping(database, self.index, retention)
+        self._lists_seen = 0
+        self._started_at = now_micros()
+
+    def on_identity(self, told: Callable[[str], None]) -> None:
+        """Have `told` called with each DID whose document may have changed."""
+        self.pipeline.on_identity = told
+
+    def use(self, compiled: Compiled) -> None:
+        """Hold everything from the next event on against these rules."""
+        self.scope.matcher = compiled.matcher
+        self.scope.lists = compiled.lists
+        self.scope.list_owners = compiled.list_owners
+
+    def lists_changed(self) -> None:
+        """Members of a list came or went: compile anew, and look at the stored posts again."""
+        self.rules.reapply()
+        self.use(self.rules.compile())
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read the stream until `stop`; then store what was received and return."""
+        chores = asyncio.create_task(self._chores(stop))
+        stream = asyncio.create_task(self.subscription.run(stop, self._cursor_moved))
+        try:
+            done, _ = await asyncio.wait((chores, stream), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # a fault of our own ends the process, loudly
+            await asyncio.gather(chores, stream)
+        finally:
+            chores.cancel()
+            stream.cancel()
+        self.pipeline.flush()
+        self.subscription.state = "stopped"
+        self.report()
+        log.info("stopped at %s", self.pipeline.committed)
+
+    async def _chores(self, stop: asyncio.Event) -> None:
+        next_rules = next_report = 0.0
+        next_round = time.monotonic() + ROUND_SECONDS
+        while not stop.is_set():
+            now = time.monotonic()
+            try:
+                if self.pipeline.due:
+                    self.pipeline.flush()
+                if now >= next_rules:
+                    next_rules = now + RULES_SECONDS
+                    self._refresh()
+                self._keep_house(now + CHORES_SECONDS)
+                if now >= next_report:
+                    next_report = now + REPORT_SECONDS
+                    self.report()
+            except STORAGE_FAULTS as error:
+                # The pipeline refuses what the open connection still brings: the stream is asked again.
+                log.error("%s", error)
+            if now >= next_round:
+                next_round = now + ROUND_SECONDS
+                self.housekeeping.begin_round()
+            try:
+                await asyncio.wait_for(stop.wait(), TICK_SECONDS)
+            except TimeoutError:
+                continue
+
+    def _refresh(self) -> None:
+        """Take over changed rules and lists; make a filter larger that has become full."""
+        if self.rules.refresh(self.index):
+            self.pipeline.flush()
+            self.use(self.rules.compile())
+            self.scope.posts = known_posts(sql(self.database))
+            self.scope.actors = known_actors(sql(self.database))
+        if (changes := self.index.list_changes.total()) != self._lists_seen:
+            self._lists_seen = changes
+            self.lists_changed()
+        if self.scope.posts.full or self.scope.actors.full:
+            self.pipeline.flush()
+            self.scope.posts = known_posts(sql(self.database))
+            self.scope.actors = known_actors(sql(self.database))
+
+    def _keep_house(self, until: float) -> None:
+        while self.housekeeping.step(self.scope.matcher):
+            if time.monotonic() >= until:
+                return
+
+    def _cursor_moved(self) -> bool:
+        """Whether an operator changed the stored cursor."""
+        row = sql(self.database).execute(
+            "SELECT cursor FROM source WHERE url = ? AND kind = 'seq'", (self.pipeline.source,)
+        ).fetchone()  # fmt: skip
+        return (row[0] if row else None) != self.pipeline.committed
+
+    def state(self) -> dict[str, Any]:
+        """What the process says of itself: for health, metrics and `doctor`."""
+        pipeline = self.pipeline
+        return {
+            "source": pipeline.source,
+            "state": self.subscription.state,
+            "cursor": pipeline.committed,
+            "received": pipeline.received,
+            "eventAt": pipeline.event_at,
+            "startedAt": self._started_at,
+            "rulesFault": self.rules.fault,
+            "events": dict(pipeline.kinds),
+            "applied": dict(self.index.counts),
+            "dropped": dict(self.scope.dropped),
+            "closes": dict(self.subscription.closes),
+        }
+
+    def report(self) -> None:
+        """Write `state` where the web process and the commands read it."""
+        with writing(self.database) as connection:
+            connection.execute(
+                "INSERT INTO process (name, at, report) VALUES ('ingest', ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET at = excluded.at, report = excluded.report",
+                (now_micros(), json.dumps(self.state())),
+            )

@@ -1,0 +1,213 @@
+"""Which operations of a commit can matter to the index, read as far as that takes and no further.
+
+Most commits concern nothing that is indexed; they cost a look at each operation's path and, for likes and posts, one small
+record. What remains is a `Commit` with the few operations that the database has to see. Pure: no I/O, every branch returns
+a value or counts a named reason.
+
+Values come from anybody, so each is checked before it is used; one bad path or record drops that operation alone, a
+commit that contradicts itself is dropped whole (com.atproto.sync.subscribeRepos#commit).
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from communities.matching import Match, Matcher
+from communities.post import Post, read_post
+from firehose.car import CarError, is_record_cid, read_blocks
+from firehose.known import Known
+from firehose.records import RecordError, check_data_model, read_record
+
+MAX_OPS = 200
+LIKE, REPOST, REPLY, QUOTE = 1, 2, 3, 4
+POST = "app.bsky.feed.post"
+LIST, LIST_ITEM = "app.bsky.graph.list", "app.bsky.graph.listitem"
+ENGAGEMENTS = {"app.bsky.feed.like": LIKE, "app.bsky.feed.repost": REPOST}
+_WATCHED = frozenset((POST, LIST, LIST_ITEM, *ENGAGEMENTS))
+
+_DID = re.compile(r"did:(?:plc:[a-z2-7]{24}|web:[A-Za-z0-9.%-]{1,253}|[a-z]{1,20}:[A-Za-z0-9._:%-]{1,500})")
+_RKEY = re.compile(r"(?!\.\.?$)[A-Za-z0-9._~:-]{1,512}")
+_REV = re.compile(r"[2-7a-j][2-7a-z]{12}")
+POST_URI = re.compile(r"at://(did:[a-z]{1,20}:[A-Za-z0-9._:%-]{1,500})/app\.bsky\.feed\.post/([A-Za-z0-9._~:-]{1,512})")
+
+
+@dataclass(slots=True)
+class PutPost:
+    """A post was created or changed. `matches` may be empty: then only what it answers or quotes may matter."""
+
+    rkey: str
+    cid: bytes
+    block: bytes
+    post: Post
+    matches: list[Match]
+    parent: str | None
+    quote: str | None
+
+
+@dataclass(slots=True)
+class PutEngagement:
+    """A like or repost of a post that may be indexed."""
+
+    kind: int
+    rkey: str
+    subject: str
+
+
+@dataclass(slots=True)
+class PutListItem:
+    """An account was put on a list that a rule names."""
+
+    rkey: str
+    list: str
+    subject: str
+
+
+@dataclass(slots=True)
+class Delete:
+    """A record is gone, or is no longer valid, which is the same."""
+
+    collection: str
+    rkey: str
+
+
+Op = PutPost | PutEngagement | PutListItem | Delete
+
+
+@dataclass(slots=True)
+class Commit:
+    """The operations of one commit that matter. `time` is what the stream says, informal."""
+
+    seq: int
+    did: str
+    rev: str
+    time: str
+    ops: list[Op]
+
+
+@dataclass(slots=True)
+class Scope:
+    """What is being looked for: the rules, what the index may hold, and the counts of what was dropped by reason."""
+
+    posts: Known
+    actors: Known
+    matcher: Matcher = field(default_factory=Matcher)
+    lists: frozenset[str] = frozenset()
+    list_owners: frozenset[str] = frozenset()
+    latest_rev: str = "zzzzzzzzzzzzz"
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | None:
+    """The part of a `#commit` payload that matters, or None."""
+    ops = payload.get("ops")
+    did = payload.get("repo")
+    if type(ops) is not list or type(did) is not str or len(ops) > MAX_OPS:
+        scope.dropped["commit malformed"] += 1
+        return None
+    if payload.get("tooBig") is True or payload.get("rebase") is True:
+        scope.dropped["commit of a removed kind (tooBig, rebase)"] += 1
+        return None
+    # Deletions and list items are looked at only for accounts that rows may point to.
+    tracked = did in scope.actors
+    listed = did in scope.list_owners
+    wanted: list[_Wanted] = []
+    paths: set[str] = set()
+    for op in ops:
+        if type(op) is not dict or type(path := op.get("path")) is not str:
+            scope.dropped["op malformed"] += 1
+            return None
+        collection, _, rkey = path.partition("/")
+        action = op.get("action")
+        cid = op.get("cid")
+        if path in paths or (action != "delete" if cid is None else action not in ("create", "update")):
+            scope.dropped["op contradicts itself"] += 1
+            return None
+        paths.add(path)
+        if collection not in _WATCHED or not (listed or collection not in (LIST, LIST_ITEM)):
+            continue
+        if cid is None:
+            if tracked or listed:
+                wanted.append((collection, rkey, None, True))
+        elif not is_record_cid(cid):
+            scope.dropped["op cid malformed"] += 1
+        else:
+            wanted.append((collection, rkey, cid, tracked and action == "update"))
+    if not wanted:
+        return None
+    return _read_wanted(payload, seq, did, wanted, scope)
+
+
+_Wanted = tuple[str, str, bytes | None, bool]
+"""Collection, rkey, CID (None: deletion), and whether an indexed record may stand there already."""
+
+
+def _read_wanted(payload: dict[str, Any], seq: int, did: str, wanted: list[_Wanted], scope: Scope) -> Commit | None:
+    rev, root, car = payload.get("rev"), payload.get("commit"), payload.get("blocks")
+    dropped = scope.dropped
+    if type(rev) is not str or not _REV.fullmatch(rev) or not _DID.fullmatch(did):
+        dropped["commit malformed"] += 1
+        return None
+    if rev > scope.latest_rev:
+        dropped["rev in the future"] += 1
+        return None
+    cids = {cid for _, _, cid, _ in wanted if cid is not None}
+    blocks: dict[bytes, bytes] = {}
+    if cids:
+        if type(car) is not bytes or type(root) is not bytes:
+            dropped["commit malformed"] += 1
+            return None
+        try:
+            blocks = read_blocks(car, root, cids)
+        except CarError as error:
+            dropped[str(error)] += 1
+            return None
+    found: list[Op] = []
+    for collection, rkey, cid, replaces in wanted:
+        if not _RKEY.fullmatch(rkey):
+            dropped["path malformed"] += 1
+        elif cid is None:
+            found.append(Delete(collection, rkey))
+        else:
+            op = _read_put(collection, rkey, cid, blocks[cid], did, scope)
+            if op is not None:
+                found.append(op)
+            elif replaces or (collection == POST and f"at://{did}/{POST}/{rkey}" in scope.posts):
+                # What is indexed of this path is no longer what stands there.
+                found.append(Delete(collection, rkey))
+    if not found:
+        return None
+    time = payload.get("time")
+    return Commit(seq, did, rev, time if type(time) is str else "", found)
+
+
+def _read_put(collection: str, rkey: str, cid: bytes, block: bytes, did: str, scope: Scope) -> Op | None:
+    """The operation that a created or changed record amounts to, or None when the index has no use for it."""
+    try:
+        record = read_record(block)
+        if collection == POST:
+            post = read_post(record)
+            if post is None:
+                scope.dropped["post invalid"] += 1
+                return None
+            matches = scope.matcher.match(did, post)
+            parent = post.parent if post.parent is not None and post.parent in scope.posts else None
+            quote = post.quote if post.quote is not None and post.quote in scope.posts else None
+            if not (matches or parent or quote):
+                return None
+            check_data_model(record)
+            return PutPost(rkey, cid, block, post, matches, parent, quote)
+        if kind := ENGAGEMENTS.get(collection):
+            subject = record.get("subject")
+            uri = subject.get("uri") if type(subject) is dict else None
+            if type(uri) is str and uri in scope.posts:
+                check_data_model(record)
+                return PutEngagement(kind, rkey, uri)
+            return None
+        if collection == LIST_ITEM:
+            listed, member = record.get("list"), record.get("subject")
+            if listed in scope.lists and type(member) is str and _DID.fullmatch(member):
+                return PutListItem(rkey, str(listed), member)
+    except RecordError as error:
+        scope.dropped[str(error)] += 1
+    return None

@@ -1,0 +1,253 @@
+"""Messages in, committed rows out: triage of each frame, batches, and the cursor that commits with the rows it covers.
+
+Everything is on one thread and nothing here awaits. Events that matter wait in a small batch; `flush` applies the batch and
+stores the cursor in one transaction. Whatever goes wrong, the stored cursor never passes an event that is neither applied,
+nor skipped by rule, nor in quarantine.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+import peewee
+from playhouse.apsw_ext import APSWDatabase
+
+from firehose import quarantine
+from firehose.frames import FrameError, read_frame, sequence
+from firehose.index import Index
+from firehose.ops import Commit, PutPost, Scope, read_commit
+from firehose.times import now_micros, tid
+from models.database import Connection, sql, writing
+from xrpc.syntax import parse_datetime
+
+log = logging.getLogger(__name__)
+
+BATCH_EVENTS = 500
+BATCH_SECONDS = 0.2
+CURSOR_SECONDS = 1.0
+FUTURE_MICROS = 5 * 60 * 1_000_000
+"""A rev further ahead of our clock than this is refused."""
+
+KINDS = frozenset(("#commit", "#sync", "#identity", "#account", "#info"))
+
+
+class StorageError(Exception):
+    """The batch could not be stored; nothing of it was. Ask the stream again from the stored cursor."""
+
+
+STORAGE_FAULTS = (
+    StorageError,
+    apsw.BusyError,
+    apsw.CantOpenError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.LockedError,
+    apsw.NoMemError,
+    apsw.ReadOnlyError,
+    peewee.OperationalError,
+)
+
+
+class RewindError(Exception):
+    """The stream starts below the stored cursor: it is not the stream that the cursor belongs to."""
+
+
+@dataclass(slots=True)
+class Account:
+    """An `#account` event."""
+
+    seq: int
+    did: str
+    active: bool
+    status: str | None
+
+
+Event = Commit | Account
+
+
+class Pipeline:
+    """The state of one source: what was received, what is committed, what waits."""
+
+    def __init__(
+        self,
+        database: APSWDatabase,
+        source: str,
+        scope: Scope,
+        index: Index,
+        *,
+        clock: Callable[[], int] = now_micros,
+    ) -> None:
+        """`clock` gives microseconds."""
+        self.source = source
+        self.scope = scope
+        self.index = index
+        self.kinds: Counter[str] = Counter()
+        self.committed: int | None = None
+        self.received = 0
+        self.event_at = 0
+        self._database = database
+        self._clock = clock
+        self.on_identity: Callable[[str], None] = lambda did: None
+        self._pending: list[tuple[Event, bytes]] = []
+        self._flushed_at = 0
+        self._time = ""
+        self._poison = quarantine.Sightings()
+        self._fresh = True
+        self._lost = False
+        self.restore()
+
+    def restore(self) -> None:
+        """Begin at the stored cursor: at start, and whenever a connection ended badly."""
+        row = (
+            sql(self._database)
+            .execute("SELECT cursor, event_at FROM source WHERE url = ? AND kind = 'seq'", (self.source,))
+            .fetchone()
+        )
+        self.committed, self.event_at = row or (None, 0)
+        self.received = self.committed or 0
+        self._pending.clear()
+        self._lost = True
+        self.index.forget()
+
+    def connected(self) -> None:
+        """A new connection was made; its first event says whether it continues where we stopped."""
+        self._fresh = True
+        self._lost = False
+
+    def receive(self, data: bytes) -> None:
+        """Take one message. Raises FrameError, StreamError, StorageError or RewindError: the connection must end."""
+        if self._lost:
+            raise StorageError("what this connection delivered before was not stored")
+        try:
+            kind, payload = read_frame(data)
+            seq = sequence(payload)
+        except FrameError as error:
+            if not self._poison.seen(self.received, data):
+                raise
+            self._pass_over(data, str(error))
+            return
+        self.kinds[kind if kind in KINDS else "other"] += 1
+        if seq is None:
+            if kind == "#info":
+                log.warning("%s says %s: %s", self.source, payload.get("name"), payload.get("message"))
+            return
+        if self._fresh:
+            if seq < self.received:
+                raise RewindError(f"the stream starts at {seq}, below the cursor {self.received}")
+            self._fresh = False
+        if seq <= self.received:
+            self.scope.dropped["seq not rising"] += 1
+            return
+        event = self._read(kind, payload, seq)
+        if event is not None:
+            self._pending.append((event, data))
+        self.received = seq
+        if type(time := payload.get("time")) is str:
+            self._time = time
+        if len(self._pending) >= BATCH_EVENTS:
+            self.flush()
+
+    def _read(self, kind: str, payload: dict[str, Any], seq: int) -> Event | None:
+        scope = self.scope
+        if kind == "#commit":
+            commit = read_commit(payload, seq, scope)
+            if commit is not None:
+                scope.actors.add(commit.did)
+                for op in commit.ops:
+                    if type(op) is PutPost and op.matches:
+                        scope.posts.add(f"at://{commit.did}/app.bsky.feed.post/{op.rkey}")
+            return commit
+        did = payload.get("did")
+        if type(did) is not str:
+            return None
+        if kind == "#account":
+            active, status = payload.get("active"), payload.get("status")
+            if type(active) is not bool or not (status is None or type(status) is str):
+                scope.dropped["account malformed"] += 1
+            elif did in scope.actors:
+                return Account(seq, did, active, status[:64] if status else None)
+        elif kind == "#identity":
+            self.on_identity(did)
+        return None
+
+    # Writing
+
+    @property
+    def due(self) -> bool:
+        """Whether something has waited long enough to be flushed."""
+        waited = self._clock() - self._flushed_at
+        if self._pending:
+            return waited >= BATCH_SECONDS * 1_000_000
+        return self.received > (self.committed or 0) and waited >= CURSOR_SECONDS * 1_000_000
+
+    def flush(self) -> None:
+        """Apply what waits and store the cursor, in one transaction. Raises StorageError; then nothing was stored."""
+        now = self._clock()
+        self.scope.latest_rev = tid(now + FUTURE_MICROS)
+        self._flushed_at = now
+        if self.received == (self.committed or 0) and not self._pending:
+            return
+        self.event_at = (parse_datetime(self._time) if self._time else None) or self.event_at
+        try:
+            try:
+                with writing(self._database) as connection:
+                    for event, _ in self._pending:
+                        self._apply(event, now)
+                    self._store_cursor(connection, self.received)
+            except STORAGE_FAULTS:
+                raise
+            except Exception:
+                log.exception("a batch of %d events failed; applying them one by one", len(self._pending))
+                self._flush_singly(now)
+        except STORAGE_FAULTS as error:
+            self.restore()
+            raise StorageError(f"the database refused a write: {error}") from error
+        self._pending.clear()
+        self.committed = self.received
+
+    def _flush_singly(self, now: int) -> None:
+        """Find the event that cannot be applied, put it into quarantine, and keep all others."""
+        self.index.forget()
+        for event, data in self._pending:
+            try:
+                with writing(self._database) as connection:
+                    self._apply(event, now)
+                    self._store_cursor(connection, event.seq)
+            except STORAGE_FAULTS:
+                raise
+            except Exception as error:
+                self.index.forget()
+                self.scope.dropped["event could not be applied"] += 1
+                log.exception("event %d of %s goes into quarantine", event.seq, event.did)
+                with writing(self._database) as connection:
+                    quarantine.put(connection, self.source, event.seq, f"{type(error).__name__}: {error}", data, now)
+                    self._store_cursor(connection, event.seq)
+        with writing(self._database) as connection:
+            self._store_cursor(connection, self.received)
+
+    def _apply(self, event: Event, now: int) -> None:
+        if type(event) is Commit:
+            self.index.commit(event, now)
+        elif type(event) is Account:
+            self.index.account(event.did, event.seq, event.active, event.status)
+
+    def _store_cursor(self, connection: Connection, seq: int) -> None:
+        connection.execute(
+            "INSERT INTO source (url, kind, cursor, event_at) VALUES (?, 'seq', ?, ?) ON CONFLICT (url, kind)"
+            " DO UPDATE SET cursor = excluded.cursor, event_at = excluded.event_at",
+            (self.source, seq, self.event_at),
+        )
+
+    def _pass_over(self, data: bytes, reason: str) -> None:
+        """A message that no connection gets past: keep its bytes and go on behind it."""
+        self.scope.dropped[reason] += 1
+        log.error("a frame after %d cannot be read (%s); it goes into quarantine", self.received, reason)
+        try:
+            with writing(self._database) as connection:
+                quarantine.put(connection, self.source, self.received, reason, data, self._clock())
+        except STORAGE_FAULTS as error:
+            self.restore()
+            raise StorageError(f"the database refused a write: {error}") from error

@@ -1,0 +1,53 @@
+"""Record blocks: strict DAG-CBOR and the atproto data model (https://atproto.com/specs/data-model)."""
+
+from typing import Any
+
+from cbrrr import StrictCID, decode_dag_cbor
+
+MAX_DEPTH = 32
+MAX_CONTAINER = 131_072
+MAX_KEY = 8192
+_INT64 = 1 << 63
+
+
+class RecordError(Exception):
+    """The record is no valid data; the message is the reason. Only this record is dropped."""
+
+
+def read_record(block: bytes) -> dict[str, Any]:
+    """Decode a record block: canonical encoding only; CIDs stay distinguishable from bytes. Raises RecordError."""
+    try:
+        record = decode_dag_cbor(block, cid_ctor=StrictCID)
+    except (ValueError, RecursionError) as error:
+        raise RecordError("record is no canonical DAG-CBOR") from error
+    if type(record) is not dict:
+        raise RecordError("record is no map")
+    return record
+
+
+def check_data_model(record: dict[str, Any]) -> None:
+    """Raise RecordError where the data model forbids what DAG-CBOR allows: floats, wide integers, depth, width.
+
+    Iterative, so that no depth can exhaust the stack. Run on what is kept, not on what is merely looked at.
+    """
+    level: list[Any] = [record]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for value in level:
+            children = value.values() if type(value) is dict else value
+            if len(children) > MAX_CONTAINER:
+                raise RecordError("container too large")
+            if type(value) is dict and any(len(key) > MAX_KEY for key in value):
+                raise RecordError("key too long")
+            for child in children:
+                kind = type(child)
+                if kind is dict or kind is list:
+                    below.append(child)
+                elif kind is float:
+                    raise RecordError("float in record")
+                elif kind is int and not -_INT64 <= child < _INT64:
+                    raise RecordError("integer out of range")
+        if not below:
+            return
+        level = below
+    raise RecordError("record too deep")

@@ -1,0 +1,118 @@
+"""The rules in force: `communities.toml` -> rows -> the compiled matcher, and again whenever the file changes.
+
+The new rules take effect between two events, so none is lost or seen by half a rule. A file with a fault changes nothing:
+the rules in force stay, and the fault is reported until it is mended.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from playhouse.apsw_ext import APSWDatabase
+
+from communities.declaration import Community, DeclarationError, read_declaration
+from communities.matching import Matcher, compile_rules
+from firehose.index import Index
+from firehose.ops import POST_URI
+from models import communities as community_rows
+from models import meta
+from models.database import Connection, sql, writing
+
+log = logging.getLogger(__name__)
+
+REAPPLY = "reapply_after"
+"""Meta key: the id of the last stored post that the rules in force were applied to; absent when all were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The rules in the form that events are held against."""
+
+    matcher: Matcher
+    lists: frozenset[str]
+    list_owners: frozenset[str]
+
+
+class Rules:
+    """Reads the file when it changed. `fault` is the message of a file that cannot be used, else None."""
+
+    def __init__(self, database: APSWDatabase, path: Path) -> None:
+        self.fault: str | None = None
+        self._database = database
+        self._path = path
+        self._signature: tuple[int, int, int] | None = None
+
+    def load(self, index: Index) -> bool:
+        """Take over the file; returns whether the rules are others now. Raises DeclarationError."""
+        self._signature = self._stat()
+        communities = read_declaration(self._path)
+        self.fault = None
+        with writing(self._database) as connection:
+            changed = community_rows.declare(connection, [community.to_json() for community in communities])
+            if changed:
+                self._place_pins(connection, index)
+                self._note_lists(connection, communities)
+                meta.put(connection, REAPPLY, "0")
+        log.info("%s: %d communities%s", self._path, len(communities), "" if changed else ", unchanged")
+        return changed
+
+    def refresh(self, index: Index) -> bool:
+        """As `load`, if the file changed since the last call; a faulty file is reported and changes nothing."""
+        if self._stat() == self._signature:
+            return False
+        try:
+            return self.load(index)
+        except DeclarationError as error:
+            self.fault = str(error)
+            log.error("the rules in force stay, because the file has faults:\n%s", error)
+            return False
+
+    def _stat(self) -> tuple[int, int, int]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return (0, 0, 0)
+        return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+    def _place_pins(self, connection: Connection, index: Index) -> None:
+        """Pins stay gone only as long as the same post is pinned."""
+        gone = set(connection.execute("SELECT actor, rkey FROM pin WHERE gone = 1"))
+        connection.execute("DELETE FROM pin")
+        for row in community_rows.declared(connection):
+            for position, uri in enumerate(row.rule["pins"]):
+                parts = POST_URI.fullmatch(uri)
+                if parts:
+                    actor = index.intern(parts[1]).id
+                    connection.execute(
+                        "INSERT INTO pin (community, position, actor, rkey, gone) VALUES (?, ?, ?, ?, ?)",
+                        (row.id, position, actor, parts[2], int((actor, parts[2]) in gone)),
+                    )
+
+    def _note_lists(self, connection: Connection, communities: tuple[Community, ...]) -> None:
+        named = {uri for community in communities for uri in community.include.lists}
+        held = {uri for (uri,) in connection.execute("SELECT uri FROM list")}
+        for uri in held - named:
+            connection.execute("DELETE FROM list WHERE uri = ?", (uri,))
+            connection.execute("DELETE FROM list_item WHERE list = ?", (uri,))
+        connection.executemany("INSERT INTO list (uri) VALUES (?)", [(uri,) for uri in sorted(named - held)])
+
+    def reapply(self) -> None:
+        """Let the stored posts be held against the rules anew (a list changed)."""
+        with writing(self._database) as connection:
+            meta.put(connection, REAPPLY, "0")
+
+    def compile(self) -> Compiled:
+        """The declared communities and the lists as the database has them."""
+        return compile_stored(sql(self._database))
+
+
+def compile_stored(connection: Connection) -> Compiled:
+    """Compile the declared communities and the lists as the database has them."""
+    lists: dict[str, list[str]] = {uri: [] for (uri,) in connection.execute("SELECT uri FROM list")}
+    for uri, subject in connection.execute("SELECT list, subject FROM list_item ORDER BY list, subject"):
+        if uri in lists:
+            lists[uri].append(subject)
+    rows = community_rows.declared(connection)
+    matcher = compile_rules([(row.id, Community.from_json(row.rule)) for row in rows], lists)
+    owners = frozenset(uri.removeprefix("at://").partition("/")[0] for uri in lists)
+    return Compiled(matcher, frozenset(lists), owners)

@@ -1,0 +1,216 @@
+"""The subscription to `com.atproto.sync.subscribeRepos`: connect, feed the pipeline, come back after every close.
+
+Our own loop around a `websockets` connection. It returns only when it is told to stop. What makes it stand still until an
+operator acts: a cursor in the stream's future, or a stream that starts below the cursor (the relay was rebuilt).
+"""
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from firehose.frames import FrameError, StreamError
+from firehose.pipeline import Pipeline, RewindError, StorageError
+
+log = logging.getLogger(__name__)
+
+NSID = "com.atproto.sync.subscribeRepos"
+MAX_MESSAGE = 8 * 1024 * 1024
+"""Bytes; above the protocol's limit, so that a frame over that limit can still be passed over exactly."""
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 60.0
+HEALTHY_SECONDS = 60.0
+OPEN_SECONDS = 20.0
+LONGEST_TURN = 200
+"""Messages taken before the event loop gets its turn: pings and timers must not starve during catch-up."""
+TOO_BIG_TRIES = 3
+TOO_BIG_STEPS = 16
+
+
+class _Connect(connect):
+    """Follows no redirect: the operator named the source, nobody else may."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Every answer but an upgrade is a refusal."""
+        return exc
+
+
+class Backoff:
+    """Seconds to wait before the next try: doubling, with jitter from the first, capped."""
+
+    def __init__(self, rng: random.Random | None = None) -> None:
+        self._rng = rng or random.Random()
+        self._delay = FIRST_DELAY
+
+    def reset(self) -> None:
+        """The connection was good."""
+        self._delay = FIRST_DELAY
+
+    def next(self, *, longest: bool = False) -> float:
+        """The next delay; `longest` for faults that trying again will hardly mend."""
+        self._delay = LONGEST_DELAY if longest else min(self._delay * 2, LONGEST_DELAY)
+        return self._rng.uniform(self._delay / 2, self._delay)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why a connection ended: `cause` is one of few, for counting; `detail` is for people. `delay` 0: as usual."""
+
+    cause: str
+    detail: str = ""
+    delay: float = 0.0
+    stand_still: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.detail}" if self.detail else self.cause
+
+
+class Subscription:
+    """One source, read for as long as the process lives. `state` says in words how it stands."""
+
+    def __init__(self, pipeline: Pipeline, user_agent: str, *, backoff: Backoff | None = None) -> None:
+        self.pipeline = pipeline
+        self.state = "connecting"
+        self.closes: Counter[str] = Counter()
+        self._user_agent = user_agent
+        self._backoff = backoff or Backoff()
+        self._too_big = 0
+        self._skip = 0
+        self._tip = False
+
+    def url(self) -> str:
+        """Where to connect, with the cursor to continue behind (none: the live tip)."""
+        parts = urlsplit(self.pipeline.source)
+        base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/xrpc/{NSID}"
+        if self._tip or (self.pipeline.committed is None and not self.pipeline.received):
+            return base
+        return f"{base}?cursor={self.pipeline.received + self._skip}"
+
+    async def run(self, stop: asyncio.Event, reset: Callable[[], bool] = lambda: False) -> None:
+        """Read until `stop` is set. `reset` says whether an operator moved the cursor of a source that stands still."""
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            began, before = loop.time(), self.pipeline.received
+            end = await self._once(stop)
+            if stop.is_set():
+                break
+            self.closes[end.cause] += 1
+            if self.pipeline.received > before or loop.time() - began > HEALTHY_SECONDS:
+                self._backoff.reset()
+                self._too_big = self._skip = 0
+                self._tip = False
+            if end.stand_still:
+                self.state = f"stopped: {end}"
+                log.error("%s: %s. Nothing is read until `communities cursor reset`.", self.pipeline.source, end)
+                await self._stand_still(stop, reset)
+                continue
+            delay = end.delay or self._backoff.next()
+            self.state = f"reconnecting: {end}"
+            log.warning("%s: %s; next try in %.1f s", self.pipeline.source, end, delay)
+            await _wait(stop, delay)
+
+    async def _stand_still(self, stop: asyncio.Event, reset: Callable[[], bool]) -> None:
+        while not stop.is_set() and not reset():
+            await _wait(stop, 2.0)
+        self.pipeline.restore()
+
+    async def _once(self, stop: asyncio.Event) -> End:
+        """One connection, from opening to end."""
+        try:
+            async with _Connect(
+                self.url(),
+                compression=None,
+                proxy=None,
+                max_size=MAX_MESSAGE,
+                open_timeout=OPEN_SECONDS,
+                user_agent_header=self._user_agent,
+            ) as socket:
+                self.state = "reading"
+                self.pipeline.connected()
+                return await self._read(socket, stop)
+        except InvalidStatus as error:
+            return self._refused(error)
+        except (OSError, TimeoutError, InvalidHandshake) as error:
+            return End("cannot connect", str(error) or type(error).__name__)
+
+    def _refused(self, error: InvalidStatus) -> End:
+        status = error.response.status_code
+        if status == 429:
+            after = error.response.headers.get("Retry-After", "")
+            wanted = min(float(after), 600.0) if after.isascii() and after.isdecimal() else 0.0
+            return End("refused with 429", "too many connections or requests", delay=wanted)
+        if status in (405, 426, 501):
+            return End(f"refused with {status}", "this is no event stream", delay=self._backoff.next(longest=True))
+        return End(f"refused with {status}")
+
+    async def _read(self, socket: ClientConnection, stop: asyncio.Event) -> End:
+        closer = asyncio.ensure_future(_close_on(stop, socket))
+        try:
+            return await self._feed(socket)
+        except ConnectionClosed as closed:
+            return self._closed(closed)
+        except FrameError as error:
+            return End("unreadable frame", str(error))
+        except StreamError as error:
+            cause = error.name if error.name in ("FutureCursor", "ConsumerTooSlow") else "error frame"
+            return End(cause, str(error)[:300], stand_still=cause == "FutureCursor")
+        except RewindError as error:
+            return End("stream rewound", str(error), stand_still=True)
+        except StorageError as error:
+            return End("events could not be stored", str(error))
+        finally:
+            closer.cancel()
+
+    async def _feed(self, socket: ClientConnection) -> End:
+        receive = self.pipeline.receive
+        turn = 0
+        async for message in socket:
+            if type(message) is bytes:
+                receive(message)
+            turn += 1
+            if turn >= LONGEST_TURN:
+                turn = 0
+                await asyncio.sleep(0)
+        return End(f"closed with {socket.close_code}")
+
+    def _closed(self, closed: ConnectionClosed) -> End:
+        code = closed.rcvd.code if closed.rcvd else closed.sent.code if closed.sent else 1006
+        if code == 1009:
+            return self._too_large()
+        protocol_fault = code in (1002, 1003, 1007)
+        # The code is the server's to choose, so only the usual ones get a name of their own.
+        cause = f"closed with {code}" if 1000 <= code <= 1015 else "closed with another code"
+        return End(
+            cause,
+            closed.rcvd.reason if closed.rcvd else "",
+            self._backoff.next(longest=True) if protocol_fault else 0,
+        )
+
+    def _too_large(self) -> End:
+        """A message over MAX_MESSAGE cannot be received: step over it by its number, then give up on the backlog."""
+        self._too_big += 1
+        if self._too_big > TOO_BIG_TRIES:
+            self._skip += 1
+            log.error("a message behind %d is too large; asking behind %d", self.pipeline.received, self._skip)
+        if self._skip > TOO_BIG_STEPS:
+            self._tip = True
+            log.error("no way past %d: going on at the live tip; events in between are lost", self.pipeline.received)
+        return End("message too large")
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+async def _close_on(stop: asyncio.Event, socket: ClientConnection) -> None:
+    await stop.wait()
+    await socket.close(1000)

@@ -1,0 +1,50 @@
+"""Rows of declared communities: taken over from the declaration, read back by whoever needs them."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from models import meta
+from models.database import Connection
+
+REVISION = "rules_revision"
+"""Meta key: a number that rises with every change of the declared communities."""
+
+
+class CommunityRow(NamedTuple):
+    """A declared community. `rule` is its declaration as a plain value."""
+
+    id: int
+    slug: str
+    name: str
+    description: str
+    owner: str | None
+    rule: dict[str, Any]
+
+
+def declared(connection: Connection) -> list[CommunityRow]:
+    """Every community that the file now declares, in order of its id."""
+    rows = connection.execute(
+        "SELECT id, slug, name, description, owner, rule FROM community WHERE declared = 1 ORDER BY id"
+    )
+    return [CommunityRow._make((*plain, json.loads(rule))) for *plain, rule in rows]
+
+
+def declare(connection: Connection, rules: Iterable[Mapping[str, Any]]) -> bool:
+    """Make the rows equal to `rules` (declarations as plain values); returns whether anything changed.
+
+    A community that is no longer declared keeps its row and items, so that declaring it again brings them back.
+    """
+    before = connection.execute("SELECT slug, rule FROM community WHERE declared = 1 ORDER BY slug").fetchall()
+    wanted = {rule["slug"]: (rule, json.dumps(rule, sort_keys=True, ensure_ascii=False)) for rule in rules}
+    if before == sorted((slug, text) for slug, (_, text) in wanted.items()):
+        return False
+    meta.put(connection, REVISION, str(int(meta.get(connection, REVISION) or 0) + 1))
+    connection.execute("UPDATE community SET declared = 0 WHERE declared = 1")
+    connection.executemany(
+        "INSERT INTO community (slug, name, description, owner, rule, declared) VALUES (?, ?, ?, ?, ?, 1)"
+        " ON CONFLICT (slug) DO UPDATE SET name = excluded.name, description = excluded.description,"
+        " owner = excluded.owner, rule = excluded.rule, declared = 1",
+        [(slug, rule["name"], rule["description"], rule["owner"], text) for slug, (rule, text) in wanted.items()],
+    )
+    return True

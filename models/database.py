@@ -1,0 +1,96 @@
+"""The database: one SQLite file in WAL mode, through the SQLite that apsw brings (never the system's: versions 3.7.0 to
+3.51.2 can corrupt a WAL database on checkpoint).
+
+A connection belongs to one thread. Functions that use it are plain `def`: an `await` inside a transaction, which would let
+another task write into it, cannot be written. Every write goes through `writing`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import apsw
+from playhouse.apsw_ext import APSWDatabase
+
+from models import migrations
+
+OLDEST_SQLITE = (3, 51, 3)
+BUSY_SECONDS = 10
+
+
+class Rows(Protocol):
+    """The rows of a statement, as tuples."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left."""
+
+
+class Connection(Protocol):
+    """The part of `apsw.Connection` that queries need. What a column holds is known by the schema, not by the type."""
+
+    def execute(self, statements: str, bindings: Sequence[Any] = ()) -> Rows:
+        """Run a statement; it is prepared once and kept."""
+
+    def executemany(self, statements: str, sequenceofbindings: Iterable[Sequence[Any]]) -> Rows:
+        """Run a statement for each of the bindings."""
+
+
+class DatabaseError(Exception):
+    """The database cannot be used; the message says which file, why, and what to do."""
+
+
+def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
+    """Open the SQLite file at `path`, creating and migrating it unless `readonly`.
+
+    `readonly` also refuses a file whose schema is not this version's. Raises DatabaseError.
+    """
+    if APSWDatabase.server_version < OLDEST_SQLITE:
+        version = ".".join(map(str, APSWDatabase.server_version))
+        raise DatabaseError(f"SQLite {version} is too old (its WAL can corrupt data); update the package apsw")
+    if readonly and not path.exists():
+        raise DatabaseError(f"{path}: no such database; start `communities run` (or `ingest`) first")
+    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    database = APSWDatabase(
+        str(path),
+        timeout=BUSY_SECONDS,
+        flags=flags,
+        statementcachesize=200,
+        pragmas={"foreign_keys": 0, "temp_store": "memory", "mmap_size": 1 << 28, "cache_size": -65536},
+    )
+    try:
+        if not readonly:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        database.connect()
+        connection = database.connection()
+        if readonly:
+            migrations.check(connection)
+        else:
+            connection.execute("PRAGMA journal_mode = wal")
+            connection.execute("PRAGMA synchronous = normal")
+            with writing(database):
+                migrations.migrate(connection)
+    except (OSError, apsw.Error, migrations.SchemaError) as error:
+        database.close()
+        raise DatabaseError(f"{path}: the database cannot be opened: {error}") from error
+    except Exception as error:  # peewee wraps what apsw raises while it connects
+        database.close()
+        raise DatabaseError(f"{path}: the database cannot be opened: {error}") from error
+    return database
+
+
+def sql(database: APSWDatabase) -> Connection:
+    """The apsw connection below peewee, for the hot paths: prepared statements, no object per row."""
+    return cast(Connection, database.connection())
+
+
+@contextmanager
+def writing(database: APSWDatabase) -> Iterator[Connection]:
+    """An immediate transaction, the only way to write: committed at the end, rolled back by any exception."""
+    with database.atomic("IMMEDIATE"):
+        yield sql(database)

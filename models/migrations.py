@@ -1,0 +1,169 @@
+"""The schema, as the ordered list of steps that made it. `PRAGMA user_version` counts the steps that a file has had.
+
+A step is never edited once released; the next change is a new step, tested from the step before it with rows in place.
+Times are integer microseconds since 1970 (UTC), booleans 0 or 1.
+"""
+
+import apsw
+
+_FIRST = """
+-- Small facts of the installation: keys, the digest of the rules, how far background work has come.
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+-- Where each event stream was read up to. A cursor belongs to one URL: it means nothing on another host.
+CREATE TABLE source (
+    url TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    cursor INTEGER NOT NULL,
+    event_at INTEGER NOT NULL,
+    PRIMARY KEY (url, kind)
+) STRICT, WITHOUT ROWID;
+
+-- Declared communities. `rule` is the declaration as JSON. A slug is never used again for another community.
+CREATE TABLE community (
+    id INTEGER PRIMARY KEY,
+    slug TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    owner TEXT,
+    rule TEXT NOT NULL,
+    declared INTEGER NOT NULL
+) STRICT;
+
+-- Accounts that rows point to. `rev` is the fence: no commit at or below it is applied again. `account_seq` is the stream
+-- position of the last applied #account. `purge`: its rows are to go.
+CREATE TABLE actor (
+    id INTEGER PRIMARY KEY,
+    did TEXT NOT NULL UNIQUE,
+    rev TEXT NOT NULL DEFAULT '',
+    active INTEGER NOT NULL DEFAULT 1,
+    status TEXT,
+    account_seq INTEGER NOT NULL DEFAULT 0,
+    purge INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX actor_purge ON actor (id) WHERE purge = 1;
+
+-- Posts that belong to at least one community. `record` is the DAG-CBOR block as it stands in the repository. Ids are never
+-- used again (AUTOINCREMENT), so a page cursor can never point at another post. Counts are of distinct active accounts.
+CREATE TABLE post (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    actor INTEGER NOT NULL,
+    rkey TEXT NOT NULL,
+    cid BLOB NOT NULL,
+    record BLOB NOT NULL,
+    sort_at INTEGER NOT NULL,
+    event_at INTEGER NOT NULL,
+    likes INTEGER NOT NULL DEFAULT 0,
+    reposts INTEGER NOT NULL DEFAULT 0,
+    replies INTEGER NOT NULL DEFAULT 0,
+    quotes INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (actor, rkey)
+) STRICT;
+CREATE INDEX post_event_at ON post (event_at);
+
+-- What a feed shows, newest first: a page is one range scan of this key.
+CREATE TABLE feed_item (
+    community INTEGER NOT NULL,
+    sort_at INTEGER NOT NULL,
+    post INTEGER NOT NULL,
+    evidence TEXT NOT NULL,
+    PRIMARY KEY (community, sort_at, post)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX feed_item_post ON feed_item (post);
+
+-- Likes (1), reposts (2), replies (3) and quotes (4) of indexed posts, one row a record.
+CREATE TABLE engagement (
+    actor INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    rkey TEXT NOT NULL,
+    post INTEGER NOT NULL,
+    PRIMARY KEY (actor, kind, rkey)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX engagement_post ON engagement (post, kind, actor);
+
+-- Posts shown first. `gone`: its author deleted it.
+CREATE TABLE pin (
+    community INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    actor INTEGER NOT NULL,
+    rkey TEXT NOT NULL,
+    gone INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (community, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pin_post ON pin (actor, rkey);
+
+-- Members of the lists that rules name. `read_at` is 0 until the list has been read from its owner's PDS.
+CREATE TABLE list (uri TEXT PRIMARY KEY, read_at INTEGER NOT NULL DEFAULT 0, error TEXT) STRICT, WITHOUT ROWID;
+CREATE TABLE list_item (
+    owner TEXT NOT NULL,
+    rkey TEXT NOT NULL,
+    list TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    PRIMARY KEY (owner, rkey)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX list_item_list ON list_item (list);
+
+-- What viewers said of feed items (app.bsky.feed.sendInteractions); each once.
+CREATE TABLE interaction (
+    viewer TEXT NOT NULL,
+    item TEXT NOT NULL,
+    event TEXT NOT NULL,
+    req_id TEXT NOT NULL,
+    feed TEXT NOT NULL,
+    feed_context TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (viewer, item, event, req_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX interaction_at ON interaction (at);
+
+-- Service tokens of procedures: each is used once. `expires` is seconds since 1970.
+CREATE TABLE used_token (iss TEXT NOT NULL, jti TEXT NOT NULL, expires INTEGER NOT NULL, PRIMARY KEY (iss, jti))
+    STRICT, WITHOUT ROWID;
+CREATE INDEX used_token_expires ON used_token (expires);
+
+-- Events that were passed over because they could not be read or stored, as they came. Bounded; the oldest go first.
+CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    source TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    frame BLOB NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+
+-- What each process last said of itself, as JSON.
+CREATE TABLE process (name TEXT PRIMARY KEY, at INTEGER NOT NULL, report TEXT NOT NULL) STRICT, WITHOUT ROWID;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST,)
+
+
+class SchemaError(Exception):
+    """The file was made by a version with another schema."""
+
+
+def migrate(connection: apsw.Connection) -> int:
+    """Bring the schema up to date inside the caller's transaction; returns how many steps were run.
+
+    Raises SchemaError when the file is newer than this version.
+    """
+    version = _version(connection)
+    if version > len(STEPS):
+        raise SchemaError(f"its schema ({version}) is newer than this version's ({len(STEPS)}); update communities")
+    for step in STEPS[version:]:
+        connection.execute(step)
+    if version < len(STEPS):
+        connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+    return len(STEPS) - version
+
+
+def check(connection: apsw.Connection) -> None:
+    """Raise SchemaError unless the schema is exactly this version's."""
+    version = _version(connection)
+    if version != len(STEPS):
+        raise SchemaError(f"its schema is {version}, this version's {len(STEPS)}; run `communities ingest` to migrate")
+
+
+def _version(connection: apsw.Connection) -> int:
+    row = connection.execute("PRAGMA user_version").fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,185 @@
+"""The tables as peewee models, for everything off the hot paths. The schema itself is made by `models.migrations`; a test
+holds the two equal. No database is bound: pass it, as in `Source.select().execute(database)`.
+"""
+
+from peewee import BlobField, BooleanField, CompositeKey, IntegerField, Model, TextField
+
+
+class Meta(Model):
+    """Small facts of the installation."""
+
+    key = TextField(primary_key=True)
+    value = TextField()
+
+
+class Source(Model):
+    """Where an event stream was read up to. `event_at`: time of that event, microseconds, 0 if unknown."""
+
+    url = TextField()
+    kind = TextField()
+    cursor = IntegerField()
+    event_at = IntegerField()
+
+    class Meta:
+        """Keyed by URL and kind of cursor."""
+
+        primary_key = CompositeKey("url", "kind")
+
+
+class Community(Model):
+    """A community; `rule` is its declaration as JSON, `declared` false once the file no longer names it."""
+
+    slug = TextField(unique=True)
+    name = TextField()
+    description = TextField()
+    owner = TextField(null=True)
+    rule = TextField()
+    declared = BooleanField()
+
+
+class Actor(Model):
+    """An account that rows point to."""
+
+    did = TextField(unique=True)
+    rev = TextField(default="")
+    active = BooleanField(default=True)
+    status = TextField(null=True)
+    account_seq = IntegerField(default=0)
+    purge = BooleanField(default=False)
+
+
+class Post(Model):
+    """An indexed post. `sort_at` and `event_at` are microseconds."""
+
+    actor = IntegerField()
+    rkey = TextField()
+    cid = BlobField()
+    record = BlobField()
+    sort_at = IntegerField()
+    event_at = IntegerField()
+    likes = IntegerField(default=0)
+    reposts = IntegerField(default=0)
+    replies = IntegerField(default=0)
+    quotes = IntegerField(default=0)
+
+
+class FeedItem(Model):
+    """A post in a community. `evidence`: one reason a line."""
+
+    community = IntegerField()
+    sort_at = IntegerField()
+    post = IntegerField()
+    evidence = TextField()
+
+    class Meta:
+        """Keyed in page order."""
+
+        table_name = "feed_item"
+        primary_key = CompositeKey("community", "sort_at", "post")
+
+
+class Engagement(Model):
+    """A like, repost, reply or quote record."""
+
+    actor = IntegerField()
+    kind = IntegerField()
+    rkey = TextField()
+    post = IntegerField()
+
+    class Meta:
+        """Keyed by the record."""
+
+        primary_key = CompositeKey("actor", "kind", "rkey")
+
+
+class Pin(Model):
+    """A post that a community shows first."""
+
+    community = IntegerField()
+    position = IntegerField()
+    actor = IntegerField()
+    rkey = TextField()
+    gone = BooleanField(default=False)
+
+    class Meta:
+        """Keyed by place."""
+
+        primary_key = CompositeKey("community", "position")
+
+
+class List(Model):
+    """A list that a rule names."""
+
+    uri = TextField(primary_key=True)
+    read_at = IntegerField(default=0)
+    error = TextField(null=True)
+
+
+class ListItem(Model):
+    """A member of such a list."""
+
+    owner = TextField()
+    rkey = TextField()
+    list = TextField()
+    subject = TextField()
+
+    class Meta:
+        """Keyed by the record."""
+
+        table_name = "list_item"
+        primary_key = CompositeKey("owner", "rkey")
+
+
+class Interaction(Model):
+    """What a viewer said of a feed item; absent texts are empty. `at`: microseconds."""
+
+    viewer = TextField()
+    item = TextField()
+    event = TextField()
+    req_id = TextField()
+    feed = TextField()
+    feed_context = TextField()
+    at = IntegerField()
+
+    class Meta:
+        """Each is kept once."""
+
+        primary_key = CompositeKey("viewer", "item", "event", "req_id")
+
+
+class UsedToken(Model):
+    """A service token that a procedure has used up."""
+
+    iss = TextField()
+    jti = TextField()
+    expires = IntegerField()
+
+    class Meta:
+        """Each is used once."""
+
+        table_name = "used_token"
+        primary_key = CompositeKey("iss", "jti")
+
+
+class Quarantine(Model):
+    """An event that was passed over, as it came."""
+
+    source = TextField()
+    seq = IntegerField()
+    reason = TextField()
+    frame = BlobField()
+    at = IntegerField()
+
+
+class Process(Model):
+    """What a process last said of itself."""
+
+    name = TextField(primary_key=True)
+    at = IntegerField()
+    report = TextField()
+
+
+TABLES = (
+    Meta, Source, Community, Actor, Post, FeedItem, Engagement, Pin, List, ListItem, Interaction, UsedToken, Quarantine,
+    Process,
+)  # fmt: skip

@@ -1,0 +1,114 @@
+"""The command line: `communities COMMAND`. Each command is a module with HELP, `arguments` and `run`.
+
+Exit codes: 0 good; 1 the command found or met a fault; 2 wrong usage or configuration; 130 interrupted.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+from service.config import Config, ConfigError, read_config
+from service.ownership import OwnershipError, check_ownership
+
+COMMANDS = {
+    "run": "service.run",
+    "ingest": "service.ingest",
+    "serve": "service.serve",
+    "status": "service.show_status",
+    "publish": "service.publish",
+    "unpublish": "service.unpublish",
+    "doctor": "service.doctor",
+    "explain": "service.explain",
+    "backtest": "service.backtest",
+    "cursor": "service.cursor",
+}
+"""Command -> module. A module is imported when its command is used, so that `--help` stays quick."""
+
+ABOUT = {
+    "run": "run the service: ingest and web together",
+    "ingest": "read the network's event stream into the database",
+    "serve": "serve the feeds from the database",
+    "status": "show how ingest stands",
+    "publish": "write the feed records, so that clients find the feeds",
+    "unpublish": "delete feed records",
+    "doctor": "check from outside what may be wrong, and say how to mend it",
+    "explain": "say why a post is, or is not, in a community",
+    "backtest": "show what changed rules would have matched over the stored posts",
+    "cursor": "show or move the position in the event stream",
+}
+
+
+class Command(Protocol):
+    """What a command module offers."""
+
+    HELP: str
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's own arguments."""
+
+    def run(self, config: Config, args: argparse.Namespace) -> int:
+        """Do it; returns the exit code."""
+
+
+class CommandError(Exception):
+    """The command cannot do what was asked; the message says what happened and what to do."""
+
+
+def entry() -> None:
+    """The console script."""
+    raise SystemExit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    name = next((word for word in argv if not word.startswith("-")), "")
+    parser = argparse.ArgumentParser(prog="communities", description="Communities on the AT Protocol.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    command: Command | None = None
+    for known, module in COMMANDS.items():
+        sub = commands.add_parser(known, help=ABOUT[known])
+        sub.add_argument("--json", action="store_true", help="print JSON for machines on standard output")
+        sub.add_argument("--env-file", type=Path, default=Path(".env"), help="file with settings (default: .env)")
+        if known == name:
+            command = cast(Command, importlib.import_module(module))
+            sub.description = command.HELP
+            command.arguments(sub)
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    if command is None:
+        parser.error(f"no such command: {name}")
+    try:
+        check_ownership()
+        return command.run(read_config(os.environ, args.env_file), args)
+    except (ConfigError, OwnershipError) as error:
+        return _fail("configuration", error, 2)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        expected = _expected()
+        if isinstance(error, expected):
+            return _fail("error", error, 2 if isinstance(error, expected[0]) else 1)
+        raise
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Faults that a person can mend, the first of them a fault of configuration; imported late, with the packages."""
+    from communities.declaration import DeclarationError
+    from models.database import DatabaseError
+
+    return (DeclarationError, DatabaseError, CommandError)
+
+
+def _fail(what: str, error: Exception, code: int) -> int:
+    print(f"communities: {what}: {error}", file=sys.stderr)
+    return code

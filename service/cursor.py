@@ -1,0 +1,48 @@
+"""`communities cursor`: show or move the position in the event stream."""
+
+import argparse
+import json
+
+from models.database import open_database, sql, writing
+from service.config import Config
+
+HELP = (
+    "Show the stored position in the event stream, or move it: `reset` goes on at the live end (what lies between is not"
+    " read), `reset --to SEQ` behind an event that the source still has. A running ingest that stands still because the"
+    " position cannot be right picks the change up; any other running ingest must be stopped first."
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """`show` or `reset [--to SEQ]`."""
+    parser.add_argument("action", choices=("show", "reset"))
+    parser.add_argument("--to", type=int, metavar="SEQ", help="continue behind this event")
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """Print the position, after moving it if asked to."""
+    database = open_database(config.database)
+    try:
+        if args.action == "reset":
+            with writing(database) as connection:
+                connection.execute("DELETE FROM source WHERE url = ? AND kind = 'seq'", (config.source,))
+                # Positions of the old stream fence nothing in the new one.
+                connection.execute("UPDATE actor SET account_seq = 0")
+                if args.to is not None:
+                    connection.execute(
+                        "INSERT INTO source (url, kind, cursor, event_at) VALUES (?, 'seq', ?, 0)",
+                        (config.source, args.to),
+                    )
+        rows = sql(database).execute("SELECT url, kind, cursor, event_at FROM source ORDER BY url, kind").fetchall()
+    finally:
+        database.close()
+    if args.json:
+        print(
+            json.dumps([{"url": url, "kind": kind, "cursor": cursor, "eventAt": at} for url, kind, cursor, at in rows])
+        )
+    else:
+        for url, kind, cursor, _ in rows:
+            print(f"{url}  {kind}  {cursor}")
+        if not any(url == config.source for url, *_ in rows):
+            print(f"{config.source}: no position is stored; ingest starts at the live end")
+    return 0

@@ -1,0 +1,26 @@
+"""What the long-running processes share: the event loop, and when to stop."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import uvloop
+
+
+def run_until_stopped(main: Callable[[asyncio.Event], Awaitable[None]], *, supervised: bool) -> None:
+    """Run `main(stop)`; `stop` is set by SIGTERM and SIGINT and, if `supervised`, when the supervisor is gone.
+
+    The supervisor holds the other end of our standard input: its end, even by SIGKILL, ends the input.
+    """
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stop.set)
+        if supervised:
+            loop.add_reader(sys.stdin.fileno(), stop.set)
+        await main(stop)
+
+    uvloop.run(run())

@@ -1,0 +1,42 @@
+"""`communities serve`: the web process alone."""
+
+import argparse
+import asyncio
+import logging
+
+from service import logs
+from service.cli import CommandError
+from service.config import Config
+from service.process import run_until_stopped
+
+HELP = "Serve the feeds from the database, until stopped."
+
+log = logging.getLogger(__name__)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """`--supervised` is for `communities run`."""
+    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    from service.wiring import serving
+
+    logs.configure(config.log_level, "web")
+
+    async def serve(stop: asyncio.Event) -> None:
+        async with serving(config) as (door, side):
+            log.info("serving %s on http://%s:%d", config.did, config.listen_host, door.port)
+            log.info("metrics on http://%s:%d/metrics", config.metrics_host, side.port)
+            await stop.wait()
+            log.info("stopping")
+
+    try:
+        run_until_stopped(serve, supervised=args.supervised)
+    except OSError as error:
+        raise CommandError(
+            f"cannot listen on {config.listen_host}:{config.listen_port} or {config.metrics_host}:{config.metrics_port}:"
+            f" {error}. Set COMMUNITIES_LISTEN_PORT and COMMUNITIES_METRICS_PORT to free ports."
+        ) from error
+    return 0

@@ -1,0 +1,137 @@
+"""Everything is built here, once, top to bottom, and handed down. Nobody imports this but the commands."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from aiohttp import web
+
+from feedgen.feeds import Feeds
+from feedgen.methods import FeedMethods
+from feedgen.skeleton import Skeletons
+from firehose.housekeeping import DAY
+from firehose.ingest import Ingest
+from firehose.lists import ListReader
+from models import meta
+from models.database import open_database, sql, writing
+from service.config import Config
+from service.status import read_status, render_metrics, sizes
+from xrpc.auth import ServiceAuth
+from xrpc.egress import egress_session
+from xrpc.listener import Listener, listen
+from xrpc.params import Params
+from xrpc.ratelimit import RateLimit
+from xrpc.resolver import DidResolver
+from xrpc.server import Answer, Call, Query, mount
+
+log = logging.getLogger(__name__)
+
+VERSION = version("communities")
+USER_AGENT = f"communities/{VERSION}"
+INTERACTIONS_PER_SECOND, INTERACTIONS_BURST = 2.0, 60
+
+
+async def run_ingest(config: Config, stop: asyncio.Event) -> None:
+    """The ingest process, until `stop`. Raises DatabaseError or DeclarationError when it cannot start."""
+    database = open_database(config.database)
+    try:
+        ingest = Ingest(
+            database,
+            config.source,
+            config.rules,
+            f"{USER_AGENT} (+https://{config.hostname})",
+            retention=config.retention_days * DAY,
+            max_age=config.max_post_age_days * DAY,
+        )
+        async with egress_session(config.egress_allow) as session:
+            resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
+            ingest.on_identity(resolver.forget)
+            lists = ListReader(
+                database,
+                ingest.index,
+                resolver,
+                session,
+                config.list_refresh_minutes * 60_000_000,
+                ingest.lists_changed,
+            )
+            reading = asyncio.create_task(lists.run(stop))
+            try:
+                await ingest.run(stop)
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+    finally:
+        database.close()
+
+
+@asynccontextmanager
+async def serving(config: Config) -> AsyncIterator[tuple[Listener, Listener]]:
+    """The web process: the public listener and the private one of `/metrics`. Raises DatabaseError or OSError."""
+    database = open_database(config.database)
+    try:
+        with writing(database) as connection:
+            key = meta.secret(connection, "cursor_key")
+        connection = sql(database)
+        async with egress_session(config.egress_allow) as session:
+            resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
+            auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
+            links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}
+            skeletons = Skeletons(connection, key)
+            methods = FeedMethods(
+                database,
+                Feeds(connection, config.publisher),
+                skeletons,
+                auth,
+                config.did,
+                {name: url for name, url in links.items() if url},
+                limiter=RateLimit(INTERACTIONS_PER_SECOND, INTERACTIONS_BURST),
+            )
+
+            async def health(call: Call) -> Answer:
+                status = read_status(connection, config.source)
+                return {"version": VERSION, **{k: v for k, v in status.items() if k != "report"}}
+
+            async def metrics(request: web.Request) -> web.Response:
+                counts = {**methods.counts, "malformed rows left out": skeletons.malformed}
+                text = render_metrics(read_status(connection, config.source), sizes(connection), counts)
+                return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+            public = web.Application()
+            public.router.add_get("/.well-known/did.json", _did_document(config))
+            mount(public, [*methods.methods(), Query("_health", Params(), health)])
+            private = web.Application()
+            private.router.add_get("/metrics", metrics)
+            door = await listen(public, config.listen_host, config.listen_port)
+            try:
+                side = await listen(private, config.metrics_host, config.metrics_port)
+                try:
+                    yield door, side
+                finally:
+                    await side.close()
+            finally:
+                await door.close()
+                methods.close()
+    finally:
+        database.close()
+
+
+def did_document(config: Config) -> dict[str, Any] | None:
+    """The document of our did:web; None when our DID is another one, whose document stands elsewhere."""
+    if config.did != "did:web:" + config.hostname.replace(":", "%3A"):
+        return None
+    service = {"id": "#bsky_fg", "type": "BskyFeedGenerator", "serviceEndpoint": config.endpoint}
+    return {"@context": ["https://www.w3.org/ns/did/v1"], "id": config.did, "service": [service]}
+
+
+def _did_document(config: Config) -> Any:
+    document = did_document(config)
+
+    async def answer(request: web.Request) -> web.Response:
+        if document is None:
+            return web.json_response({"error": "NotFound", "message": f"This service is {config.did}"}, status=404)
+        return web.json_response(document, headers={"Access-Control-Allow-Origin": "*"})
+
+    return answer
