@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import aiohttp
+
 from models.database import open_database, sql
 from service.checkup import Finding, Patient, fail, ok, summed, warn
 
@@ -20,18 +22,18 @@ DISK_WARNING, DISK_FAILURE = 2 << 30, 512 << 20
 
 async def clock(patient: Patient) -> Finding:
     """The clocks of this machine and of the service agree with the network's, or tokens are refused."""
-    reference, offset, tried = "", None, []
-    for place in (f"{patient.config.plc_url}/_health", await _pds_health(patient)):
-        if place and offset is None:
-            reference, offset = place, await _offset(patient, place)
-            tried.append(place)
+    reference = f"{patient.config.plc_url}/_health"
+    offset = await _offset(patient, reference)
+    if offset is None and (pds := await _publisher_pds(patient)):
+        reference = f"{pds}/xrpc/_health"
+        offset = await _offset(patient, reference)
     if offset is None:
-        return warn(f"{' and '.join(tried)} sent no date to compare with", "compare the clocks by hand")
+        return warn(f"{reference} gave no date to compare with", "compare the clocks by hand")
     service = await _offset(patient, f"{patient.url}/xrpc/_health")
     found = []
     for name, skew in (("this machine", -offset), ("the service", None if service is None else service - offset)):
         if skew is None:
-            found.append(warn(f"{name} sent no date", "see whether the service runs"))
+            found.append(warn(f"{name} gave no date", "see whether the service runs"))
         elif abs(skew) > SKEW_WARNING:
             judge = fail if abs(skew) > SKEW_FAILURE else warn
             where = "ahead" if skew > 0 else "behind"
@@ -39,21 +41,21 @@ async def clock(patient: Patient) -> Finding:
     return summed(f"within {SKEW_WARNING} s of {reference}", found)
 
 
-async def _pds_health(patient: Patient) -> str:
+async def _publisher_pds(patient: Patient) -> str | None:
     try:
-        pds = await patient.publisher_pds()
-    except (OSError, ValueError):  # the check records says so; here it is only a second place to ask
-        return ""
-    return f"{pds}/xrpc/_health" if pds else ""
+        return await patient.publisher_pds()
+    except (aiohttp.ClientError, OSError, ValueError):  # the check records tells it; here it is a second choice
+        return None
 
 
 async def _offset(patient: Patient, url: str) -> float | None:
     """The seconds by which the clock there is ahead of ours, to about one; None when it does not say."""
     before = time.time()
     try:
-        answer = await patient.get(url)
+        async with asyncio.timeout(4):
+            answer = await patient.get(url)
         there = parsedate_to_datetime(answer.date).timestamp()
-    except (OSError, ValueError):
+    except (aiohttp.ClientError, OSError, ValueError):
         return None
     # A Date header has whole seconds, cut off.
     return there + 0.5 - (before + time.time()) / 2

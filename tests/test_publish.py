@@ -87,9 +87,7 @@ def records(account: Account) -> dict[str, dict[str, Any]]:
     return {path.rpartition("/")[2]: dict(account.read(path).value) for path in paths}
 
 
-async def test_publish_writes_a_record_for_each_community(
-    config: Config, publisher: Account, capsys: Capture
-) -> None:
+async def test_publish_writes_a_record_for_each_community(config: Config, publisher: Account, capsys: Capture) -> None:
     assert await command(publish, config) == 0
     found = records(publisher)
     assert found.keys() == {"cats", "dogs"}
@@ -148,9 +146,7 @@ async def test_dry_run_says_and_writes_nothing(
     assert publisher.blobs == {}
 
 
-async def test_only_the_named_communities_are_published(
-    config: Config, publisher: Account, capsys: Capture
-) -> None:
+async def test_only_the_named_communities_are_published(config: Config, publisher: Account, capsys: Capture) -> None:
     assert await command(publish, config, "dogs") == 0
     assert records(publisher).keys() == {"dogs"}
     assert await command(publish, config, "dogs", "birds") == 2
@@ -229,9 +225,7 @@ async def test_a_session_that_cannot_be_had_says_which_setting_to_mend(
     assert "wr0ng-one" not in shown.err + shown.out
 
 
-async def test_s109_a_redirect_does_not_carry_the_password_away(
-    config: Config, world: World, capsys: Capture
-) -> None:
+async def test_s109_a_redirect_does_not_carry_the_password_away(config: Config, world: World, capsys: Capture) -> None:
     async def away(request: web.Request) -> web.Response:
         return web.Response(status=307, headers={"Location": world.pds_url + request.path})
 
@@ -293,12 +287,10 @@ async def test_a_feed_of_another_service_is_not_overwritten_without_being_told_t
 async def test_a_write_that_came_between_is_not_lost(
     config: Config, world: World, publisher: Account, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    """A record changes after it was listed and before it is put: swapRecord refuses, what was done is told."""
+    """A record changes after it was listed and before it is put: swapRecord refuses; the rest is undone."""
     await command(publish, config)
     capsys.readouterr()
-    config.rules.write_text(
-        RULES.replace('"Cats"', '"Kittens"').replace('"Dogs"', '"Puppies"'), encoding="utf-8"
-    )
+    config.rules.write_text(RULES.replace('"Cats"', '"Kittens"').replace('"Dogs"', '"Puppies"'), encoding="utf-8")
     dogs, write = publisher.read(f"{COLLECTION}/dogs"), publisher.write
 
     def meanwhile(*writes: Write) -> int:
@@ -337,9 +329,7 @@ async def test_orphans_are_named_and_removed(config: Config, publisher: Account,
     assert "no orphan" in capsys.readouterr().out
 
 
-async def test_more_records_than_a_page_are_all_seen(
-    config: Config, publisher: Account, capsys: Capture
-) -> None:
+async def test_more_records_than_a_page_are_all_seen(config: Config, publisher: Account, capsys: Capture) -> None:
     for number in range(230):
         publisher.create(COLLECTION, {"did": "did:web:feeds.example.org"}, f"old-{number:03}")
     assert await command(publish, config, "--dry-run", "--json") == 0
@@ -387,9 +377,7 @@ async def test_unpublish_deletes_all_or_nothing_of_what_was_named(
     assert await command(unpublish, config, "cats", "absent", "--yes") == 1
     assert "absent: there is no at://" in capsys.readouterr().err
     assert await command(unpublish, changed(config, hostname="other.example.org"), "cats", "--yes") == 1
-    assert (
-        "is served by did:web:feeds.example.org, not by did:web:other.example.org" in capsys.readouterr().err
-    )
+    assert "is served by did:web:feeds.example.org, not by did:web:other.example.org" in capsys.readouterr().err
     assert records(publisher).keys() == {"cats", "dogs"}
     assert await command(unpublish, config, "cats", "dogs", "--yes") == 0
     assert records(publisher) == {}
