@@ -78,7 +78,6 @@ class DidResolver:
     ) -> None:
         self._session = session
         self._plc_url = plc_url.rstrip("/")
-        self._plc_host = urlsplit(plc_url).netloc
         self._allow = frozenset(allow)
         self._clock = clock
         self._capacity = capacity
@@ -157,14 +156,12 @@ class DidResolver:
             url = document_url(did, self._plc_url, self._allow)
             if url is None:
                 raise DidNotFound(did)
-            host = urlsplit(url).netloc
-            # Counted by the last two labels: one who owns a domain owns every name below it.
-            spent = (
-                self._plc_budget.allow("")
-                if host == self._plc_host
-                else self._host_budget.allow(".".join(host.split(".")[-2:]))
-            )
-            if spent is not None:
+            if did.startswith("did:plc:"):
+                wait = self._plc_budget.allow("")
+            else:
+                # Counted by the last two labels: who owns a domain owns every name below it.
+                wait = self._host_budget.allow(".".join(urlsplit(url).netloc.split(".")[-2:]))
+            if wait is not None:
                 raise DidUnavailable(did)
             flight = asyncio.create_task(self._fetch(did, url))
             self._flights[did] = flight
