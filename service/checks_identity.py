@@ -14,7 +14,6 @@ from service.checkup import (
     each_feed,
     fail,
     ok,
-    public_url,
     services,
     skipped,
     summed,
@@ -57,7 +56,7 @@ def is_public_name(hostname: str) -> bool:
 async def dns(patient: Patient) -> Finding:
     """The host name leads to public addresses only: a PDS or AppView refuses every other."""
     if patient.overridden:
-        return skipped(f"--url asks {patient.url} instead of {public_url(patient.config)}")
+        return skipped(f"--url asks {patient.url} instead of {patient.config.endpoint}")
     host = urlsplit("//" + patient.config.hostname).hostname or ""
     fix = f"point the A and AAAA records of {host} to the public address of this service"
     try:
@@ -73,11 +72,11 @@ async def dns(patient: Patient) -> Finding:
 async def tls(patient: Patient) -> Finding:
     """The certificate is one that others accept, and not about to end."""
     if patient.overridden:
-        return skipped(f"--url asks {patient.url} instead of {public_url(patient.config)}")
-    parts = urlsplit(public_url(patient.config))
+        return skipped(f"--url asks {patient.url} instead of {patient.config.endpoint}")
+    parts = urlsplit(patient.config.endpoint)
     host, port = parts.hostname or "", parts.port or 443
     if parts.scheme == "http":
-        return skipped(f"{host} is in COMMUNITIES_EGRESS_ALLOW, so it is reached over http, for development")
+        return skipped(f"{patient.config.endpoint} is this machine itself, without TLS")
     try:
         _, writer = await asyncio.open_connection(host, port, ssl=ssl.create_default_context())
     except ssl.SSLCertVerificationError as error:
@@ -97,7 +96,7 @@ async def tls(patient: Patient) -> Finding:
 
 async def did_document(patient: Patient) -> Finding:
     """The DID document of the service leads feed requests to it."""
-    did, wanted = patient.config.did, public_url(patient.config)
+    did, wanted = patient.config.did, patient.config.endpoint
     answer = await patient.document(did)
     if answer.status != 200 or not isinstance(answer.body, dict):
         fix = f"see why {answer.url} is not there; a proxy must pass it on to the service"

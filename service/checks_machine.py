@@ -15,7 +15,7 @@ from service.checkup import Finding, Patient, fail, ok, summed, warn
 SKEW_WARNING, SKEW_FAILURE = 5, 60
 """Seconds. A token is refused 5 s after its end, or when it was issued more than 60 s ahead."""
 LAG_WARNING, LAG_FAILURE = 60, 600
-"""Seconds behind the stream, or since its last event."""
+"""Seconds since the last event that was committed."""
 DISK_WARNING, DISK_FAILURE = 2 << 30, 512 << 20
 """Free bytes."""
 
@@ -68,24 +68,29 @@ async def ingest(patient: Patient) -> Finding:
         return fail(answer.problem(), "see whether the service runs and the proxy passes /xrpc/ to it")
     health = answer.body
     source, state = health.get("source"), health.get("state")
+    log = f"see the log of `communities ingest`, and whether {source} works"
     if health.get("cursor") is None:
-        seen = f"nothing was read yet from {source} (state: {state})"
-        return fail(seen, "see whether `communities ingest` (or `run`) is running, and its log")
+        fix = "see whether `communities ingest` (or `run`) is running, and its log"
+        return fail(f"nothing was read yet from {source} ({state})", fix)
     found = []
-    for what, seconds in (
-        ("the index is {} s behind", health.get("lagSeconds")),
-        ("the last event is {} s old", _age(health)),
-    ):
-        if not isinstance(seconds, int | float):
-            found.append(warn(what.format("an unknown number of"), "see the log of `communities ingest`"))
-        elif seconds > LAG_WARNING:
-            judge = fail if seconds > LAG_FAILURE else warn
-            fix = f"see the log of `communities ingest` (state: {state}), and whether {source} works"
-            found.append(judge(what.format(round(seconds)), fix))
-    return summed(f"at {health['cursor']} of {source}, {health.get('lagSeconds')} s behind ({state})", found)
+    if state != "reading":
+        found.append(warn(f"it is not reading: {state}", log))
+    if health.get("rulesFault"):
+        found.append(fail(f"the rules are not in use: {health['rulesFault']}", "correct COMMUNITIES_RULES"))
+    age = _age(health)
+    if age is None:
+        found.append(warn("the age of the last event is unknown", log))
+    elif age > LAG_WARNING:
+        judge = fail if age > LAG_FAILURE else warn
+        found.append(judge(f"the last event is {age:.0f} s old", log))
+    return summed(f"at {health['cursor']} of {source}, {age or 0:.1f} s behind", found)
 
 
 def _age(health: dict[str, Any]) -> float | None:
+    """Seconds since the last event that was committed: as the service counts, else by our own clock."""
+    lag = health.get("lagSeconds")
+    if isinstance(lag, int | float):
+        return float(lag)
     try:
         moment = datetime.fromisoformat(str(health.get("lastEventAt")))
     except ValueError:

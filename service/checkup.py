@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import aiohttp
 import orjson
@@ -155,12 +155,6 @@ async def each_feed(patient: Patient, ask: Ask) -> list[Finding]:
 
     found = await asyncio.gather(*(one(slug, uri) for slug, uri in patient.feeds.items()))
     return [finding for several in found for finding in several]
-
-
-def public_url(config: Config) -> str:
-    """Where the world reaches the service. Only a host that the settings allow for development is on http."""
-    scheme = "http" if urlsplit("//" + config.hostname).hostname in config.egress_allow else "https"
-    return f"{scheme}://{config.hostname}"
 
 
 def services(document: Any) -> list[Mapping[str, Any]]:

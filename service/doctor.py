@@ -16,7 +16,7 @@ import aiohttp
 
 from communities.declaration import DeclarationError, read_declaration
 from service import checks_feeds, checks_identity, checks_machine
-from service.checkup import Finding, Patient, fail, public_url, warn
+from service.checkup import Finding, Patient, fail, warn
 from service.config import Config
 from xrpc.egress import BlockedAddress, egress_session
 
@@ -94,8 +94,10 @@ async def _examine(
         communities, undeclared = read_declaration(config.rules), ""
     except DeclarationError as error:
         communities, undeclared = (), str(error)
-    asked = url or public_url(config)
-    allow = (*config.egress_allow, urlsplit(url).hostname or "") if url else config.egress_allow
+    asked = url or config.endpoint
+    allow = config.egress_allow
+    if url or config.endpoint.startswith("http:"):  # named by the operator, or this machine itself
+        allow = (*allow, urlsplit(asked).hostname or "")
     findings: list[tuple[str, Finding]] = []
     async with egress_session(allow) as session:
         patient = Patient(config, communities, undeclared, asked, url is not None, session)

@@ -70,10 +70,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
                 return 1
             done, failure = _publish(config, args, chosen, avatars, standing, session)
     except (DeclarationError, SignInError) as error:
-        print(error, file=sys.stderr)
+        print(f"communities: {error}", file=sys.stderr)
         return 2
     except PdsError as error:
-        print(error, file=sys.stderr)
+        print(f"communities: {error}", file=sys.stderr)
         return 1
     orphans = orphaned(standing, config.did, {community.slug for community in declared})
     if args.json:
@@ -89,7 +89,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         print(f"Not declared any more, but still published: {', '.join(orphans)}")
         print(f"To remove: communities unpublish {' '.join(orphans)}")
     if failure:
-        print(failure, file=sys.stderr)
+        print(f"communities: {failure}", file=sys.stderr)
     return 1 if failure else 0
 
 

@@ -29,10 +29,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
         with sign_in_as_publisher(config) as session:
             return _unpublish(config, args, declared, session)
     except (DeclarationError, SignInError) as error:
-        print(error, file=sys.stderr)
+        print(f"communities: {error}", file=sys.stderr)
         return 2
     except PdsError as error:
-        print(error, file=sys.stderr)
+        print(f"communities: {error}", file=sys.stderr)
         return 1
 
 
@@ -61,7 +61,7 @@ def _unpublish(config: Config, args: argparse.Namespace, declared: Sequence[str]
             session.delete_record(COLLECTION, slug, standing[slug][0])
         except PdsError as error:
             failure = f"{slug}: {error}"
-            print(failure, file=sys.stderr)
+            print(f"communities: {failure}", file=sys.stderr)
             break
         deleted.append({"slug": slug, "uri": uri})
         if not args.json:

@@ -131,9 +131,7 @@ def test_an_avatar_is_known_by_its_bytes() -> None:
             generator.avatar_of(wrong)
 
 
-@pytest.mark.parametrize(
-    "blob", [None, {}, {"ref": None}, {"ref": "x"}, {"ref": {"$link": "bafkother"}}, [], "x"]
-)
+@pytest.mark.parametrize("blob", [None, {}, {"ref": None}, {"ref": "x"}, {"ref": {"$link": "bafkother"}}, [], "x"])
 def test_a_record_with_another_or_a_broken_avatar_is_not_taken_for_the_same(blob: object) -> None:
     avatar = generator.avatar_of(PNG)
     assert not generator.has_avatar({"avatar": blob}, avatar)
