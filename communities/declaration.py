@@ -107,13 +107,12 @@ class Community:
         def table(shape: type, name: str) -> Any:
             return shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in value[name].items()})
 
-        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if not isinstance(v, dict)}
-        plain |= {
-            "include": table(Include, "include"),
-            "require": table(Require, "require"),
-            "exclude": table(Exclude, "exclude"),
-        }
-        return Community(**plain)
+        fields = value | {"pins": tuple(value["pins"])}
+        fields |= {name: table(shape, name) for name, shape in _TABLES.items()}
+        return Community(**fields)
+
+
+_TABLES: dict[str, type] = {"include": Include, "require": Require, "exclude": Exclude}
 
 
 _Check = Callable[[Any], Any]

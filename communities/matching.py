@@ -4,8 +4,8 @@ One inverted index (tag, word, mentioned DID, author -> communities) is compiled
 belongs nowhere costs a few dictionary look-ups, however many communities there are: the index is only ever asked for
 what the post itself holds, never the other way round.
 
-Order of evaluation: opt-outs of the author, selectors (any of them admits), requirements, exclusions. An exclusion always
-wins over a selector.
+Order of evaluation: opt-outs of the author, selectors (any of them admits), requirements, exclusions. An exclusion
+always wins over a selector.
 """
 
 from collections.abc import Iterable, Mapping
@@ -92,7 +92,9 @@ class Matcher:
                         known.append(evidence)
 
     def explain(self, did: str, post: Post) -> dict[int, tuple[tuple[str, ...], str | None]]:
-        """For each community of which a selector matched: its evidences, and why it refuses the post (None: admitted)."""
+        """For each community of which a selector matched: its evidences, and why it refuses the post (None:
+        admitted).
+        """
         opted_out = sorted(OPT_OUT_TAGS & post.tags)
         return {
             community: (

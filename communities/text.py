@@ -1,8 +1,8 @@
 """Folding of text for comparison: hashtags and words compare equal when people would say they are the same.
 
-Folding is NFKC, then case folding, then NFKC again (case folding may denormalise). Words are runs of letters, digits and
-underscores; scripts that are written without spaces (Han, kana, Thai, Lao, Khmer, Burmese) yield one word per character,
-so that a keyword in them is found as a phrase.
+Folding is NFKC, then case folding, then NFKC again (case folding may denormalise). Words are runs of letters, digits
+and underscores; scripts that are written without spaces (Han, kana, Thai, Lao, Khmer, Burmese) yield one word per
+character, so that a keyword in them is found as a phrase.
 """
 
 import re

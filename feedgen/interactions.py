@@ -1,4 +1,5 @@
-"""`app.bsky.feed.sendInteractions`: what viewers did with, or said of, items of our feeds. Each is kept once, for two days.
+"""`app.bsky.feed.sendInteractions`: what viewers did with, or said of, items of our feeds. Each is kept once, for two
+days.
 
 All of it comes from clients: `feedContext` and `reqId` are returned to us by anybody, and are believed nothing.
 """
@@ -35,7 +36,9 @@ class Interaction(NamedTuple):
 
 
 def read_interactions(body: Mapping[str, Any], feeds: Feeds) -> list[Interaction]:
-    """The interactions of a request body that are about an item and of a known kind. Raises InvalidRequest, UnknownFeed."""
+    """The interactions of a request body that are about an item and of a known kind. Raises InvalidRequest,
+    UnknownFeed.
+    """
     feed = body.get("feed", "")
     if "feed" in body:
         if not isinstance(feed, str) or not is_at_uri(feed):

@@ -1,8 +1,9 @@
 """`app.bsky.feed.getFeedSkeleton`: one page of a feed, newest first, as the bytes of its JSON body.
 
-A page is one range scan of `feed_item` by (sort_at, post), both integers, compared as one row value: posts with equal times
-are neither lost nor repeated, and inserts or deletions elsewhere do not move a page. Pinned posts come first on page one,
-inside the limit, and are left out of all that follows. First pages are kept until another process commits something.
+A page is one range scan of `feed_item` by (sort_at, post), both integers, compared as one row value: posts with equal
+times are neither lost nor repeated, and inserts or deletions elsewhere do not move a page. Pinned posts come first on
+page one, inside the limit, and are left out of all that follows. First pages are kept until another process commits
+something.
 """
 
 import re

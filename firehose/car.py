@@ -87,7 +87,9 @@ def _read_header(car: bytes, root: bytes) -> int:
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The unsigned varint at `at` and the offset behind it; raises CarError when it is longer than any block could need."""
+    """The unsigned varint at `at` and the offset behind it; raises CarError when it is longer than any block could
+    need.
+    """
     value = shift = 0
     while True:
         byte = data[at]

@@ -1,6 +1,8 @@
-"""What leaves the index, and what moves in it, in small steps between batches: retention, purged accounts, changed rules.
+"""What leaves the index, and what moves in it, in small steps between batches: retention, purged accounts, changed
+rules.
 
-Every step is one short transaction, so the stream never waits for long, and a stop loses nothing: the next start goes on.
+Every step is one short transaction, so the stream never waits for long, and a stop loses nothing: the next start goes
+on.
 """
 
 from collections.abc import Callable
@@ -137,7 +139,8 @@ class Housekeeping:
         """Interactions, used tokens, and accounts that nothing points to any more."""
         now = self._clock()
         expired = connection.execute(
-            "SELECT EXISTS (SELECT 1 FROM interaction WHERE at < ?), EXISTS (SELECT 1 FROM used_token WHERE expires < ?)",
+            "SELECT EXISTS (SELECT 1 FROM interaction WHERE at < ?),"
+            " EXISTS (SELECT 1 FROM used_token WHERE expires < ?)",
             (now - INTERACTION_DAYS * DAY, now // 1_000_000),
         ).fetchone()
         last = connection.execute("SELECT max(id) FROM actor").fetchone()
@@ -152,7 +155,8 @@ class Housekeeping:
                 (now - INTERACTION_DAYS * DAY, STEP_ROWS),
             )
             connection.execute(
-                "DELETE FROM used_token WHERE (iss, jti) IN (SELECT iss, jti FROM used_token WHERE expires < ? LIMIT ?)",
+                "DELETE FROM used_token WHERE (iss, jti) IN"
+                " (SELECT iss, jti FROM used_token WHERE expires < ? LIMIT ?)",
                 (now // 1_000_000, STEP_ROWS),
             )
             gone = connection.execute(

@@ -1,9 +1,9 @@
 """Which accounts and posts the index holds, as a small filter in memory.
 
-Most of the network's events concern records that were never indexed: nine of ten likes, nearly every deletion. A Bloom
-filter answers "certainly not" for them in well under a microsecond, so that the database is asked only when it may know
-something, however large it is. A wrong "perhaps" costs one look-up and changes nothing. `hash` of a str is keyed anew in
-every process, so nobody outside can aim at it.
+Most of the network's events concern records that were never indexed: nine of ten likes, nearly every deletion. A
+Bloom filter answers "certainly not" for them in well under a microsecond, so that the database is asked only when it
+may know something, however large it is. A wrong "perhaps" costs one look-up and changes nothing. `hash` of a str is
+keyed anew in every process, so nobody outside can aim at it.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,9 @@ BITS_PER_KEY = 16
 
 
 class Known:
-    """A set of strings that may only be asked whether one is certainly not in it. 16 bits a key, about 1.4 % false hits."""
+    """A set of strings that may only be asked whether one is certainly not in it. 16 bits a key, about 1.4 % false
+    hits.
+    """
 
     __slots__ = ("_bits", "_mask", "capacity", "count")
 

@@ -1,8 +1,8 @@
 """Which operations of a commit can matter to the index, read as far as that takes and no further.
 
-Most commits concern nothing that is indexed; they cost a look at each operation's path and, for likes and posts, one small
-record. What remains is a `Commit` with the few operations that the database has to see. Pure: no I/O, every branch returns
-a value or counts a named reason.
+Most commits concern nothing that is indexed; they cost a look at each operation's path and, for likes and posts, one
+small record. What remains is a `Commit` with the few operations that the database has to see. Pure: no I/O, every
+branch returns a value or counts a named reason.
 
 Values come from anybody, so each is checked before it is used; one bad path or record drops that operation alone, a
 commit that contradicts itself is dropped whole (com.atproto.sync.subscribeRepos#commit).

@@ -1,8 +1,8 @@
 """Messages in, committed rows out: triage of each frame, batches, and the cursor that commits with the rows it covers.
 
-Everything is on one thread and nothing here awaits. Events that matter wait in a small batch; `flush` applies the batch and
-stores the cursor in one transaction. Whatever goes wrong, the stored cursor never passes an event that is neither applied,
-nor skipped by rule, nor in quarantine.
+Everything is on one thread and nothing here awaits. Events that matter wait in a small batch; `flush` applies the
+batch and stores the cursor in one transaction. Whatever goes wrong, the stored cursor never passes an event that is
+neither applied, nor skipped by rule, nor in quarantine.
 """
 
 import logging

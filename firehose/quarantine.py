@@ -30,7 +30,9 @@ class Sightings:
 
 
 def put(connection: Connection, source: str, seq: int, reason: str, frame: bytes, at: int) -> None:
-    """Keep a frame (its first MiB); the oldest rows leave beyond the newest 200. Call inside a write. `at`: microseconds."""
+    """Keep a frame (its first MiB); the oldest rows leave beyond the newest 200. Call inside a write. `at`:
+    microseconds.
+    """
     connection.execute(
         "INSERT INTO quarantine (source, seq, reason, frame, at) VALUES (?, ?, ?, ?, ?)",
         (source, seq, reason[:500], frame[:MOST_BYTES], at),

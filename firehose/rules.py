@@ -1,7 +1,7 @@
 """The rules in force: `communities.toml` -> rows -> the compiled matcher, and again whenever the file changes.
 
-The new rules take effect between two events, so none is lost or seen by half a rule. A file with a fault changes nothing:
-the rules in force stay, and the fault is reported until it is mended.
+The new rules take effect between two events, so none is lost or seen by half a rule. A file with a fault changes
+nothing: the rules in force stay, and the fault is reported until it is mended.
 """
 
 import logging

@@ -1,7 +1,8 @@
 """The subscription to `com.atproto.sync.subscribeRepos`: connect, feed the pipeline, come back after every close.
 
-Our own loop around a `websockets` connection. It returns only when it is told to stop. What makes it stand still until an
-operator acts: a cursor in the stream's future, or a stream that starts below the cursor (the relay was rebuilt).
+Our own loop around a `websockets` connection. It returns only when it is told to stop. What makes it stand still
+until an operator acts: a cursor in the stream's future, or a stream that starts below the cursor (the relay was
+rebuilt).
 """
 
 import asyncio

@@ -13,7 +13,9 @@ def now_micros() -> int:
 
 
 def event_micros(stated: str, received_at: int) -> int:
-    """When the event happened: what the stream says, unless that is in our future or older than any stream could hold."""
+    """When the event happened: what the stream says, unless that is in our future or older than any stream could
+    hold.
+    """
     said = parse_datetime(stated) if stated else None
     return said if said is not None and received_at - _PLAUSIBLE < said <= received_at else received_at
 

@@ -1,1 +1,1 @@
-"""What is true: tables, migrations and the one way to write. Plain `def`, peewee and SQLite; imports nothing of ours."""
+"""What is true: tables, migrations, the one way to write. Plain `def`, peewee and SQLite; imports nothing of ours."""

@@ -1,8 +1,8 @@
 """The database: one SQLite file in WAL mode, through the SQLite that apsw brings (never the system's: versions 3.7.0 to
 3.51.2 can corrupt a WAL database on checkpoint).
 
-A connection belongs to one thread. Functions that use it are plain `def`: an `await` inside a transaction, which would let
-another task write into it, cannot be written. Every write goes through `writing`.
+A connection belongs to one thread. Functions that use it are plain `def`: an `await` inside a transaction, which
+would let another task write into it, cannot be written. Every write goes through `writing`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -30,8 +30,8 @@ CREATE TABLE community (
     declared INTEGER NOT NULL
 ) STRICT;
 
--- Accounts that rows point to. `rev` is the fence: no commit at or below it is applied again. `account_seq` is the stream
--- position of the last applied #account. `purge`: its rows are to go.
+-- Accounts that rows point to. `rev` is the fence: no commit at or below it is applied again. `account_seq` is the
+-- stream position of the last applied #account. `purge`: its rows are to go.
 CREATE TABLE actor (
     id INTEGER PRIMARY KEY,
     did TEXT NOT NULL UNIQUE,
@@ -43,8 +43,9 @@ CREATE TABLE actor (
 ) STRICT;
 CREATE INDEX actor_purge ON actor (id) WHERE purge = 1;
 
--- Posts that belong to at least one community. `record` is the DAG-CBOR block as it stands in the repository. Ids are never
--- used again (AUTOINCREMENT), so a page cursor can never point at another post. Counts are of distinct active accounts.
+-- Posts that belong to at least one community. `record` is the DAG-CBOR block as it stands in the repository. Ids are
+-- never used again (AUTOINCREMENT), so a page cursor can never point at another post. Counts are of distinct active
+-- accounts.
 CREATE TABLE post (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     actor INTEGER NOT NULL,

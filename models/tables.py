@@ -1,5 +1,5 @@
-"""The tables as peewee models, for everything off the hot paths. The schema itself is made by `models.migrations`; a test
-holds the two equal. No database is bound: pass it, as in `Source.select().execute(database)`.
+"""The tables as peewee models, for everything off the hot paths. The schema itself is made by `models.migrations`; a
+test holds the two equal. No database is bound: pass it, as in `Source.select().execute(database)`.
 """
 
 from peewee import BlobField, BooleanField, CompositeKey, IntegerField, Model, TextField

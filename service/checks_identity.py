@@ -78,20 +78,28 @@ async def tls(patient: Patient) -> Finding:
     if parts.scheme == "http":
         return skipped(f"{patient.config.endpoint} is this machine itself, without TLS")
     try:
-        _, writer = await asyncio.open_connection(host, port, ssl=ssl.create_default_context())
+        # In a thread, since asyncio leaves the socket of a failed handshake to the garbage collector.
+        ends = await asyncio.to_thread(_certificate_end, host, port)
     except ssl.SSLCertVerificationError as error:
         fix = f"get a certificate for {host} that browsers accept, and serve its whole chain"
         return fail(f"the certificate of {host} is not accepted: {error.verify_message}", fix)
     except ssl.SSLError as error:
         return fail(f"{host}:{port} does not speak TLS: {error.reason}", "put a TLS proxy before the service")
-    try:
-        certificate = writer.get_extra_info("peercert")
-    finally:
-        writer.close()
-    days = (ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time()) / 86400
+    days = (ends - time.time()) / 86400
     if days < EXPIRY_WARNING:
         return warn(f"the certificate of {host} ends in {days:.0f} days", "see why it is not renewed by itself")
     return ok(f"the certificate of {host} is good for {days:.0f} days")
+
+
+def _certificate_end(host: str, port: int) -> float:
+    """When the certificate ends, in seconds since 1970. Raises ssl.SSLError when it is not accepted."""
+    context = ssl.create_default_context()
+    with (
+        socket.create_connection((host, port), timeout=8) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secured,
+    ):
+        certificate = secured.getpeercert() or {}
+    return ssl.cert_time_to_seconds(str(certificate["notAfter"]))
 
 
 async def did_document(patient: Patient) -> Finding:

@@ -7,8 +7,8 @@ from models.database import open_database, sql, writing
 from service.config import Config
 
 HELP = (
-    "Show the stored position in the event stream, or move it: `reset` goes on at the live end (what lies between is not"
-    " read), `reset --to SEQ` behind an event that the source still has. A running ingest that stands still because the"
+    "Show the stored position in the event stream, or move it: `reset` goes on at the live end (what lies between is"
+    " not read), `reset --to SEQ` behind an event that the source still has. A running ingest that stands still because the"
     " position cannot be right picks the change up; any other running ingest must be stopped first."
 )
 

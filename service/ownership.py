@@ -1,7 +1,7 @@
 """The names of our packages (`feedgen`, `firehose`, `models`, ...) also exist on the public package index.
 
-Installing one of those beside this service overwrites ours without a word. So each name must belong to this distribution
-alone; otherwise the service refuses to run.
+Installing one of those beside this service overwrites ours without a word. So each name must belong to this
+distribution alone; otherwise the service refuses to run.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
-"""`communities run`: the embedded default. Supervises an ingest and a web process, so that catching up on the network never
-slows a reader. A process that ends is started again, with growing pauses; one that cannot start because something must be
-mended by a person ends the whole.
+"""`communities run`: the embedded default. Supervises an ingest and a web process, so that catching up on the network
+never slows a reader. A process that ends is started again, with growing pauses; one that cannot start because
+something must be mended by a person ends the whole.
 """
 
 import argparse

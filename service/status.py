@@ -63,28 +63,25 @@ def _family(name: str, kind: str, about: str, samples: Iterable[tuple[Mapping[st
 def render_metrics(status: Mapping[str, Any], rows: Mapping[str, int], web: Mapping[str, int]) -> str:
     """The Prometheus text (version 0.0.4) of a status, the table sizes and the web process's own counts."""
     report = status["report"]
+    up, fault = status["state"] == "reading", bool(status["rulesFault"])
     families = [
-        _family("communities_ingest_up", "gauge", "Whether events are being read.", [({}, status["state"] == "reading")]),
-        _family(
-            "communities_ingest_received_seq", "gauge", "Last event received.", _maybe(report.get("received"))
-        ),
-        _family("communities_ingest_cursor", "gauge", "Last event committed.", _maybe(status["cursor"])),
-        _family("communities_ingest_lag_seconds", "gauge", "Age of the last event.", _maybe(status["lagSeconds"])),
-        _family("communities_rules_fault", "gauge", "Whether the rules file has a fault.",
-                [({}, bool(status["rulesFault"]))]),
-        _counter("communities_events_total", "Events received, by kind.", "kind", report.get("events")),
-        _counter("communities_applied_total", "Changes to the index, by kind.", "kind", report.get("applied")),
-        _counter("communities_dropped_total", "Events or parts of them left out, by reason.", "reason",
-                 report.get("dropped")),
-        _counter("communities_closes_total", "Ends of the connection, by cause.", "cause", report.get("closes")),
-        _counter("communities_requests_total", "Requests answered, by kind.", "kind", web),
+        _gauge("communities_ingest_up", "Whether events are being read.", up),
+        _gauge("communities_ingest_received_seq", "Last event received.", report.get("received")),
+        _gauge("communities_ingest_cursor", "Last event committed.", status["cursor"]),
+        _gauge("communities_ingest_lag_seconds", "Age of the last event.", status["lagSeconds"]),
+        _gauge("communities_rules_fault", "Whether the rules file has a fault.", fault),
+        _counter("communities_events_total", "Events received.", "kind", report.get("events")),
+        _counter("communities_applied_total", "Changes to the index.", "kind", report.get("applied")),
+        _counter("communities_dropped_total", "Events or parts of them left out.", "reason", report.get("dropped")),
+        _counter("communities_closes_total", "Ends of the connection.", "cause", report.get("closes")),
+        _counter("communities_requests_total", "Requests answered.", "kind", web),
         _family("communities_rows", "gauge", "Rows by table.", [({"table": k}, v) for k, v in rows.items()]),
-    ]  # fmt: skip
+    ]
     return "\n".join(line for family in families for line in family) + "\n"
 
 
-def _maybe(value: float | None) -> list[tuple[Mapping[str, str], float]]:
-    return [] if value is None else [({}, value)]
+def _gauge(name: str, about: str, value: float | None) -> list[str]:
+    return _family(name, "gauge", about, [] if value is None else [({}, float(value))])
 
 
 def _counter(name: str, about: str, label: str, counts: Mapping[str, int] | None) -> list[str]:
