@@ -67,14 +67,19 @@ def places(service: Service, publisher: str) -> list[Place]:
     ]
 
 
+def check_alive(service: Service) -> None:
+    """DemoError, with the service's last words, when it has ended by itself."""
+    try:
+        service.alive()
+    except AssertionError as error:
+        raise DemoError(str(error)) from error
+
+
 async def wait_good(http: ClientSession, service: Service, place: Place, deadline: float) -> None:
     """Ask until the answer is a good one; DemoError at the deadline (of time.monotonic) or when the service ends."""
     last: object = None
     while time.monotonic() < deadline:
-        try:
-            service.alive()
-        except AssertionError as error:
-            raise DemoError(str(error)) from error
+        check_alive(service)
         try:
             async with http.get(place.url) as answer:
                 last = await answer.text()
@@ -86,9 +91,10 @@ async def wait_good(http: ClientSession, service: Service, place: Place, deadlin
     raise DemoError(f"{place.what}: no good answer from {place.url}; the last was {last}\n{service.log_tail()}")
 
 
-async def chatter(town: Town, pace: float, quiet: asyncio.Event) -> None:
-    """Something happens every `pace` seconds; it is printed unless `quiet` is set."""
+async def chatter(town: Town, service: Service, pace: float, quiet: asyncio.Event) -> None:
+    """Something happens every `pace` seconds as long as the service lives; printed unless `quiet` is set."""
     while True:
+        check_alive(service)
         line = town.step()
         if not quiet.is_set():
             print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
@@ -113,12 +119,12 @@ async def demonstrate(folder: Path, *, once: bool, pace: float, stop: asyncio.Ev
         quiet = asyncio.Event()
         quiet.set()
         town.open()
-        talk = asyncio.create_task(chatter(town, pace, quiet))
+        talk = asyncio.create_task(chatter(town, service, pace, quiet))
         ended = asyncio.create_task(stop.wait())
         shown = asyncio.create_task(show(service, town.host.did))
         try:
             await asyncio.wait({ended, shown, talk}, return_when=asyncio.FIRST_COMPLETED)
-            if talk.done():
+            if talk.done() and not stop.is_set():
                 await talk
             if not stop.is_set():
                 await shown
@@ -127,6 +133,8 @@ async def demonstrate(folder: Path, *, once: bool, pace: float, stop: asyncio.Ev
                 print(f"\nLog of the service: {service.log}\nThe network goes on until Ctrl-C:\n", flush=True)
                 quiet.clear()
                 await asyncio.wait({ended, talk}, return_when=asyncio.FIRST_COMPLETED)
+                if talk.done() and not stop.is_set():
+                    await talk
         finally:
             for task in (talk, shown, ended):
                 task.cancel()
@@ -144,10 +152,12 @@ async def show(service: Service, publisher: str) -> None:
 
 
 def end(service: Service) -> None:
-    """Stop the service. Ctrl-C in a terminal reaches it too, so that it may have stopped already."""
+    """Stop the service; DemoError unless it ends well. Ctrl-C in a terminal reaches it too, hence the second code."""
     if service.process is not None:
         service.signal(signal.SIGTERM)
-        service.wait_exit()
+        code = service.wait_exit()
+        if code not in (0, 128 + signal.SIGINT):
+            raise DemoError(f"The service ended with code {code}:\n{service.log_tail()}")
 
 
 async def run(*, once: bool, pace: float) -> int:
