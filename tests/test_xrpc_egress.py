@@ -1,11 +1,13 @@
 import asyncio
 import gzip
+import socket
+import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.resolver import ThreadedResolver
 
 from tests.didnet import DidNet
 from xrpc.egress import FetchError, egress_session, fetch_json, is_public_address
@@ -62,19 +64,45 @@ async def test_s108_every_spelling_of_loopback_is_blocked(net: DidNet, host: str
 
 
 async def test_s108_a_name_with_one_private_address_is_blocked(net: DidNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = ThreadedResolver.resolve
+    real = socket.getaddrinfo
     asked: list[str] = []
 
-    async def mixed(self: ThreadedResolver, host: str, *rest: object) -> list[dict[str, object]]:
+    def mixed(host: str, port: int, *rest: Any) -> list[Any]:
         asked.append(host)
-        private = await real(self, "localhost", *rest)  # type: ignore[arg-type]
-        return [dict(private[0]) | {"host": "1.1.1.1"}, *map(dict, private)]
+        private = real("127.0.0.1", port, *rest)
+        return [(*private[0][:4], ("1.1.1.1", port)), *private]
 
-    monkeypatch.setattr(ThreadedResolver, "resolve", mixed)
+    monkeypatch.setattr(socket, "getaddrinfo", mixed)
     async with egress_session() as session:
         await fault(session, net.url.replace("localhost", "rebind.example.com") + "/good")
     assert net.total == 0
     assert asked == ["rebind.example.com"]
+
+
+async def test_s118_name_servers_that_never_answer_block_nobody_else(
+    net: DidNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, release = socket.getaddrinfo, threading.Event()
+
+    def slow(host: str, *rest: Any) -> Any:
+        if host.endswith(".example.com"):
+            release.wait(10)
+            raise socket.gaierror("no answer")
+        return real(host, *rest)
+
+    async with egress_session(("localhost",)) as session:
+        assert await fetch_json(session, net.url + "/good") == {"good": True}
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        try:
+            urls = [f"http://host{number}.example.com/" for number in range(60)]
+            faults = await asyncio.gather(*(fault(session, url, timeout=0.2) for url in urls))
+            assert {str(each).partition(" (")[0] for each in faults} == {
+                "did not answer in time",
+                "could not be reached",
+            }
+            assert await fetch_json(session, net.url + "/good") == {"good": True}
+        finally:
+            release.set()
 
 
 async def test_allowed_hosts_are_reached_and_only_they(net: DidNet, dev: aiohttp.ClientSession) -> None:

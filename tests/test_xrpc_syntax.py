@@ -1,3 +1,4 @@
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -73,10 +74,8 @@ def test_s102_datetime_to_microseconds(text: str, micros: int | None) -> None:
     assert syntax.parse_datetime(text) == micros
 
 
-@given(st.datetimes(min_value=__import__("datetime").datetime(1970, 1, 1)))
-def test_datetime_agrees_with_the_standard_library(moment) -> None:  # type: ignore[no-untyped-def]
-    from datetime import UTC, datetime, timedelta
-
+@given(st.datetimes(min_value=datetime(1970, 1, 1)))
+def test_datetime_agrees_with_the_standard_library(moment: datetime) -> None:
     expected = (moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     assert syntax.parse_datetime(moment.isoformat(timespec="microseconds") + "Z") == expected
 

@@ -43,9 +43,10 @@ def _unpack(data: bytes, encoding: str, limit: int) -> bytes:
 
 
 async def read_json(request: web.Request, limit: int, seconds: float) -> dict[str, Any]:
-    """The JSON object in the request's body, of at most `limit` bytes in any framing, arrived within `seconds`.
+    """The JSON object in the request's body.
 
-    Raises PayloadTooLarge, UnsupportedMediaType, RequestTimeout or InvalidRequest.
+    It may have `limit` bytes in any framing, and take `seconds` to arrive. Raises PayloadTooLarge,
+    UnsupportedMediaType, RequestTimeout or InvalidRequest.
     """
     check_length(request, limit)
     encoding = ",".join(request.headers.getall("Content-Encoding", ())).strip().lower()

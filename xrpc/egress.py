@@ -9,13 +9,14 @@ callers follow no redirects.
 import asyncio
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 import aiohttp
 import orjson
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 # IANA's special-purpose registry (RFC 6890) and multicast. `is_global` is not used: depending on the Python
 # release it passes multicast, NAT64, 6to4 and others.
@@ -43,6 +44,8 @@ _UNICAST_V6 = IPv6Network("2000::/3")
 _RESERVED_V6 = tuple(IPv6Network(net) for net in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
 
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
+
+_DNS_THREADS = 32
 
 USER_AGENT = "communities (AT Protocol feed service)"
 
@@ -76,18 +79,43 @@ class _Guard(AbstractResolver):
     def __init__(self, allow: tuple[str, ...]) -> None:
         self._names = frozenset(name.lower().rstrip(".") for name in allow)
         self._addresses = set(self._names)
-        self._resolver = ThreadedResolver()
+        # Threads of its own: a stranger's name server that never answers must not stop anything else.
+        self._threads = ThreadPoolExecutor(_DNS_THREADS, thread_name_prefix="egress-dns")
+        self._pending = 0
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of a name, all public or the name is allowed. Raises BlockedAddress."""
-        found = await self._resolver.resolve(host, port, family)
+        """The addresses of a name, all public or the name is allowed. Raises BlockedAddress or OSError."""
+        if self._pending >= _DNS_THREADS:
+            raise OSError("too many names are being resolved")
+        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+        self._pending += 1
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        answer.add_done_callback(self._resolved)
+        # Shielded: a caller's timeout does not free the thread, so it must not free the place either.
+        infos = await asyncio.shield(answer)
+        addresses = {str(info[4][0]) for info in infos}
         if host.lower().rstrip(".") in self._names:
-            self._addresses.update(entry["host"] for entry in found)
-        elif not all(is_public_address(entry["host"]) for entry in found):
+            self._addresses |= addresses
+        elif not all(map(is_public_address, addresses)):
             raise BlockedAddress(f"{host} has an address that is not public")
-        return found
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, address in infos
+        ]
+
+    def _resolved(self, answer: "asyncio.Future[Any]") -> None:
+        self._pending -= 1
+        if not answer.cancelled():
+            answer.exception()  # seen, also when the caller has gone
 
     def socket(self, info: tuple[Any, ...]) -> socket.socket:
         """A socket towards one address. IP literals are never resolved: only this check sees them."""
@@ -98,8 +126,8 @@ class _Guard(AbstractResolver):
         return socket.socket(family=family, type=kind, proto=protocol)
 
     async def close(self) -> None:
-        """Release the resolver."""
-        await self._resolver.close()
+        """Let the threads end by themselves; a resolution cannot be interrupted."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def egress_session(allow: tuple[str, ...] = ()) -> aiohttp.ClientSession:
@@ -108,7 +136,9 @@ def egress_session(allow: tuple[str, ...] = ()) -> aiohttp.ClientSession:
     `allow` names hosts and IP addresses that may be reached although they are private, for development.
     """
     guard = _Guard(allow)
-    connector = aiohttp.TCPConnector(resolver=guard, socket_factory=guard.socket, limit=100, limit_per_host=20)
+    connector = aiohttp.TCPConnector(
+        resolver=guard, socket_factory=guard.socket, ttl_dns_cache=300, limit=100, limit_per_host=20
+    )
     return aiohttp.ClientSession(
         connector=connector,
         trust_env=False,

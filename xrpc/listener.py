@@ -69,8 +69,8 @@ async def listen(
     """Start `app` on `host:port` (0: a free port). Times are in seconds.
 
     `head_timeout` bounds the arrival of a request head, the first on a connection and every next one, so it
-    is the keep-alive time as well. `shutdown_timeout` is how long `close` waits for running requests. Raises
-    OSError when the address cannot be bound.
+    is the keep-alive time as well. `shutdown_timeout` is how long `close` waits for running requests, and
+    once more for them to notice. Raises OSError when the address cannot be bound.
     """
     loop = asyncio.get_running_loop()
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_timeout)

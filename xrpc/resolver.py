@@ -84,6 +84,7 @@ class DidResolver:
         self._timeout = timeout
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._flights: dict[str, asyncio.Task[DidDocument]] = {}
+        self._tasks: set[asyncio.Task[DidDocument]] = set()
         self._plc_budget = RateLimit(plc_per_second, int(plc_per_second * 2) or 1, capacity=1, clock=clock)
         self._host_budget = RateLimit(host_per_second, int(host_per_second * 2) or 1, clock=clock)
         self._cooldown = RateLimit(1 / _REFRESH_COOLDOWN, 1, clock=clock)
@@ -144,11 +145,10 @@ class DidResolver:
 
     async def close(self) -> None:
         """Cancel the look-ups under way."""
-        flights = list(self._flights.values())
-        self._flights.clear()
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look_up(self, did: str) -> DidDocument:
         flight = self._flights.get(did)
@@ -165,11 +165,13 @@ class DidResolver:
                 raise DidUnavailable(did)
             flight = asyncio.create_task(self._fetch(did, url))
             self._flights[did] = flight
+            self._tasks.add(flight)
             flight.add_done_callback(lambda done: self._landed(did, done))
         # Shielded: a caller that gives up must not take the others' answer away.
         return await asyncio.shield(flight)
 
     def _landed(self, did: str, flight: asyncio.Task[DidDocument]) -> None:
+        self._tasks.discard(flight)
         if self._flights.get(did) is flight:
             del self._flights[did]
         if not flight.cancelled():

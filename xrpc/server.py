@@ -67,9 +67,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """A method called with POST and a JSON object of at most `max_body` bytes, sent within `body_timeout` seconds.
+    """A method called with POST and a JSON object.
 
-    `authorize` runs before the body is read, so that a stranger's body is never parsed (S44).
+    The body may have `max_body` bytes and take `body_timeout` seconds. `authorize` runs before the body is
+    read, so that a stranger's body is never parsed (S44).
     """
 
     nsid: str
