@@ -49,6 +49,13 @@ async def test_cursors(world: World) -> None:
     assert world.relay.connections == [0, 2, None]
 
 
+async def test_what_is_sent_once_connected_arrives(world: World) -> None:
+    waiting = asyncio.ensure_future(read(world.relay_url, 1))
+    await world.relay.connected(1)
+    world.account("alice")
+    assert await waiting == [world.relay.history[0].frame]
+
+
 async def test_cursor_out_of_range(world: World) -> None:
     alice = world.account("alice")
     world.relay.retention = 2

@@ -184,9 +184,11 @@ class Relay:
     async def _serve(self, connection: ServerConnection) -> None:
         script = self._scripts.pop(id(connection))
         assert connection.request is not None
+        # Fixed before anybody learns of the connection: what is sent after `connected` belongs to it.
+        end = self._trimmed + len(self.history)
         session = self._session(connection.request)
         self._wake()
-        player = asyncio.ensure_future(self._play(connection, session, script))
+        player = asyncio.ensure_future(self._play(connection, session, script, end))
         gone = asyncio.ensure_future(connection.wait_closed())
         try:
             await asyncio.wait({player, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -199,9 +201,8 @@ class Relay:
         if player.done() and not player.cancelled() and (fault := player.exception()):
             raise fault
 
-    async def _start(self, connection: ServerConnection, cursor: int | None) -> int | None:
-        """Ordinal of the first entry to send; None when the connection is over."""
-        end = self._trimmed + len(self.history)
+    async def _start(self, connection: ServerConnection, cursor: int | None, end: int) -> int | None:
+        """Ordinal of the first entry to send; None when the connection is over. `end` is that of the next live one."""
         if cursor is None:
             return end
         if cursor > self.head:
@@ -219,16 +220,15 @@ class Relay:
         older = (at for at, entry in enumerate(self.history) if entry.seq > cursor)
         return self._trimmed + next(older, len(self.history))
 
-    async def _play(self, connection: ServerConnection, session: Session, script: Script) -> None:
-        joined = self._trimmed + len(self.history)
+    async def _play(self, connection: ServerConnection, session: Session, script: Script, end: int) -> None:
         try:
-            at = await self._start(connection, session.cursor)
+            at = await self._start(connection, session.cursor, end)
             while at is not None:
                 changed = self._changed
                 at = max(at, self._trimmed)
                 while at < self._trimmed + len(self.history) and not script.stops(session.sent):
                     entry = self.history[at - self._trimmed]
-                    if entry.retained or (entry.frame and at >= joined):
+                    if entry.retained or (entry.frame and at >= end):
                         await self._deliver(connection, session, script, entry)
                     at = max(at + 1, self._trimmed)
                 if script.stops(session.sent):
