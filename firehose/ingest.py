@@ -112,8 +112,7 @@ class Ingest:
         while not stop.is_set():
             now = time.monotonic()
             try:
-                if self.pipeline.due:
-                    self.pipeline.flush()
+                self.pipeline.tick()
                 if now >= next_rules:
                     next_rules = now + RULES_SECONDS
                     self._refresh()
@@ -123,6 +122,7 @@ class Ingest:
                     self.report()
             except STORAGE_FAULTS as error:
                 # The pipeline refuses what the open connection still brings: the stream is asked again.
+                self.index.forget()
                 log.error("%s", error)
             if now >= next_round:
                 next_round = now + ROUND_SECONDS

@@ -97,6 +97,7 @@ class Pipeline:
         self._poison = quarantine.Sightings()
         self._fresh = True
         self._lost = False
+        self.scope.latest_rev = tid(clock() + FUTURE_MICROS)
         self.restore()
 
     def restore(self) -> None:
@@ -175,18 +176,17 @@ class Pipeline:
 
     # Writing
 
-    @property
-    def due(self) -> bool:
-        """Whether something has waited long enough to be flushed."""
-        waited = self._clock() - self._flushed_at
-        if self._pending:
-            return waited >= BATCH_SECONDS * 1_000_000
-        return self.received > (self.committed or 0) and waited >= CURSOR_SECONDS * 1_000_000
+    def tick(self) -> None:
+        """Let time pass, several times a second: flush what has waited long enough. Raises StorageError."""
+        now = self._clock()
+        self.scope.latest_rev = tid(now + FUTURE_MICROS)
+        longest = BATCH_SECONDS if self._pending else CURSOR_SECONDS
+        if now - self._flushed_at >= longest * 1_000_000:
+            self.flush()
 
     def flush(self) -> None:
         """Apply what waits and store the cursor, in one transaction. Raises StorageError; then nothing was stored."""
         now = self._clock()
-        self.scope.latest_rev = tid(now + FUTURE_MICROS)
         self._flushed_at = now
         if self.received == (self.committed or 0) and not self._pending:
             return

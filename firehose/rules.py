@@ -44,7 +44,7 @@ class Rules:
 
     def load(self, index: Index) -> bool:
         """Take over the file; returns whether the rules are others now. Raises DeclarationError."""
-        self._signature = self._stat()
+        signature = self._stat()
         communities = read_declaration(self._path)
         self.fault = None
         with writing(self._database) as connection:
@@ -53,16 +53,19 @@ class Rules:
                 self._place_pins(connection, index)
                 self._note_lists(connection, communities)
                 meta.put(connection, REAPPLY, "0")
+        self._signature = signature
         log.info("%s: %d communities%s", self._path, len(communities), "" if changed else ", unchanged")
         return changed
 
     def refresh(self, index: Index) -> bool:
         """As `load`, if the file changed since the last call; a faulty file is reported and changes nothing."""
-        if self._stat() == self._signature:
+        signature = self._stat()
+        if signature == self._signature:
             return False
         try:
             return self.load(index)
         except DeclarationError as error:
+            self._signature = signature
             self.fault = str(error)
             log.error("the rules in force stay, because the file has faults:\n%s", error)
             return False

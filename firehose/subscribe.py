@@ -28,6 +28,7 @@ FIRST_DELAY = 0.5
 LONGEST_DELAY = 60.0
 HEALTHY_SECONDS = 60.0
 OPEN_SECONDS = 20.0
+CLOSE_SECONDS = 5.0
 LONGEST_TURN = 200
 """Messages taken before the event loop gets its turn: pings and timers must not starve during catch-up."""
 TOO_BIG_TRIES = 3
@@ -130,6 +131,7 @@ class Subscription:
                 proxy=None,
                 max_size=MAX_MESSAGE,
                 open_timeout=OPEN_SECONDS,
+                close_timeout=CLOSE_SECONDS,
                 user_agent_header=self._user_agent,
             ) as socket:
                 self.state = "reading"

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PREFIX = "COMMUNITIES_"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class ConfigError(Exception):
@@ -136,7 +137,7 @@ class Config:
     @property
     def endpoint(self) -> str:
         """The URL at which the network reaches this service; plain http on this machine only."""
-        local = self.hostname.partition(":")[0] in ("localhost", "127.0.0.1")
+        local = self.hostname.partition(":")[0] in _LOOPBACK
         return f"{'http' if local else 'https'}://{self.hostname}"
 
     @property
@@ -190,6 +191,9 @@ def read_config(environ: Mapping[str, str], env_file: Path | None = None) -> Con
         except ValueError as error:
             shown = "the value given" if known[key].name == "app_password" else repr(value)
             faults.append(f"{key}: {shown} {error}")
+    source = urlsplit(parsed.get("source", ""))
+    if source.scheme == "ws" and source.hostname not in (*_LOOPBACK, *parsed.get("egress_allow", ())):
+        faults.append(f"{PREFIX}SOURCE: {source.geturl()!r} is not encrypted; write wss:// (ws:// is for this machine)")
     if faults:
         raise ConfigError("\n".join(faults))
     return Config(**parsed)

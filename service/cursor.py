@@ -4,12 +4,14 @@ import argparse
 import json
 
 from models.database import open_database, sql, writing
+from service.cli import CommandError
 from service.config import Config
+from service.status import read_status
 
 HELP = (
     "Show the stored position in the event stream, or move it: `reset` goes on at the live end (what lies between is"
-    " not read), `reset --to SEQ` behind an event that the source still has. A running ingest that stands still because the"
-    " position cannot be right picks the change up; any other running ingest must be stopped first."
+    " not read), `reset --to SEQ` behind an event that the source still has. An ingest that stands still because the"
+    " position cannot be right picks the change up; one that is reading must be stopped first."
 )
 
 
@@ -24,6 +26,9 @@ def run(config: Config, args: argparse.Namespace) -> int:
     database = open_database(config.database)
     try:
         if args.action == "reset":
+            state = read_status(sql(database), config.source)["state"]
+            if state.startswith(("reading", "connecting", "reconnecting")):
+                raise CommandError(f"ingest is running ({state}) and would store its own position; stop it first")
             with writing(database) as connection:
                 connection.execute("DELETE FROM source WHERE url = ? AND kind = 'seq'", (config.source,))
                 # Positions of the old stream fence nothing in the new one.

@@ -93,7 +93,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     return 1 if failure else 0
 
 
-def _publish(  # noqa: PLR0917
+def _publish(
     config: Config,
     args: argparse.Namespace,
     chosen: Sequence[Community],

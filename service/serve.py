@@ -36,7 +36,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         run_until_stopped(serve, supervised=args.supervised)
     except OSError as error:
         raise CommandError(
-            f"cannot listen on {config.listen_host}:{config.listen_port} or"
-            f" {config.metrics_host}:{config.metrics_port}: {error}. Set COMMUNITIES_LISTEN_PORT and COMMUNITIES_METRICS_PORT to free ports."
+            f"cannot listen on {config.listen_host}:{config.listen_port} or {config.metrics_host}:"
+            f"{config.metrics_port}: {error}. Set COMMUNITIES_LISTEN_PORT and COMMUNITIES_METRICS_PORT to free ports."
         ) from error
     return 0
