@@ -25,6 +25,7 @@ from models.database import open_database
 from service import doctor, publish
 from service.checkup import Finding, Patient
 from service.config import Config, read_config
+from tests.service_process import Service
 from tests.world import Account, World
 from xrpc.auth import ServiceAuth
 from xrpc.errors import XrpcError, error_response
@@ -199,6 +200,26 @@ async def test_a_service_in_good_health_passes(scene: Scene, capsys: Capture) ->
     assert {name for name, said in status.items() if said == "skipped"} == {"dns", "tls"}
     assert {name for name, said in status.items() if said not in ("ok", "skipped")} == set()
     assert f"--url asks {scene.door.url}" in found[1]["seen"]
+
+
+async def test_the_real_service_passes(scene: Scene, start_service: Callable[..., Service]) -> None:
+    """`communities run` and `communities doctor` as an operator starts them."""
+    settings = {name: text for name, text in scene.settings.items() if name not in ("rules", "data")}
+    settings |= {"hostname": "feeds.example.org", "source": scene.world.relay_url}
+    service = start_service(RULES, **settings)
+    await scene.world.relay.connected(1)
+    for number in range(15):
+        seq = scene.publisher.post(f"{number} #cats #dogs").seq
+    ready = lambda health: health["state"] == "reading" and (health["cursor"] or 0) >= seq  # noqa: E731
+    await asyncio.to_thread(service.wait_health, ready)
+    done = await asyncio.to_thread(service.command_line, "doctor", "--json", "--url", service.url)
+    await asyncio.to_thread(service.stop)  # here, where this loop can still answer its farewell
+    found = {entry["check"]: entry for entry in json.loads(done.stdout)}
+    assert [entry for entry in found.values() if entry["status"] not in ("ok", "skipped")] == []
+    assert {name for name, entry in found.items() if entry["status"] == "skipped"} == {"dns", "tls"}
+    assert found["tampered"]["seen"] == "refused with BadJwtSignature"
+    assert done.returncode == 0
+    assert done.stderr == ""
 
 
 async def test_people_read_findings_in_order_with_what_to_mend(scene: Scene, capsys: Capture) -> None:

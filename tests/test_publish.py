@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import io
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -381,6 +383,33 @@ async def test_unpublish_deletes_all_or_nothing_of_what_was_named(
     assert records(publisher).keys() == {"cats", "dogs"}
     assert await command(unpublish, config, "cats", "dogs", "--yes") == 0
     assert records(publisher) == {}
+
+
+async def test_unpublish_spares_what_changed_meanwhile_and_tells_what_is_gone(
+    config: Config, publisher: Account, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    await command(publish, config)
+    dogs, write = publisher.read(f"{COLLECTION}/dogs"), publisher.write
+
+    def meanwhile(*writes: Write) -> int:
+        monkeypatch.undo()
+        seq = write(*writes)
+        publisher.update(dogs, {"displayName": "By hand"})
+        return seq
+
+    monkeypatch.setattr(publisher, "write", meanwhile)
+    capsys.readouterr()
+    assert await command(unpublish, config, "cats", "dogs", "--yes", "--json") == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert [entry["slug"] for entry in answer["deleted"]] == ["cats"]
+    assert "InvalidSwap" in answer["error"]
+    assert records(publisher).keys() == {"dogs"}
+
+
+@pytest.mark.parametrize("module", ["service.publish", "service.unpublish", "service.doctor"])
+def test_the_commands_do_not_pay_for_the_sdk_before_they_use_it(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('atproto_client' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(publish.__file__).parents[1])
 
 
 @pytest.mark.parametrize("words", [(), ("cats", "--orphans")])
