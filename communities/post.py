@@ -22,6 +22,8 @@ MAX_TAG_BYTES = 640  # app.bsky.richtext.facet#tag maxLength
 MAX_LANGS = 3  # app.bsky.feed.post#langs maxLength
 MAX_FACETS = 300  # ours: more facets than graphemes cannot be meant
 MEDIA = ("gallery", "gif", "image", "link", "quote", "video")
+_ATTACHED = frozenset(f"app.bsky.embed.{name}" for name in ("images", "gallery", "video", "external"))
+"""What app.bsky.embed.recordWithMedia may hold in `media`."""
 GIF_HOSTS = ("media.tenor.com", "tenor.com", "giphy.com", "media.giphy.com")
 
 _GRAPHEME = regex.compile(r"\X")
@@ -144,8 +146,8 @@ def _read_embed(embed: dict[str, Any], media: set[str], links: list[str]) -> str
     elif kind == "app.bsky.embed.recordWithMedia":
         media.add("quote")
         attached, record = embed.get("media"), embed.get("record")
-        # The lexicon allows no record embed inside `media`: only these four kinds, so this recursion ends.
-        if type(attached) is dict and not str(attached.get("$type")).startswith("app.bsky.embed.record"):
+        # Only these kinds stand in `media`, so this recursion ends.
+        if type(attached) is dict and type(within := attached.get("$type")) is str and within in _ATTACHED:
             _read_embed(attached, media, links)
         return _reference(record.get("record")) if type(record) is dict else None
     return None
