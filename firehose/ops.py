@@ -206,8 +206,8 @@ def _read_put(collection: str, rkey: str, cid: bytes, block: bytes, did: str, sc
             return None
         if collection == LIST_ITEM:
             listed, member = record.get("list"), record.get("subject")
-            if listed in scope.lists and type(member) is str and _DID.fullmatch(member):
-                return PutListItem(rkey, str(listed), member)
+            if type(listed) is str and listed in scope.lists and type(member) is str and _DID.fullmatch(member):
+                return PutListItem(rkey, listed, member)
     except RecordError as error:
         scope.dropped[str(error)] += 1
     return None
