@@ -211,7 +211,7 @@ async def test_a_did_web_as_publisher_is_named_as_the_mistake_it_is(config: Conf
         (
             {"pds_url": "http://127.0.0.1:9"},
             1,
-            "no answer ([Errno 111] Connection refused); check COMMUNITIES_PDS_URL",
+            "Connection refused); check COMMUNITIES_PDS_URL",
         ),
         ({"pds_url": "http://pds.example.org"}, 2, "would send the app password unencrypted; use https://"),
     ],
