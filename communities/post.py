@@ -7,7 +7,7 @@ offsets, a link that is no web link); a record that is no valid post at all is N
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import regex
 
@@ -21,6 +21,7 @@ MAX_TAGS = 8  # app.bsky.feed.post#tags maxLength
 MAX_TAG_BYTES = 640  # app.bsky.richtext.facet#tag maxLength
 MAX_LANGS = 3  # app.bsky.feed.post#langs maxLength
 MAX_FACETS = 300  # ours: more facets than graphemes cannot be meant
+MAX_HOST = 253  # RFC 1035
 MEDIA = ("gallery", "gif", "image", "link", "quote", "video")
 _ATTACHED = frozenset(f"app.bsky.embed.{name}" for name in ("images", "gallery", "video", "external"))
 """What app.bsky.embed.recordWithMedia may hold in `media`."""
@@ -97,7 +98,7 @@ def read_post(record: Any) -> Post | None:
 
 
 def _read_facets(facets: list[Any], text: str, tags: list[str], mentions: list[str], links: list[str]) -> None:
-    size = -1
+    data = b""
     for facet in facets[:MAX_FACETS]:
         if type(facet) is not dict:
             continue
@@ -107,9 +108,8 @@ def _read_facets(facets: list[Any], text: str, tags: list[str], mentions: list[s
         start, end = index.get("byteStart"), index.get("byteEnd")
         if type(start) is not int or type(end) is not int:
             continue
-        if size < 0:
-            size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-        if not 0 <= start < end <= size:
+        data = data or text.encode("utf-8", "surrogatepass")
+        if not 0 <= start < end <= len(data) or _inside(data, start) or _inside(data, end):
             continue
         for feature in features[:8]:
             if type(feature) is not dict:
@@ -123,6 +123,11 @@ def _read_facets(facets: list[Any], text: str, tags: list[str], mentions: list[s
                     mentions.append(did)
             elif kind == "app.bsky.richtext.facet#link" and type(uri := feature.get("uri")) is str:
                 links.append(uri)
+
+
+def _inside(data: bytes, index: int) -> bool:
+    """Whether `index` falls inside a character of UTF-8 `data`."""
+    return index < len(data) and data[index] & 0xC0 == 0x80
 
 
 def _read_embed(embed: dict[str, Any], media: set[str], links: list[str]) -> str | None:
@@ -165,14 +170,19 @@ def _reference(value: Any) -> str | None:
 
 
 def link_host(uri: str) -> str | None:
-    """The host of an http(s) link in lower case, or None when it is no web link that a person would follow."""
+    """The host of an http(s) link as browsers read it (lower case, in ASCII), or None when it is no web link that a
+    person would follow.
+    """
     if len(uri) > 8192 or not uri[:8].lower().startswith(("http://", "https://")):
         return None
     try:
-        parts = urlsplit(uri)
-        host = parts.hostname
+        # A backslash is a slash to browsers, and escapes and wide letters in a host are read before it is looked up:
+        # no spelling may lead to an excluded domain unseen (https://url.spec.whatwg.org/#host-parsing).
+        parts = urlsplit(uri.replace("\\", "/"))
+        host = unquote(parts.hostname or "")[:MAX_HOST].rstrip(".")
+        host = host if host.isascii() else host.encode("idna").decode()
     except ValueError:
         return None
     if not host or "@" in parts.netloc:
         return None
-    return host.rstrip(".")
+    return host.lower().rstrip(".")
