@@ -285,6 +285,15 @@ async def test_s9_an_alg_that_is_not_the_keys(site: Site) -> None:
     assert site.net.total == 2
 
 
+async def test_s9_the_alg_of_the_header_must_be_the_keys(site: Site) -> None:
+    assert await site.claim({}, {"alg": "ES256"}) == (401, "BadJwtSignature")
+
+
+async def test_s34_a_document_just_fetched_is_not_fetched_again(site: Site) -> None:
+    assert await site.present(Account(site.alice.did).token(GOOD)) == (401, "BadJwtSignature")
+    assert site.net.total == 1
+
+
 async def test_s43_a_token_of_the_old_server(site: Site) -> None:
     old = site.alice
     assert (await site.claim({}))[0] == 200
@@ -314,7 +323,7 @@ async def test_s34_bad_signatures_of_many_accounts(site: Site) -> None:
     for _ in range(3):
         answers = await asyncio.gather(*map(site.present, tokens))
         assert set(answers) == {(401, "BadJwtSignature")}
-    assert site.net.total <= 100
+    assert site.net.total == 50 + 50, "one look-up each, and one refresh each of what was cached"
 
 
 async def test_s36_unknown_accounts_are_remembered(site: Site) -> None:

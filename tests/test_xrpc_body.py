@@ -1,5 +1,6 @@
 import asyncio
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -11,6 +12,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xrpc.body import _unpack
+from xrpc.errors import PayloadTooLarge
 from xrpc.listener import listen
 from xrpc.params import Params
 from xrpc.server import Call, Procedure, mount
@@ -82,6 +85,17 @@ async def test_s57_bombs_and_broken_streams(url: str) -> None:
         good = pack(b'{"a":1}')
         for broken in (b"", b"x", good[:-1], good[:5], good + b"x", good + good, b'{"a":1}'):
             assert await post(url, broken, headers) == (400, "InvalidRequest")
+
+
+def test_s57_a_bomb_is_never_unpacked_whole() -> None:
+    bomb = gzip.compress(b"x" * 50_000_000, 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PayloadTooLarge):
+            _unpack(bomb, "gzip", 64 * 1024)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "x", "gzip, gzip", "gzip, br", "aes128gcm"])

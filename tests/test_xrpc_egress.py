@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from tests.didnet import DidNet
-from xrpc.egress import FetchError, egress_session, fetch_json, is_public_address
+from xrpc.egress import BlockedAddress, FetchError, egress_session, fetch_json, is_public_address
 
 BLOCKED = """0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.127.255.255 127.0.0.1 127.255.255.254 169.254.169.254 172.16.0.1
 172.31.255.255 192.0.0.1 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 198.19.255.255 198.51.100.1 203.0.113.1 224.0.0.1
@@ -74,7 +74,10 @@ async def test_s108_a_name_with_one_private_address_is_blocked(net: DidNet, monk
 
     monkeypatch.setattr(socket, "getaddrinfo", mixed)
     async with egress_session() as session:
-        await fault(session, net.url.replace("localhost", "rebind.example.com") + "/good")
+        refused = await fault(session, net.url.replace("localhost", "rebind.example.com") + "/good")
+    assert isinstance(refused.__cause__, aiohttp.ClientConnectorError)
+    assert isinstance(refused.__cause__.os_error, BlockedAddress)
+    assert "rebind.example.com" in str(refused.__cause__.os_error), "the name is refused, before any socket"
     assert net.total == 0
     assert asked == ["rebind.example.com"]
 
