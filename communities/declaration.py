@@ -240,7 +240,8 @@ def parse_declaration(text: str, name: str = "communities.toml") -> tuple[Commun
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
-        raise DeclarationError(f"{name}:{line.group(1) if line else 1}: no valid TOML: {error}") from error
+        number = line.group(1) if line else text.count("\n") + 1
+        raise DeclarationError(f"{name}:{number}: no valid TOML: {error}") from error
     lines = _Lines(text)
     faults: list[str] = []
 
@@ -311,26 +312,31 @@ def _read_community(entry: dict[str, Any], fault: Callable[[str, str, str], None
 class _Lines:
     """Where in the text a key stands: the TOML reader of the standard library does not say."""
 
-    _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\" -]+?)\s*\]")
-    _KEY = re.compile(r"\s*[\"']?([A-Za-z0-9_-]+)[\"']?\s*(?:=|\.)")
+    _OPAQUE = re.compile(
+        r"""\"{3}(?:\\.|[^\\])*?\"{3}|'{3}.*?'{3}|"((?:\\.|[^"\\\n])*)"|'([^'\n]*)'|\#[^\n]*""", re.DOTALL
+    )
+    _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_. -]+?)\s*\]")
+    _KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*(?:=|\.)")
 
     def __init__(self, text: str) -> None:
         self._at: dict[tuple[int, str, str], int] = {}
-        index, table, inside = -1, "", ""
-        for number, line in enumerate(text.splitlines(), 1):
-            if inside:  # a multi-line string: nothing in it is a key
-                inside = "" if inside in line else inside
-                continue
-            if header := self._HEADER.match(line):
-                name = header.group(2).replace('"', "").replace(" ", "")
+        index, table, depth = -1, "", 0
+        for number, line in enumerate(self._OPAQUE.sub(self._bare, text).split("\n"), 1):
+            if depth == 0 and (header := self._HEADER.match(line)):
+                name = header.group(2).replace(" ", "")
                 index += header.group(1) == "[[" and name == "community"
                 table = name.partition(".")[2]
                 self._at.setdefault((index, table, ""), number)
-            elif key := self._KEY.match(line):
+                continue
+            if depth == 0 and (key := self._KEY.match(line)):
                 self._at.setdefault((index, table, key.group(1)), number)
-            for quote in ('"""', "'''"):
-                if line.count(quote) % 2:
-                    inside = quote
+            depth += sum(map(line.count, "[{")) - sum(map(line.count, "]}"))
+
+    @staticmethod
+    def _bare(found: re.Match[str]) -> str:
+        """What stands for a string or comment: a plain name without its quotes, of anything else its line ends."""
+        name = found[1] or found[2] or ""
+        return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else "\n" * found[0].count("\n")
 
     def find(self, index: int, table: str, key: str) -> int:
         """The line of the key, else of its table, else of its community, else 1."""
