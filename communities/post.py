@@ -179,10 +179,10 @@ def link_host(uri: str) -> str | None:
         # A backslash is a slash to browsers, and escapes and wide letters in a host are read before it is looked up:
         # no spelling may lead to an excluded domain unseen (https://url.spec.whatwg.org/#host-parsing).
         parts = urlsplit(uri.replace("\\", "/"))
-        host = unquote(parts.hostname or "")[:MAX_HOST].rstrip(".")
+        host = unquote(parts.hostname or "").rstrip(".")[: MAX_HOST + 1]
         host = host if host.isascii() else host.encode("idna").decode()
     except ValueError:
         return None
-    if not host or "@" in parts.netloc:
+    if not host or len(host) > MAX_HOST or "@" in parts.netloc:
         return None
     return host.lower().rstrip(".")
