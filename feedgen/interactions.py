@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from feedgen.feeds import Feeds
 from models.database import Connection
 from xrpc.auth import Token
-from xrpc.errors import InvalidRequest, JwtReplayed, UnknownFeed
+from xrpc.errors import AccountInactive, InvalidRequest, JwtReplayed, UnknownFeed
 from xrpc.syntax import is_at_uri
 
 MOST = 500
@@ -82,8 +82,12 @@ def _text(entry: dict[str, Any], key: str, where: str, longest: int) -> str:
 def store(connection: Connection, token: Token, interactions: Sequence[Interaction], now: int) -> None:
     """Keep the interactions and use up the token, together; call inside a write. `now`: microseconds.
 
-    Raises JwtReplayed when the token was used before: then nothing may be kept.
+    Raises JwtReplayed when the token was used before, AccountInactive when the network has hidden the viewer's account
+    (S41): then nothing may be kept.
     """
+    row = connection.execute("SELECT active FROM actor WHERE did = ?", (token.iss,)).fetchone()
+    if row and not row[0]:
+        raise AccountInactive("Your account is not active.")
     used = connection.execute(
         "INSERT INTO used_token (iss, jti, expires) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
         (token.iss, token.jti_key, token.exp + 60),

@@ -27,8 +27,9 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         async with serving(config) as (door, side):
-            log.info("serving %s on http://%s:%d", config.did, config.listen_host, door.port)
-            log.info("metrics on http://%s:%d/metrics", config.metrics_host, side.port)
+            here = f"http://{config.listen_host}:{door.port}/xrpc"
+            log.info("serving %s on port %d, metrics on port %d", config.did, door.port, side.port)
+            log.info("which feeds there are: curl %s/app.bsky.feed.describeFeedGenerator", here)
             await stop.wait()
             log.info("stopping")
 

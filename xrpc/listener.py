@@ -113,5 +113,5 @@ async def listen(
         await runner.cleanup()
         raise
     bound = server.sockets[0].getsockname()[1]
-    _log.info("listening on %s port %d", host, bound)
+    _log.debug("listening on %s port %d", host, bound)
     return Listener(host, bound, server, runner)
