@@ -24,7 +24,10 @@ _PINS = (
     " p.rkey = n.rkey) FROM pin n JOIN actor a ON a.id = n.actor WHERE n.community = ? AND n.gone = 0 AND a.active = 1"
     " ORDER BY n.position LIMIT ?"
 )
-_URI = r"at://did:[a-z]{1,20}:[A-Za-z0-9._:%-]{1,500}/app\.bsky\.feed\.post/[A-Za-z0-9._~:-]{1,512}"
+_URI = (
+    r"at://did:[a-z]{1,20}:[A-Za-z0-9._:%-]{0,500}[A-Za-z0-9._-]"
+    r"/app\.bsky\.feed\.post/(?!\.{1,2}(?:\n|\Z))[A-Za-z0-9._~:-]{1,512}"
+)
 _GOOD_URI = re.compile(_URI)
 _GOOD_URIS = re.compile(rf"(?:{_URI}\n)*{_URI}")
 _CACHED_PAGES = 10_000
@@ -64,21 +67,31 @@ class Skeletons:
     def _render(self, feed: Feed, limit: int, start: cursor.Position, pins: list[str]) -> bytes:
         but = f" AND f.post NOT IN ({','.join('?' * len(start.pins))})" if start.pins else ""
         query = _ROWS.format(but=but) if but else PAGE_QUERY
-        bindings = (feed.community, start.sort_at, start.post, *start.pins, limit + 1)
-        rows = self._connection.execute(query, bindings).fetchall()
-        following = ""
-        if len(rows) > limit:
-            rows.pop()
-            sort_at, post, _ = rows[-1]
-            following = cursor.encode(self._key, feed.uri, cursor.Position(sort_at, post, start.pins))
-        uris = [row[2] for row in rows]
-        if uris and not _GOOD_URIS.fullmatch("\n".join(uris)):
-            # One bad item would make the AppView refuse the whole page: it is left out and counted.
-            good = [uri for uri in uris if _GOOD_URI.fullmatch(uri)]
-            self.malformed += len(uris) - len(good)
-            uris = good
+        while True:
+            bindings = (feed.community, start.sort_at, start.post, *start.pins, limit + 1)
+            rows = self._connection.execute(query, bindings).fetchall()
+            more = len(rows) > limit
+            if more:
+                rows.pop()
+                start = start._replace(sort_at=rows[-1][0], post=rows[-1][1])
+            uris = self._good([row[2] for row in rows])
+            # An empty page would end the feed for its reader, whatever its cursor says.
+            if uris or pins or not more:
+                break
+        following = cursor.encode(self._key, feed.uri, start) if more else ""
         items = [f'{{"post":"{uri}","reason":{{"$type":"app.bsky.feed.defs#skeletonReasonPin"}}}}' for uri in pins]
         if uris:
             items.append('{"post":"' + '"},{"post":"'.join(uris) + '"}')
         tail = f',"cursor":"{following}"' if following else ""
         return f'{{"feed":[{",".join(items)}]{tail}}}'.encode()
+
+    def _good(self, uris: list[str]) -> list[str]:
+        """Those that are URIs of posts. One that is not would make the AppView refuse the whole page: it is left out
+        and counted.
+        """
+        joined = "\n".join(uris)
+        if not uris or (joined.count("\n") == len(uris) - 1 and _GOOD_URIS.fullmatch(joined)):
+            return uris
+        good = [uri for uri in uris if _GOOD_URI.fullmatch(uri)]
+        self.malformed += len(uris) - len(good)
+        return good
