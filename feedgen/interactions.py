@@ -76,6 +76,8 @@ def _text(entry: dict[str, Any], key: str, where: str, longest: int) -> str:
         raise InvalidRequest(f"{where}/{key} must be a string")
     if len(value.encode()) > longest:
         raise InvalidRequest(f"{where}/{key} must not be longer than {longest} bytes")
+    if "\0" in value:
+        raise InvalidRequest(f"{where}/{key} must not have NUL characters")  # text that not every database can hold
     return value
 
 
