@@ -128,12 +128,13 @@ class Pipeline:
         except FrameError as error:
             if not self._poison.seen(self.received, data):
                 raise
-            self._pass_over(data, str(error))
+            log.error("a frame after %d cannot be read (%s)", self.received, error)
+            self._pass_over(data, self.received, str(error))
             return
         self.kinds[kind if kind in KINDS else "other"] += 1
         if seq is None:
             if kind == "#info":
-                log.warning("%s says %s: %s", self.source, payload.get("name"), payload.get("message"))
+                log.warning("%s says %.100r: %.300r", self.source, payload.get("name"), payload.get("message"))
             return
         if self._fresh:
             if seq < self.received:
@@ -142,7 +143,13 @@ class Pipeline:
         if seq <= self.received:
             self.scope.dropped["seq not rising"] += 1
             return
-        event = self._read(kind, payload, seq)
+        try:
+            event = self._read(kind, payload, seq)
+        except Exception as error:
+            # A fault of ours that somebody's bytes have found must not become everybody's standstill.
+            log.exception("event %d cannot be read", seq)
+            self._pass_over(data, seq, "event could not be read", f"{type(error).__name__}: {error}")
+            event = None
         if event is not None:
             self._pending.append((event, data))
         self.received = seq
@@ -241,13 +248,12 @@ class Pipeline:
             (self.source, seq, self.event_at),
         )
 
-    def _pass_over(self, data: bytes, reason: str) -> None:
-        """A message that no connection gets past: keep its bytes and go on behind it."""
+    def _pass_over(self, data: bytes, seq: int, reason: str, detail: str = "") -> None:
+        """Keep the bytes of a message that cannot be used, count it under `reason`, and go on behind it."""
         self.scope.dropped[reason] += 1
-        log.error("a frame after %d cannot be read (%s); it goes into quarantine", self.received, reason)
         try:
             with writing(self._database) as connection:
-                quarantine.put(connection, self.source, self.received, reason, data, self._clock())
+                quarantine.put(connection, self.source, seq, detail or reason, data, self._clock())
         except STORAGE_FAULTS as error:
             self.restore()
             raise StorageError(f"the database refused a write: {error}") from error
