@@ -325,8 +325,12 @@ class _Lines:
             if depth == 0 and (header := self._HEADER.match(line)):
                 name = header.group(2).replace(" ", "")
                 index += header.group(1) == "[[" and name == "community"
-                table = name.partition(".")[2]
-                self._at.setdefault((index, table, ""), number)
+                first, _, table = name.partition(".")
+                if first == "community":
+                    self._at.setdefault((index, table, ""), number)
+                else:
+                    self._at.setdefault((-1, "", first), number)
+                    table = name
                 continue
             if depth == 0 and (key := self._KEY.match(line)):
                 self._at.setdefault((index, table, key.group(1)), number)

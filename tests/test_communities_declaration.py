@@ -1,0 +1,312 @@
+"""communities.toml: what is accepted, and every fault with its line and key."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from communities.declaration import (
+    Community,
+    DeclarationError,
+    Exclude,
+    Include,
+    Require,
+    parse_declaration,
+    read_declaration,
+)
+from tests.didnet import plc
+
+GOOD = f"""
+[[community]]
+slug = "python"
+name = "Python"
+description = "People who write Python."
+owner = "{plc(1)}"
+avatar = "python.png"
+pins = ["at://{plc(2)}/app.bsky.feed.post/abc"]
+content_mode = "video"
+accepts_interactions = true
+
+[community.include]
+hashtags = ["#Python", "ＰＹＴＨＯＮ", "django"]
+keywords = ["type hints"]
+mentions = ["{plc(3)}"]
+members = ["did:web:example.com", "did:web:localhost%3A3000"]
+lists = ["at://{plc(4)}/app.bsky.graph.list/l1"]
+
+[community.require]
+languages = ["en", "undeclared"]
+media = ["image", "video"]
+
+[community.exclude]
+hashtags = ["offtopic"]
+replies = true
+languages = ["de"]
+media = ["gif"]
+domains = ["spam.example"]
+dids = ["{plc(5)}"]
+hashtags_over = 5
+"""
+EXPECTED = Community(
+    slug="python",
+    name="Python",
+    description="People who write Python.",
+    owner=plc(1),
+    avatar="python.png",
+    pins=(f"at://{plc(2)}/app.bsky.feed.post/abc",),
+    content_mode="video",
+    accepts_interactions=True,
+    include=Include(
+        hashtags=("python", "django"),
+        keywords=("type hints",),
+        mentions=(plc(3),),
+        members=("did:web:example.com", "did:web:localhost%3A3000"),
+        lists=(f"at://{plc(4)}/app.bsky.graph.list/l1",),
+    ),
+    require=Require(languages=("en", "undeclared"), media=("image", "video")),
+    exclude=Exclude(
+        hashtags=("offtopic",),
+        replies=True,
+        languages=("de",),
+        media=("gif",),
+        domains=("spam.example",),
+        dids=(plc(5),),
+        hashtags_over=5,
+    ),
+)
+
+
+def faults(text: str) -> list[str]:
+    """Each fault as `line: key: problem`."""
+    with pytest.raises(DeclarationError) as refused:
+        parse_declaration(text, "f.toml")
+    lines = str(refused.value).split("\n")
+    assert all(line.startswith("f.toml:") for line in lines), lines
+    return [line.removeprefix("f.toml:") for line in lines]
+
+
+def test_every_key_is_read() -> None:
+    assert parse_declaration(GOOD) == (EXPECTED,)
+
+
+def test_other_ways_of_writing_the_same() -> None:
+    inline = f"""
+        [[community]]
+        "slug" = 'python'
+        name = "Python"
+        description = "People who write Python."
+        owner = "{plc(1)}"
+        avatar = "python.png"
+        pins = ["at://{plc(2)}/app.bsky.feed.post/abc"]
+        content_mode = "video"
+        accepts_interactions = true
+        include = {{ hashtags = ["#Python", "django"], keywords = ["type hints"], mentions = ["{plc(3)}"], members =
+            ["did:web:example.com", "did:web:localhost%3A3000"], lists = ["at://{plc(4)}/app.bsky.graph.list/l1"] }}
+        require.languages = ["en", "undeclared"]
+        require.media = ["image", "video"]
+        [community.exclude]
+        hashtags = ["offtopic",
+            # not these
+            "OffTopic"]
+        replies = true
+        languages = ["de"]
+        media = ["gif"]
+        domains = ["spam.example"]
+        dids = ["{plc(5)}"]
+        hashtags_over = 5
+    """.replace("members =\n            ", "members = ")
+    assert parse_declaration(inline) == (EXPECTED,)
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    (found,) = parse_declaration('[[community]]\nslug = "ab"\nname = "X"\ninclude.hashtags = ["x"]')
+    assert found == Community("ab", "X", include=Include(hashtags=("x",)))
+
+
+def test_a_community_survives_json() -> None:
+    assert Community.from_json(json.loads(json.dumps(EXPECTED.to_json()))) == EXPECTED
+
+
+texts = st.text(max_size=8)
+many = st.lists(texts, max_size=3).map(tuple)
+
+
+@given(
+    st.builds(
+        Community,
+        slug=texts,
+        name=texts,
+        description=texts,
+        owner=st.none() | texts,
+        avatar=st.none() | texts,
+        pins=many,
+        accepts_interactions=st.booleans(),
+        include=st.builds(Include, many, many, many, many, many),
+        require=st.builds(Require, many, many),
+        exclude=st.builds(Exclude, many, st.booleans(), many, many, many, many, st.integers(0, 9)),
+    )
+)
+def test_any_community_survives_json(community: Community) -> None:
+    assert Community.from_json(json.loads(json.dumps(community.to_json()))) == community
+
+
+def test_the_examples_are_good() -> None:
+    found = read_declaration(Path(__file__).parents[1] / "service" / "communities.example.toml")
+    assert len(found) >= 2 and all(community.include.hashtags for community in found)
+
+
+CASES = {
+    "slug = 1": "slug",
+    'slug = "1a"': "slug",
+    'slug = "A"': "slug",
+    'slug = "a"': "slug",
+    'slug = "a/b"': "slug",
+    'slug = "é1"': "slug",
+    'slug = "ab\\n"': "slug",
+    f'slug = "{"a" * 64}"': "slug",
+    'name = ""': "name",
+    'name = " "': "name",
+    "name = []": "name",
+    f'name = "{"x" * 25}"': "name",
+    f'name = "{"👨‍👩‍👧‍👦" * 10}"': "name",
+    "description = 5": "description",
+    f'description = "{"x" * 301}"': "description",
+    'owner = "alice.example.com"': "owner",
+    'owner = "did:key:z6Mk"': "owner",
+    'owner = "did:plc:short"': "owner",
+    'avatar = ""': "avatar",
+    'pins = "at://x"': "pins",
+    'pins = ["https://bsky.app/profile/x/post/y"]': "pins",
+    'pins = ["at://alice.example.com/app.bsky.feed.post/x"]': "pins",
+    f"pins = {[f'at://{plc(1)}/app.bsky.feed.post/{n}' for n in range(6)]}": "pins",
+    'content_mode = "photo"': "content_mode",
+    "content_mode = []": "content_mode",
+    'accepts_interactions = "yes"': "accepts_interactions",
+    "accepts_interactions = 1": "accepts_interactions",
+    'sluug = "x"': "sluug",
+    "include = 5": "include",
+    "include.hashtag = []": "include.hashtag",
+    'include.hashtags = "x"': "include.hashtags",
+    'include.hashtags = ["a b"]': "include.hashtags",
+    'include.hashtags = ["#"]': "include.hashtags",
+    'include.hashtags = [""]': "include.hashtags",
+    "include.hashtags = [1]": "include.hashtags",
+    f'include.hashtags = ["{"x" * 641}"]': "include.hashtags",
+    'include.keywords = ["!?"]': "include.keywords",
+    'include.keywords = ["🎉"]': "include.keywords",
+    f'include.keywords = ["{"x" * 301}"]': "include.keywords",
+    'include.mentions = ["@alice.example.com"]': "include.mentions",
+    'include.members = ["did:web:a/b"]': "include.members",
+    f'include.lists = ["at://{plc(1)}/app.bsky.graph.starterpack/x"]': "include.lists",
+    "require = []": "require",
+    'require.languages = ["EN"]': "require.languages",
+    'require.languages = ["en-US"]': "require.languages",
+    'require.media = ["photo"]': "require.media",
+    "exclude = true": "exclude",
+    'exclude.replies = "no"': "exclude.replies",
+    "exclude.hashtags_over = -1": "exclude.hashtags_over",
+    "exclude.hashtags_over = true": "exclude.hashtags_over",
+    "exclude.hashtags_over = 1.5": "exclude.hashtags_over",
+    'exclude.domains = ["https://x.com"]': "exclude.domains",
+    'exclude.domains = ["X.com"]': "exclude.domains",
+    'exclude.domains = ["com"]': "exclude.domains",
+    'exclude.dids = ["x"]': "exclude.dids",
+    'exclude.keywords = ["x"]': "exclude.keywords",
+}
+
+
+@pytest.mark.parametrize("line", CASES, ids=lambda line: line[:40])
+def test_a_fault_names_its_line_and_key(line: str) -> None:
+    key = CASES[line]
+    fields = {"slug": 'slug = "ab"', "name": 'name = "X"', "include": 'include.hashtags = ["x"]'}
+    kept = [text for name, text in fields.items() if name != key.partition(".")[0]]
+    number = 3 + len(kept)
+    found = faults("\n".join(["# comment", "[[community]]", *kept, line]))
+    named = [fault for fault in found if fault.startswith(f"{number}: community[1].{key}: ")]
+    assert named, found
+    # Nothing else is wrong but that nothing is selected, where the fault took the selectors away.
+    assert all("selects nothing" in fault for fault in found if fault not in named), found
+
+
+def test_every_fault_of_every_community_is_told_at_once() -> None:
+    text = '''# a comment with """
+[[community]]
+slug = "ab"
+name = "A"
+description = """
+[[community]]
+slug = "no"
+"""
+include.hashtags = [
+  "a b",
+]
+[community.exclude]
+domains = [
+  "media.tenor.com",
+  "x = 1",
+]
+media = ["x"] # why
+
+[[community]]
+name = "\u2028"
+
+[[community]]
+slug = "ab"
+name = "Z\u2028Z"
+include = { keywords = ["?"], hashtags = ["x"] }
+colour = "red"
+
+[top]
+slug = 1
+[community_]
+'''
+    assert sorted(faults(text), key=lambda fault: int(fault.partition(":")[0])) == [
+        "9: community[1].include.hashtags: must be hashtags without spaces, not 'a b'",
+        "13: community[1].exclude.domains: must be a domain in lower case, such as example.com, not 'x = 1'",
+        "17: community[1].exclude.media: must be one of gallery, gif, image, link, quote, video, not 'x'",
+        "19: community[2].slug: is missing",
+        "19: community[2].include: selects nothing; name hashtags, keywords, mentions, members or lists",
+        "20: community[2].name: must be a text that is not empty",
+        "23: community[3].slug: 'ab' is also the slug of community[1]",
+        "25: community[3].include.keywords: must be words or phrases with at least one letter or digit, not '?'",
+        "26: community[3].colour: no such key; there are slug, name, description, owner, avatar, pins, content_mode,"
+        " accepts_interactions, include, require, exclude",
+        "28: top: no such key; a community starts with [[community]]",
+        "30: community_: no such key; a community starts with [[community]]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("", 1, "none is declared"),
+        ("community = 5", 1, "two brackets"),
+        ("\n[community]\nslug = 'ab'", 2, "two brackets"),
+        ("community = [1]", 1, "two brackets"),
+        ("[[community]]\nslug = 'ab'\nslug = 'cd'", 3, "no valid TOML"),
+        ("[[community]]\nslug = ab", 2, "no valid TOML"),
+        ("[[community]]\nname = '''\nx\n", 4, "no valid TOML"),
+        ("[[community]]\nname = '\x00'", 2, "no valid TOML"),
+    ],
+)
+def test_a_file_that_is_wrong_as_a_whole(text: str, line: int, words: str) -> None:
+    (fault,) = faults(text)
+    assert fault.startswith(f"{line}: ") and words in fault
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "communities.toml"
+    for make in (lambda: None, lambda: path.write_bytes(b"\xff"), lambda: (path.unlink(), path.mkdir())):
+        make()
+        with pytest.raises(DeclarationError, match="toml: cannot be read"):
+            read_declaration(path)
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from(GOOD.split()), max_size=20).map("\n".join))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        parse_declaration(text)
+    except DeclarationError as error:
+        assert str(error)
