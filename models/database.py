@@ -5,6 +5,7 @@ A connection belongs to one thread. Functions that use it are plain `def`: an `a
 would let another task write into it, cannot be written. Every write goes through `writing`.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,7 +72,7 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
         if readonly:
             migrations.check(connection)
         else:
-            connection.execute("PRAGMA journal_mode = wal")
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous = normal")
             with writing(database):
                 migrations.migrate(connection)
@@ -82,6 +83,21 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
         database.close()
         raise DatabaseError(f"{path}: the database cannot be opened: {error}") from error
     return database
+
+
+def _use_wal(connection: apsw.Connection) -> None:
+    """Switch to WAL. SQLite's own waiting does not cover this step, which two processes may take at once at first
+    start.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = wal")
+            return
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def sql(database: APSWDatabase) -> Connection:

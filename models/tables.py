@@ -62,6 +62,11 @@ class Post(Model):
     replies = IntegerField(default=0)
     quotes = IntegerField(default=0)
 
+    class Meta:
+        """One row a record."""
+
+        indexes = ((("actor", "rkey"), True),)
+
 
 class FeedItem(Model):
     """A post in a community. `evidence`: one reason a line."""

@@ -1,0 +1,172 @@
+"""Opening the file: what is refused, WAL, two processes at once, and the transaction that every write goes through."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+from playhouse.apsw_ext import APSWDatabase
+
+from models import communities, meta
+from models.database import OLDEST_SQLITE, DatabaseError, open_database, sql, writing
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "communities.db"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Any]:
+    opened = open_database(path)
+    yield opened
+    opened.close()
+
+
+def refusal(path: Path, *, readonly: bool = False) -> str:
+    with pytest.raises(DatabaseError) as refused:
+        open_database(path, readonly=readonly)
+    assert str(path) in str(refused.value)
+    return str(refused.value)
+
+
+def test_the_file_is_in_wal_mode_and_sqlite_is_new_enough(database: Any, path: Path) -> None:
+    assert sql(database).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert sql(database).execute("PRAGMA synchronous").fetchone() == (1,)
+    version = tuple(map(int, sql(database).execute("SELECT sqlite_version()").fetchone()[0].split(".")))
+    assert version >= OLDEST_SQLITE == (3, 51, 3)
+    assert apsw.sqlite_lib_version() == ".".join(map(str, version))
+    reader = open_database(path, readonly=True)
+    assert sql(reader).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    reader.close()
+
+
+def test_an_old_sqlite_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(APSWDatabase, "server_version", (3, 51, 2))
+    with pytest.raises(DatabaseError, match=r"SQLite 3\.51\.2 is too old"):
+        open_database(path)
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_database(path: Path) -> None:
+    content = b"this is no database at all, but a text of some length\n" * 50
+    path.write_bytes(content)
+    for readonly in (False, True):
+        assert "not a database" in refusal(path, readonly=readonly)
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_was_cut(path: Path) -> None:
+    open_database(path).close()
+    path.write_bytes(path.read_bytes()[:5000])
+    assert "malformed" in refusal(path) or "not a database" in refusal(path)
+
+
+def test_a_folder_in_its_place_and_a_file_in_its_folders_place(path: Path) -> None:
+    path.mkdir()
+    assert "cannot be opened" in refusal(path)
+    file = path.parent / "file"
+    file.write_text("x")
+    assert "cannot be opened" in refusal(file / "communities.db")
+
+
+def test_readonly_makes_and_changes_nothing(path: Path) -> None:
+    assert "no such database" in refusal(path, readonly=True)
+    assert not path.exists()
+    open_database(path).close()
+    reader = open_database(path, readonly=True)
+    with pytest.raises(apsw.ReadOnlyError):
+        sql(reader).execute("DELETE FROM meta")
+    reader.close()
+    path.unlink()
+    apsw.Connection(str(path)).close()
+    path.write_bytes(b"")
+    assert "run `communities ingest`" in refusal(path, readonly=True)
+
+
+FIRST_START = """
+import pathlib, sys
+from models.database import open_database, sql, writing
+from models import meta
+print("ready", flush=True)
+sys.stdin.readline()
+database = open_database(pathlib.Path(sys.argv[1]))
+with writing(database) as connection:
+    print(meta.secret(connection, "key").hex(), flush=True)
+database.close()
+"""
+
+
+def test_two_first_starts_at_once(tmp_path: Path) -> None:
+    """Both come up on one schema and hold the same secret, whoever was first."""
+    command = [sys.executable, "-c", FIRST_START]
+    for attempt in range(3):
+        path = str(tmp_path / f"{attempt}" / "communities.db")
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        both = [subprocess.Popen([*command, path], **pipes) for _ in range(3)]
+        for process in both:
+            assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        for process in both:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        secrets = {process.communicate(timeout=60)[0] for process in both}
+        assert [process.returncode for process in both] == [0, 0, 0]
+        assert len(secrets) == 1 and len(secrets.pop()) == 65
+
+
+def test_a_write_is_whole_or_not_at_all(database: Any) -> None:
+    with pytest.raises(RuntimeError), writing(database) as connection:
+        meta.put(connection, "a", "1")
+        raise RuntimeError
+    assert meta.get(sql(database), "a") is None
+    with writing(database) as connection:
+        meta.put(connection, "a", "1")
+        meta.put(connection, "a", "2")
+    assert meta.get(sql(database), "a") == "2"
+
+
+def test_readers_see_only_what_is_committed_and_do_not_wait(database: Any, path: Path) -> None:
+    reader = open_database(path, readonly=True)
+    with writing(database) as connection:
+        meta.put(connection, "a", "1")
+        assert meta.get(sql(reader), "a") is None
+    assert meta.get(sql(reader), "a") == "1"
+    reader.close()
+
+
+def test_a_secret_is_made_once(database: Any) -> None:
+    with writing(database) as connection:
+        first = meta.secret(connection, "key")
+        assert meta.secret(connection, "key") == first != meta.secret(connection, "other")
+    assert len(first) == 32
+
+
+def rule(slug: str, **more: Any) -> dict[str, Any]:
+    return {"slug": slug, "name": slug.upper(), "description": "", "owner": None, **more}
+
+
+def test_declared_communities_keep_their_ids(database: Any) -> None:
+    def declare(*rules: dict[str, Any]) -> bool:
+        with writing(database) as connection:
+            return communities.declare(connection, rules)
+
+    def slugs() -> dict[str, int]:
+        return {row.slug: row.id for row in communities.declared(sql(database))}
+
+    def revision() -> str | None:
+        return meta.get(sql(database), communities.REVISION)
+
+    assert declare(rule("a"), rule("b")) and revision() == "1"
+    first = slugs()
+    assert not declare(rule("b"), rule("a")) and revision() == "1"
+    assert declare(rule("b")) and slugs() == {"b": first["b"]}
+    assert declare(rule("c"), rule("a", owner="did:plc:x")) and revision() == "3"
+    third = slugs()
+    assert third["a"] == first["a"] and third["c"] not in first.values()
+    (again,) = [row for row in communities.declared(sql(database)) if row.slug == "a"]
+    assert (again.name, again.owner, again.rule["owner"]) == ("A", "did:plc:x", "did:plc:x")
+    assert declare() and slugs() == {} and not declare()

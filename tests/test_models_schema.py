@@ -1,0 +1,137 @@
+"""The schema: what a fresh file has, what migrating does, and that the peewee models say the same."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import peewee
+import pytest
+
+from models import migrations
+from models.database import DatabaseError, open_database, sql, writing
+from models.tables import TABLES
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Any]:
+    opened = open_database(tmp_path / "communities.db")
+    yield opened
+    opened.close()
+
+
+def tables(database: Any) -> set[str]:
+    rows = sql(database).execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    return {name for (name,) in rows}
+
+
+def test_every_table_has_a_model_and_every_model_a_table(database: Any) -> None:
+    assert {model._meta.table_name for model in TABLES} == tables(database)
+
+
+@pytest.mark.parametrize("model", TABLES, ids=lambda model: model.__name__)
+def test_a_model_says_what_the_table_is(database: Any, model: Any) -> None:
+    meta = model._meta
+    columns = sql(database).execute(f"PRAGMA table_info({meta.table_name})").fetchall()
+    assert [field.column_name for field in meta.sorted_fields] == [name for _, name, *_ in columns]
+    key = meta.primary_key
+    keyed = list(key.field_names) if isinstance(key, peewee.CompositeKey) else [key.column_name]
+    assert sorted(keyed) == sorted(name for _, name, *_, place in columns if place)
+    for field, (_, name, kind, required, default, place) in zip(meta.sorted_fields, columns, strict=True):
+        stored = {"AUTO": "INTEGER", "BOOL": "INTEGER", "INT": "INTEGER"}.get(field.field_type, field.field_type)
+        assert stored == kind, name
+        assert field.null == (not required and not place), name
+        stated = None if default is None else default.strip("'") if kind == "TEXT" else int(default)
+        assert field.default == stated or (field.default is None and stated is None), name
+    unique = {
+        tuple(row[2] for row in sql(database).execute(f"PRAGMA index_info({index[1]})").fetchall())
+        for index in sql(database).execute(f"PRAGMA index_list({meta.table_name})").fetchall()
+        if index[2] and index[3] == "u"
+    }
+    declared = {(field.column_name,) for field in meta.sorted_fields if field.unique and not field.primary_key}
+    declared |= {tuple(columns) for columns, is_unique in meta.indexes if is_unique}
+    assert declared == unique
+
+
+def test_models_read_and_write_what_the_hot_paths_do(database: Any) -> None:
+    from models.tables import Actor, Post
+
+    with database.bind_ctx([Actor, Post]), database.atomic():
+        actor = Actor.create(did="did:plc:x")
+        post = Post.create(actor=actor.id, rkey="r", cid=b"c", record=b"\x00\xff", sort_at=1 << 62, event_at=2)
+        found = Post.select().where(Post.rkey == "r").get()
+    assert (found.id, bytes(found.record), found.sort_at, found.likes) == (post.id, b"\x00\xff", 1 << 62, 0)
+    assert sql(database).execute("SELECT active, purge, rev FROM actor").fetchone() == (1, 0, "")
+
+
+def test_migrating_again_does_nothing(database: Any) -> None:
+    before = sql(database).execute("SELECT sql FROM sqlite_schema ORDER BY name").fetchall()
+    with writing(database):
+        assert migrations.migrate(database.connection()) == 0
+    assert sql(database).execute("SELECT sql FROM sqlite_schema ORDER BY name").fetchall() == before
+    assert sql(database).execute("PRAGMA user_version").fetchone() == (len(migrations.STEPS),)
+
+
+def test_opening_again_keeps_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "communities.db"
+    for round in range(3):
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO meta VALUES (?, 'x')", (f"k{round}",))
+        assert len(sql(database).execute("SELECT * FROM meta").fetchall()) == round + 1
+        database.close()
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    open_database(path).close()
+    steps = (*migrations.STEPS, "CREATE TABLE extra (x); INSERT INTO extra VALUES (1); SELECT x FROM nowhere")
+    monkeypatch.setattr(migrations, "STEPS", steps)
+    with pytest.raises(DatabaseError, match=r"communities\.db: .*nowhere"):
+        open_database(path)
+    monkeypatch.undo()
+    database = open_database(path, readonly=True)
+    assert "extra" not in tables(database)
+    database.close()
+
+
+def test_a_later_step_runs_over_rows_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    database = open_database(path)
+    with writing(database) as connection:
+        connection.execute("INSERT INTO meta VALUES ('a', 'b')")
+    database.close()
+    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, "ALTER TABLE meta ADD COLUMN extra INTEGER DEFAULT 7"))
+    with pytest.raises(DatabaseError, match="run `communities ingest` to migrate"):
+        open_database(path, readonly=True)
+    database = open_database(path)
+    assert sql(database).execute("SELECT * FROM meta").fetchall() == [("a", "b", 7)]
+    database.close()
+    monkeypatch.undo()
+    for readonly in (False, True):
+        with pytest.raises(DatabaseError, match=r"communities\.db: .*schema"):
+            open_database(path, readonly=readonly)
+
+
+def test_tables_hold_only_their_types(database: Any) -> None:
+    """STRICT: a fault of ours cannot store a text where a time belongs."""
+    loose = sql(database).execute("SELECT name FROM pragma_table_list WHERE strict = 0 AND name NOT LIKE 'sqlite_%'")
+    assert loose.fetchall() == []
+    with pytest.raises(apsw.ConstraintError), writing(database) as connection:
+        connection.execute("INSERT INTO used_token VALUES ('a', 'b', 'soon')")
+
+
+def test_ids_of_posts_are_never_used_again(database: Any) -> None:
+    def insert(rkey: str) -> int:
+        with writing(database) as connection:
+            row = connection.execute(
+                "INSERT INTO post (actor, rkey, cid, record, sort_at, event_at) VALUES (1, ?, x'', x'', 0, 0)"
+                " RETURNING id",
+                (rkey,),
+            ).fetchone()
+            return int(row[0])
+
+    first = [insert("a"), insert("b")]
+    with writing(database) as connection:
+        connection.execute("DELETE FROM post")
+    assert insert("c") > max(first)
