@@ -52,7 +52,10 @@ class Matcher:
     tags: dict[str, tuple[int, ...]] = field(default_factory=dict)
     mentions: dict[str, tuple[int, ...]] = field(default_factory=dict)
     authors: dict[str, tuple[tuple[int, str], ...]] = field(default_factory=dict)
-    phrases: dict[str, tuple[tuple[int, tuple[str, ...]], ...]] = field(default_factory=dict)
+    phrases: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """By the words of the phrase with a space between each."""
+    openings: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """The lengths, in words, of the phrases that begin with a word: however many do, each length is tried once."""
 
     def match(self, did: str, post: Post) -> list[Match]:
         """The communities that `post` of author `did` belongs to, in order of their ids."""
@@ -75,18 +78,18 @@ class Matcher:
                 found.setdefault(community, []).append("mention:" + mentioned)
         for community, evidence in self.authors.get(did, ()):
             found.setdefault(community, []).append(evidence)
-        if self.phrases:
+        if self.openings:
             said = post.words()
-            # A key view asks the smaller side for its members: the cost follows the post, not the rules.
-            if said and not self.phrases.keys().isdisjoint(set(said)):
+            if not self.openings.keys().isdisjoint(said):
                 self._read_phrases(said, found)
         return found
 
     def _read_phrases(self, said: list[str], found: dict[int, list[str]]) -> None:
         for position, word in enumerate(said):
-            for community, phrase in self.phrases.get(word, ()):
-                if tuple(said[position : position + len(phrase)]) == phrase:
-                    evidence = "keyword:" + " ".join(phrase)
+            for length in self.openings.get(word, ()):
+                phrase = " ".join(said[position : position + length])
+                for community in self.phrases.get(phrase, ()):
+                    evidence = "keyword:" + phrase
                     known = found.setdefault(community, [])
                     if evidence not in known:
                         known.append(evidence)
@@ -155,7 +158,8 @@ def compile_rules(communities: Iterable[tuple[int, Community]], lists: Mapping[s
     tags: dict[str, list[int]] = {}
     mentions: dict[str, list[int]] = {}
     authors: dict[str, list[tuple[int, str]]] = {}
-    phrases: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
+    phrases: dict[str, list[int]] = {}
+    openings: dict[str, set[int]] = {}
     rules: dict[int, _Rule] = {}
     for number, community in communities:
         rules[number] = _rule(number, community)
@@ -169,11 +173,13 @@ def compile_rules(communities: Iterable[tuple[int, Community]], lists: Mapping[s
             for did in lists.get(uri, ()):
                 authors.setdefault(did, []).append((number, "list:" + uri))
         for phrase in dict.fromkeys(tuple(words(keyword)) for keyword in community.include.keywords):
-            phrases.setdefault(phrase[0], []).append((number, phrase))
+            phrases.setdefault(" ".join(phrase), []).append(number)
+            openings.setdefault(phrase[0], set()).add(len(phrase))
     return Matcher(
         rules=rules,
         tags={key: tuple(value) for key, value in tags.items()},
         mentions={key: tuple(value) for key, value in mentions.items()},
         authors={key: tuple(value) for key, value in authors.items()},
         phrases={key: tuple(value) for key, value in phrases.items()},
+        openings={key: tuple(sorted(value)) for key, value in openings.items()},
     )
