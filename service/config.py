@@ -153,10 +153,14 @@ class Config:
 def read_env_file(path: Path) -> dict[str, str]:
     """The `KEY=value` lines of a .env file; comments and blank lines are skipped, quotes around a value removed.
 
-    Raises ConfigError with the line number of anything else.
+    Raises ConfigError with the line number of anything else, and when the file cannot be read.
     """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
     values: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         line = line.strip().removeprefix("export ")
         if not line or line.startswith("#"):
             continue
