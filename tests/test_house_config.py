@@ -1,0 +1,157 @@
+"""The settings: the class, `.env.example` and docs/CONFIG.md say the same; faults come all at once; secrets stay in."""
+
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.config import PREFIX, Config, ConfigError, read_config, read_env_file
+from tests.didnet import plc
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = [
+    (PREFIX + field.name.upper(), field.metadata["default"], field.metadata["about"]) for field in fields(Config)
+]
+
+
+def test_the_example_file_is_the_class() -> None:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    _, *blocks = text.rstrip("\n").split("\n\n")
+    assert blocks == [f"# {about}\n#{key}={default}" for key, default, about in SETTINGS]
+
+
+def test_the_document_is_the_class() -> None:
+    text = (ROOT / "docs" / "CONFIG.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith(f"| `{PREFIX}")]
+    assert rows == [
+        f"| `{key}` | {f'`{default}`' if default else '(empty)'} | {about} |" for key, default, about in SETTINGS
+    ]
+
+
+def test_the_example_file_changes_nothing_when_it_is_copied(tmp_path: Path) -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    path = tmp_path / ".env"
+    path.write_text("\n".join(line.removeprefix("#") if line.startswith("#" + PREFIX) else line for line in lines))
+    assert read_config({}, path) == Config() == read_config({"PATH": "/bin"}, tmp_path / "none")
+    assert len(read_env_file(path)) == len(SETTINGS)
+
+
+def test_every_setting_can_be_given_and_the_environment_wins(tmp_path: Path) -> None:
+    given: dict[str, tuple[str, Any]] = {
+        "hostname": ("feeds.example.org:8443", "feeds.example.org:8443"),
+        "service_did": (plc(1), plc(1)),
+        "publisher_did": ("did:web:example.org", "did:web:example.org"),
+        "rules": ("x/y.toml", Path("x/y.toml")),
+        "data": ("/srv/data", Path("/srv/data")),
+        "listen_host": ("::", "::"),
+        "listen_port": ("0", 0),
+        "metrics_host": ("::1", "::1"),
+        "metrics_port": ("65535", 65535),
+        "source": ("ws://localhost:99/", "ws://localhost:99"),
+        "plc_url": ("http://localhost:1", "http://localhost:1"),
+        "appview_url": ("https://a.example", "https://a.example"),
+        "egress_allow": ("localhost, 127.0.0.1 x", ("localhost", "127.0.0.1", "x")),
+        "retention_days": ("1", 1),
+        "max_post_age_days": ("3650", 3650),
+        "list_refresh_minutes": ("5", 5),
+        "privacy_url": ("https://a.example/p", "https://a.example/p"),
+        "terms_url": ("https://a.example/t", "https://a.example/t"),
+        "pds_url": ("https://pds.example", "https://pds.example"),
+        "handle": ("a.example", "a.example"),
+        "app_password": ("abcd-efgh", "abcd-efgh"),
+        "log_level": ("debug", "debug"),
+    }
+    assert given.keys() == {field.name for field in fields(Config)}
+    path = tmp_path / ".env"
+    path.write_text("".join(f"{PREFIX}{name.upper()}={text}\n" for name, (text, _) in given.items()))
+    config = read_config({}, path)
+    assert {name: getattr(config, name) for name in given} == {name: value for name, (_, value) in given.items()}
+    assert read_config({PREFIX + "LOG_LEVEL": "error"}, path).log_level == "error"
+    with pytest.raises(FrozenInstanceError):
+        config.hostname = "x"  # type: ignore[misc]
+
+
+def test_the_dids_are_two_things() -> None:
+    def dids(**given: str) -> tuple[str, str, str]:
+        config = read_config({PREFIX + name.upper(): value for name, value in given.items()})
+        return config.did, config.publisher, config.endpoint
+
+    assert dids(hostname="a.example") == ("did:web:a.example", "did:web:a.example", "https://a.example")
+    assert dids() == ("did:web:localhost%3A3000", "did:web:localhost%3A3000", "http://localhost:3000")
+    both = dids(hostname="a.example", service_did=plc(1), publisher_did=plc(2))
+    assert both == (plc(1), plc(2), "https://a.example")
+
+
+BAD = {
+    "hostname": ["", "https://a.example", "a.example/", "A.example", "a b", "-a", "a.example:", "a.example\n"],
+    "service_did": ["did:key:z", "did:plc:short", "x"],
+    "publisher_did": ["alice.example.com"],
+    "listen_port": ["", "-1", "65536", "3000.0", "１０", " 80", "1e3"],
+    "metrics_port": ["x"],
+    "source": ["", "https://bsky.network", "wss://", "bsky.network", "wss://["],
+    "plc_url": ["ftp://x", ""],
+    "retention_days": ["0", "3651"],
+    "privacy_url": ["http://a.example", "x"],
+    "log_level": ["INFO", "verbose", ""],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
+def test_a_bad_value_is_named(name: str, value: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_config({PREFIX + name.upper(): value})
+    assert str(refused.value).startswith(f"{PREFIX}{name.upper()}: {value!r} ")
+
+
+def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text(f"{PREFIX}LISTEN_PORT=x\n{PREFIX}HOSTNAMES=a\n")
+    with pytest.raises(ConfigError) as refused:
+        read_config({PREFIX + "SOURCE": "x", PREFIX: "1", PREFIX + "listen_port": "1"}, path)
+    lines = str(refused.value).split("\n")
+    assert [line.partition(":")[0].removeprefix(PREFIX) for line in lines] == [
+        "", "HOSTNAMES", "LISTEN_PORT", "SOURCE", "listen_port",
+    ]  # fmt: skip
+    assert sum("no such setting" in line for line in lines) == 3
+
+
+def test_how_an_env_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("# a comment\n\n  A = 1 \nexport B='x y'\nC=\"é#=\"\nD=\nE='\nF=a'b'\n", encoding="utf-8")
+    assert read_env_file(path) == {"A": "1", "B": "x y", "C": "é#=", "D": "", "E": "'", "F": "a'b'"}
+
+
+@pytest.mark.parametrize("line", ["A", "=1", "A B=1", "A-B=1", "1A=2", "é=1"])
+def test_a_line_of_an_env_file_that_says_nothing(tmp_path: Path, line: str) -> None:
+    path = tmp_path / ".env"
+    path.write_text(f"# x\n{line}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"\.env:2: expected KEY=value"):
+        read_config({}, path)
+
+
+def test_an_env_file_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes(b"A=\xff\n")
+    with pytest.raises(ConfigError, match=r"\.env: cannot be read"):
+        read_config({}, path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ConfigError, match=r"\.env: cannot be read"):
+        read_config({}, path)
+
+
+def test_s169_the_app_password_is_shown_nowhere(tmp_path: Path) -> None:
+    secret = "canary-1234-5678"
+    config = read_config({PREFIX + "APP_PASSWORD": secret})
+    assert config.app_password == secret
+    assert secret not in f"{config} {config!r} {[config]} {config!s}"
+    path = tmp_path / ".env"
+    path.write_text(f"{PREFIX}APP_PASWORD={secret}\n{PREFIX}APP_PASSWORD={secret}\n{PREFIX}LOG_LEVEL=x\n")
+    with pytest.raises(ConfigError) as refused:
+        read_config({}, path)
+    assert secret not in str(refused.value)
+    path.write_text(f"{PREFIX}APP_PASSWORD {secret}\n")
+    with pytest.raises(ConfigError) as refused:
+        read_config({}, path)
+    assert secret not in str(refused.value)
