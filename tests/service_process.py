@@ -33,9 +33,7 @@ def until(what: str, check: Callable[[], T | None], deadline: float = 30.0) -> T
         if answer:
             return answer
         if time.monotonic() > end:
-            raise AssertionError(
-                f"waited {deadline * PATIENCE:.0f} s in vain: {what} (last answer: {answer!r})"
-            )
+            raise AssertionError(f"waited {deadline * PATIENCE:.0f} s in vain: {what} (last answer: {answer!r})")
         time.sleep(0.05)
 
 
@@ -185,9 +183,7 @@ class Service(Program):
         answer: Health | None = get_json(f"{self.url}/xrpc/_health")
         return answer
 
-    def wait_health(
-        self, predicate: Callable[[Health], bool] = lambda health: True, deadline: float = 30.0
-    ) -> Health:
+    def wait_health(self, predicate: Callable[[Health], bool] = lambda health: True, deadline: float = 30.0) -> Health:
         """Ask the health until `predicate` holds; AssertionError at the deadline or when the process ends."""
 
         def check() -> Health | None:
@@ -209,9 +205,7 @@ class Service(Program):
         with urllib.request.urlopen(self.metrics_url, timeout=5.0) as answer:
             return str(answer.read().decode())
 
-    def command_line(
-        self, *words: str, deadline: float = 60.0, **settings: str
-    ) -> subprocess.CompletedProcess[str]:
+    def command_line(self, *words: str, deadline: float = 60.0, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run another command of the console script with this service's settings, to its end."""
         return subprocess.run(
             [console_script(), *words],

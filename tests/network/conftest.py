@@ -71,9 +71,7 @@ class Site:
 
     def skeleton(self, slug: str, **headers: str) -> list[str]:
         """The post URIs of a feed's first page, asked of the service itself."""
-        page = xrpc(
-            self.service.url, "app.bsky.feed.getFeedSkeleton", {"feed": self.feed(slug)}, None, headers
-        )
+        page = xrpc(self.service.url, "app.bsky.feed.getFeedSkeleton", {"feed": self.feed(slug)}, None, headers)
         return [item["post"] for item in page["feed"]]
 
     def rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
@@ -94,9 +92,7 @@ def box(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -
 
 
 @pytest.fixture(scope="session")
-def site(
-    box: Netbox, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Iterator[Site]:
+def site(box: Netbox, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Site]:
     """The service, reading the PDS, with its feeds published in the publisher's repository."""
     publisher = Person.of(box.ask("account", name="publisher"), box.info["pds"]["url"])
     port = free_port()

@@ -34,9 +34,7 @@ def node() -> Path | None:
     found = shutil.which("node")
     if found is None:
         return None
-    said = subprocess.run(
-        [found, "--version"], capture_output=True, text=True, check=False, timeout=30
-    ).stdout
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False, timeout=30).stdout
     version = tuple(int(part) for part in said.strip().lstrip("v").split(".")[:2] if part.isdecimal())
     return Path(found) if version >= OLDEST_NODE else None
 
@@ -93,9 +91,7 @@ def install() -> None:
     print("installing the official servers (650 MB, a few minutes) ...", flush=True)
     # Without --ignore-scripts better-sqlite3 is built for the Node that runs npm, not for the pinned one.
     quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
-    subprocess.run(
-        ["npm", "ci", "--ignore-scripts", *quiet], cwd=FOLDER, stdin=subprocess.DEVNULL, check=True
-    )
+    subprocess.run(["npm", "ci", "--ignore-scripts", *quiet], cwd=FOLDER, stdin=subprocess.DEVNULL, check=True)
     runner = node()
     if runner is None:
         raise SystemExit("npm installed no Node for this machine; install Node 22 or newer")

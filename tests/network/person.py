@@ -27,15 +27,18 @@ def xrpc(
     params: Mapping[str, str | int] | None = None,
     body: object = None,
     headers: Mapping[str, str] | None = None,
+    *,
+    procedure: bool = False,
 ) -> Any:
-    """Call a method of `server` (its URL): POST when there is a body. Raises XrpcFailure."""
+    """Call a method of `server` (its URL): a procedure when it says so or has a body. Raises XrpcFailure."""
     url = f"{server}/xrpc/{nsid}"
     if params:
         url += "?" + urllib.parse.urlencode(params)
     data = None if body is None else json.dumps(body).encode()
     sent = dict(headers or {}) | ({} if body is None else {"content-type": "application/json"})
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data, sent), timeout=30 * PATIENCE) as answer:
+        request = urllib.request.Request(url, data, sent, method="POST" if procedure or data else "GET")
+        with urllib.request.urlopen(request, timeout=30 * PATIENCE) as answer:
             text = answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -79,6 +82,11 @@ class Person:
         headers = {"authorization": f"Bearer {self.access}"} | ({"atproto-proxy": proxy} if proxy else {})
         return xrpc(self.pds, nsid, None, body, headers)
 
+    def activate(self) -> None:
+        """Make the deactivated account active again. This procedure refuses any body, also an empty object."""
+        headers = {"authorization": f"Bearer {self.access}"}
+        xrpc(self.pds, "com.atproto.server.activateAccount", None, None, headers, procedure=True)
+
     def create(self, collection: str, **record: Any) -> dict[str, str]:
         """A record in the repository: its uri and cid."""
         value = {"$type": collection, "createdAt": now()} | record
@@ -92,9 +100,7 @@ class Person:
             start = len(f"{text} ".encode())
             text = f"{text} #{tag}"
             index = {"byteStart": start, "byteEnd": len(text.encode())}
-            facets.append(
-                {"index": index, "features": [{"$type": "app.bsky.richtext.facet#tag", "tag": tag}]}
-            )
+            facets.append({"index": index, "features": [{"$type": "app.bsky.richtext.facet#tag", "tag": tag}]})
         return self.create("app.bsky.feed.post", text=text, facets=facets, **record)
 
     def delete(self, uri: str) -> None:

@@ -72,7 +72,7 @@ def test_deactivation_hides_an_author_and_reactivation_brings_the_posts_back(sit
     until("the feed without dora", lambda: site.skeleton("leaving") == [other])
     assert [post["uri"] for post in bob.feed(site.feed("leaving"))] == [other]
 
-    dora.do("com.atproto.server.activateAccount")
+    dora.activate()
     until("the feed with dora", lambda: set(site.skeleton("leaving")) == {*theirs, other})
     site.caught_up()
     assert {post["uri"] for post in bob.feed(site.feed("leaving"))} == {*theirs, other}
@@ -88,9 +88,7 @@ def test_a_like_counts_and_an_undone_like_uncounts(site: Site) -> None:
     site.caught_up()
 
     def counts() -> tuple[int, ...]:
-        (row,) = site.rows(
-            "SELECT likes, reposts, replies FROM post WHERE rkey = ?", post["uri"].rpartition("/")[2]
-        )
+        (row,) = site.rows("SELECT likes, reposts, replies FROM post WHERE rkey = ?", post["uri"].rpartition("/")[2])
         return row
 
     assert counts() == (2, 1, 1)
