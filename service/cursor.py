@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 
 from models.database import open_database, sql, writing
 from service.cli import CommandError
@@ -18,12 +19,20 @@ HELP = (
 def arguments(parser: argparse.ArgumentParser) -> None:
     """`show` or `reset [--to SEQ]`."""
     parser.add_argument("action", choices=("show", "reset"))
-    parser.add_argument("--to", type=int, metavar="SEQ", help="continue behind this event")
+    parser.add_argument("--to", type=_seq, metavar="SEQ", help="continue behind this event")
+
+
+def _seq(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        raise argparse.ArgumentTypeError("must be a sequence number")
+    return int(text)
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
     """Print the position, after moving it if asked to."""
-    database = open_database(config.database)
+    if args.to is not None and args.action == "show":
+        raise CommandError("--to moves the position: write `cursor reset --to SEQ`")
+    database = open_database(config.database, readonly=args.action == "show")
     try:
         if args.action == "reset":
             state = read_status(sql(database), config.source)["state"]

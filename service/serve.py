@@ -5,8 +5,7 @@ import asyncio
 import logging
 
 from service import logs
-from service.cli import CommandError
-from service.config import Config
+from service.config import Config, ConfigError
 from service.process import run_until_stopped
 
 HELP = "Serve the feeds from the database, until stopped."
@@ -36,7 +35,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     try:
         run_until_stopped(serve, supervised=args.supervised)
     except OSError as error:
-        raise CommandError(
+        raise ConfigError(
             f"cannot listen on {config.listen_host}:{config.listen_port} or {config.metrics_host}:"
             f"{config.metrics_port}: {error}. Set COMMUNITIES_LISTEN_PORT and COMMUNITIES_METRICS_PORT to free ports."
         ) from error
