@@ -14,7 +14,9 @@ from tests.network.netbox import Netbox, why_not
 from tests.network.person import Person, xrpc
 from tests.service_process import Service, free_port, until
 
-SLUGS = ("arriving", "paging", "moving", "leaving", "liking", "tokens", "talking")
+SLUGS = tuple(
+    "arriving paging moving leaving liking tokens talking editing resuming cutting moderating forgetting".split()
+)
 AVATAR = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de000"
     "0000c49444154789c631068fe07000238019280c6fa2c0000000049454e44ae426082"

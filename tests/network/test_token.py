@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -58,6 +59,12 @@ def refusal(call: Callable[[], Any]) -> tuple[int, str]:
     return caught.value.status, caught.value.name
 
 
+def signed_pages(site: Site) -> float:
+    """How many pages the service has given to somebody whose token it believed."""
+    counted = re.search(r'^communities_requests_total\{kind="skeleton signed"\} (\S+)$', site.service.metrics(), re.M)
+    return float(counted[1]) if counted else 0.0
+
+
 @pytest.fixture
 def arrived(site: Site) -> str:
     """The token with which the AppView has just asked for a skeleton in bob's name."""
@@ -76,7 +83,9 @@ def test_the_token_of_a_reader_arrives_and_is_accepted(site: Site, arrived: str)
     assert claims["aud"] == site.did
     assert claims["lxm"] == SKELETON
     assert 0 < claims["exp"] - time.time() <= 60
+    believed = signed_pages(site)
     assert "feed" in ask_skeleton(site, arrived)
+    assert signed_pages(site) == believed + 1
 
 
 def test_s32_an_arrived_token_with_another_signature_is_refused(site: Site, arrived: str) -> None:
