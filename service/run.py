@@ -99,4 +99,5 @@ async def _stop(name: str, process: Process, ended: asyncio.Task[int]) -> int:
         log.error("%s did not stop in %.0f s; it is killed (it resumes from its last commit)", name, STOP_SECONDS)
         process.kill()
         code = await ended
-    return 0 if code == 0 else 1
+    # By our own signal, before it could mind signals: it had not begun.
+    return 0 if code in (0, -signal.SIGTERM) else 1
