@@ -34,22 +34,45 @@ def read_blocks(car: bytes, root: bytes, wanted: Collection[bytes]) -> dict[byte
 
     `root` is the commit CID that the event names: it must be the one root of the file. Raises CarError.
     """
-    end = len(car)
-    if end > MAX_BLOCKS:
+    if len(car) > MAX_BLOCKS:
         raise CarError("blocks too large")
     at = len(_HEADER_START)
     if car.startswith(_HEADER_START) and car[at : at + CID_LENGTH] == root and car.startswith(_HEADER_END, at + 36):
         at += CID_LENGTH + len(_HEADER_END)
     else:
         at = _read_header(car, root)
+    found = {}
+    for cid in wanted:
+        block = _last(car, cid)
+        if block is None:
+            return _scan(car, at, wanted)
+        found[cid] = block
+    return found
+
+
+def _last(car: bytes, cid: bytes) -> bytes | None:
+    """The block behind the last place that names `cid`: nearly always its own, since records stand behind the tree.
+
+    None when that is another place, or the block has 16 KiB or more. The hash says so, whatever stands around it.
+    """
+    at = car.rfind(cid)
+    if at < 2:
+        return None
+    size = car[at - 1]
+    if car[at - 2] >= 0x80:
+        size = size << 7 | car[at - 2] & 0x7F
+    block = car[at + CID_LENGTH : at + size]
+    return block if sha256(block).digest() == cid[4:] else None
+
+
+def _scan(car: bytes, at: int, wanted: Collection[bytes]) -> dict[bytes, bytes]:
+    """The wanted blocks, looked for from one block to the next from offset `at` on."""
+    end = len(car)
     found: dict[bytes, bytes] = {}
     missing = len(wanted)
     try:
         while at < end and missing:
-            size = car[at]
-            at += 1
-            if size >= 0x80:
-                size, at = _read_varint(car, at - 1)
+            size, at = _read_varint(car, at)
             cid = car[at : at + CID_LENGTH]
             if cid in wanted and cid not in found:
                 block = car[at + CID_LENGTH : at + size]

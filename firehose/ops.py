@@ -24,7 +24,8 @@ LIKE, REPOST, REPLY, QUOTE = 1, 2, 3, 4
 POST = "app.bsky.feed.post"
 LIST, LIST_ITEM = "app.bsky.graph.list", "app.bsky.graph.listitem"
 ENGAGEMENTS = {"app.bsky.feed.like": LIKE, "app.bsky.feed.repost": REPOST}
-_WATCHED = frozenset((POST, LIST, LIST_ITEM, *ENGAGEMENTS))
+_LISTS = frozenset((LIST, LIST_ITEM))
+_WATCHED = frozenset((POST, *_LISTS, *ENGAGEMENTS))
 
 _DID = re.compile(r"did:(?:plc:[a-z2-7]{24}|web:[A-Za-z0-9.%-]{1,253}|[a-z]{1,20}:[A-Za-z0-9._:%-]{1,500})")
 _RKEY = re.compile(r"(?!\.\.?$)[A-Za-z0-9._~:-]{1,512}")
@@ -108,9 +109,6 @@ def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | Non
     if payload.get("tooBig") is True or payload.get("rebase") is True:
         scope.dropped["commit of a removed kind (tooBig, rebase)"] += 1
         return None
-    # Deletions and list items are looked at only for accounts that rows may point to.
-    tracked = did in scope.actors
-    listed = did in scope.list_owners
     wanted: list[_Wanted] = []
     paths: set[str] = set()
     for op in ops:
@@ -124,49 +122,42 @@ def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | Non
             scope.dropped["op contradicts itself"] += 1
             return None
         paths.add(path)
-        if collection not in _WATCHED or not (listed or collection not in (LIST, LIST_ITEM)):
+        if collection not in _WATCHED or (collection in _LISTS and did not in scope.list_owners):
             continue
         if cid is None:
-            if tracked or listed:
+            # Deletions are looked at only for accounts that rows may point to.
+            if did in scope.actors or did in scope.list_owners:
                 wanted.append((collection, rkey, None, True))
         elif not is_record_cid(cid):
             scope.dropped["op cid malformed"] += 1
         else:
-            wanted.append((collection, rkey, cid, tracked and action == "update"))
+            wanted.append((collection, rkey, cid, action == "update" and did in scope.actors))
     if not wanted:
         return None
-    return _read_wanted(payload, seq, did, wanted, scope)
+    found = _read_wanted(payload, did, wanted, scope)
+    # Nearly every commit ends here, so what only those need that do not is looked at behind.
+    return _commit(payload, seq, did, found, scope) if found else None
 
 
 _Wanted = tuple[str, str, bytes | None, bool]
 """Collection, rkey, CID (None: deletion), and whether an indexed record may stand there already."""
 
 
-def _read_wanted(payload: dict[str, Any], seq: int, did: str, wanted: list[_Wanted], scope: Scope) -> Commit | None:
-    rev, root, car = payload.get("rev"), payload.get("commit"), payload.get("blocks")
-    dropped = scope.dropped
-    if type(rev) is not str or not _REV.fullmatch(rev) or not _DID.fullmatch(did):
-        dropped["commit malformed"] += 1
-        return None
-    if rev > scope.latest_rev:
-        dropped["rev in the future"] += 1
-        return None
-    cids = {cid for _, _, cid, _ in wanted if cid is not None}
+def _read_wanted(payload: dict[str, Any], did: str, wanted: list[_Wanted], scope: Scope) -> list[Op]:
     blocks: dict[bytes, bytes] = {}
-    if cids:
+    if cids := {cid for _, _, cid, _ in wanted if cid is not None}:
+        root, car = payload.get("commit"), payload.get("blocks")
         if type(car) is not bytes or type(root) is not bytes:
-            dropped["commit malformed"] += 1
-            return None
+            scope.dropped["commit malformed"] += 1
+            return []
         try:
             blocks = read_blocks(car, root, cids)
         except CarError as error:
-            dropped[str(error)] += 1
-            return None
+            scope.dropped[str(error)] += 1
+            return []
     found: list[Op] = []
     for collection, rkey, cid, replaces in wanted:
-        if not _RKEY.fullmatch(rkey):
-            dropped["path malformed"] += 1
-        elif cid is None:
+        if cid is None:
             found.append(Delete(collection, rkey))
         else:
             op = _read_put(collection, rkey, cid, blocks[cid], did, scope)
@@ -175,10 +166,21 @@ def _read_wanted(payload: dict[str, Any], seq: int, did: str, wanted: list[_Want
             elif replaces or (collection == POST and f"at://{did}/{POST}/{rkey}" in scope.posts):
                 # What is indexed of this path is no longer what stands there.
                 found.append(Delete(collection, rkey))
-    if not found:
+    return found
+
+
+def _commit(payload: dict[str, Any], seq: int, did: str, found: list[Op], scope: Scope) -> Commit | None:
+    rev, time = payload.get("rev"), payload.get("time")
+    if type(rev) is not str or not _REV.fullmatch(rev) or not _DID.fullmatch(did):
+        scope.dropped["commit malformed"] += 1
         return None
-    time = payload.get("time")
-    return Commit(seq, did, rev, time if type(time) is str else "", found)
+    if rev > scope.latest_rev:
+        scope.dropped["rev in the future"] += 1
+        return None
+    ops = [op for op in found if _RKEY.fullmatch(op.rkey)]
+    if len(ops) < len(found):
+        scope.dropped["path malformed"] += len(found) - len(ops)
+    return Commit(seq, did, rev, time if type(time) is str else "", ops) if ops else None
 
 
 def _read_put(collection: str, rkey: str, cid: bytes, block: bytes, did: str, scope: Scope) -> Op | None:

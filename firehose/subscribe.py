@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -33,6 +34,10 @@ LONGEST_TURN = 200
 """Messages taken before the event loop gets its turn: pings and timers must not starve during catch-up."""
 TOO_BIG_TRIES = 3
 TOO_BIG_STEPS = 16
+
+
+SOCKET: dict[str, Any] = {"compression": None, "proxy": None, "max_size": MAX_MESSAGE}
+"""How the connection is opened. Compression would cost more than it saves: the relay offers none."""
 
 
 class _Connect(connect):
@@ -127,9 +132,7 @@ class Subscription:
         try:
             async with _Connect(
                 self.url(),
-                compression=None,
-                proxy=None,
-                max_size=MAX_MESSAGE,
+                **SOCKET,
                 open_timeout=OPEN_SECONDS,
                 close_timeout=CLOSE_SECONDS,
                 user_agent_header=self._user_agent,
