@@ -211,6 +211,18 @@ def test_s29_a_failed_write_gives_the_token_back(tmp_path: Path, monkeypatch: py
             other.close()
 
 
+def test_s41_an_account_that_the_network_has_hidden(both: tuple[Site, Writer], door: Site) -> None:
+    number = next(_numbers)
+    hidden = door.account(number)
+    both[1].post(number)
+    both[1].hide(number)
+    act = token(hidden, INTERACTIONS)
+    body = {"interactions": [{"item": ITEM, "event": LIKE}]}
+    assert door.send(body, act).fault == (403, "AccountInactive") and kept(both) == []
+    both[1].hide(number, active=True)
+    assert door.send(body, act).status == 200
+
+
 # How much
 
 
