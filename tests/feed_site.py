@@ -250,7 +250,7 @@ class Writer:
         step = next(self._numbers)
         did, rkey = plc(number), rkey or f"p{step}"
         created = NOW - DAY + step if at is None else at
-        record = {"$type": "app.bsky.feed.post", "text": "x", "createdAt": iso(created), "tags": list(tags)}
+        record: Any = {"$type": "app.bsky.feed.post", "text": "x", "createdAt": iso(created), "tags": list(tags)}
         record["langs"] = ["de"]
         post = read_post(record)
         assert post is not None

@@ -34,6 +34,12 @@ def children(service: Service) -> dict[str, int]:
     return {name: int(pid) for pid, parent, name in found if int(parent) == service.process.pid}
 
 
+def both(service: Service) -> dict[str, int] | None:
+    """The children, when both are there."""
+    found = children(service)
+    return found if found.keys() == {"ingest", "serve"} else None
+
+
 def gone(pid: int) -> bool:
     """Whether a process has ended (one whose parent has not asked yet counts as ended)."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
@@ -58,7 +64,7 @@ def test_a_killed_process_is_started_again_and_sigterm_stops_all(start_service: 
     before = started(service)
     for pid in before.values():
         os.kill(pid, signal.SIGKILL)
-    after = until("both are back", lambda: (now := children(service)).keys() == before.keys() and now)
+    after = until("both are back", lambda: both(service))
     assert not set(after.values()) & set(before.values())
     until("ingest has begun again", lambda: service.log.read_text().count(": 1 communities") == 2)
     service.wait_health(working)
@@ -73,7 +79,7 @@ def test_a_killed_process_is_started_again_and_sigterm_stops_all(start_service: 
 
 def test_a_stop_while_the_processes_are_starting_is_a_clean_stop(start_service: Start) -> None:
     service = start_service(RULES, source=nowhere())
-    pids = until("both are there", lambda: (now := children(service)).keys() == {"ingest", "serve"} and now)
+    pids = until("both are there", lambda: both(service))
     service.signal(signal.SIGTERM)
     assert service.wait_exit() == 0
     assert all(gone(pid) for pid in pids.values())
@@ -83,8 +89,7 @@ def test_nobody_is_left_behind_when_the_supervisor_is_killed(start_service: Star
     service = start_service(RULES, source=nowhere())
     pids = started(service)
     service.kill()
-    for name, pid in pids.items():
-        until(f"{name} ends by itself", lambda pid=pid: gone(pid))
+    until("they end by themselves", lambda: all(gone(pid) for pid in pids.values()))
 
 
 @contextmanager

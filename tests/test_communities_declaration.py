@@ -297,9 +297,10 @@ def test_a_file_that_is_wrong_as_a_whole(text: str, line: int, words: str) -> No
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    path = tmp_path / "communities.toml"
-    for make in (lambda: None, lambda: path.write_bytes(b"\xff"), lambda: (path.unlink(), path.mkdir())):
-        make()
+    missing, binary, folder = (tmp_path / f"{name}.toml" for name in ("missing", "binary", "folder"))
+    binary.write_bytes(b"\xff")
+    folder.mkdir()
+    for path in (missing, binary, folder):
         with pytest.raises(DeclarationError, match="toml: cannot be read"):
             read_declaration(path)
 

@@ -255,6 +255,7 @@ def test_references_are_uris_or_nothing() -> None:
     ref = {"uri": uri, "cid": "bafy"}
     answer = read(reply={"root": ref, "parent": {"uri": uri + "2"}})
     assert (answer.root, answer.parent) == (uri, uri + "2")
+    wrong: Any
     for wrong in (None, 5, "x", [], {}, {"uri": None}, {"uri": "https://x"}, {"uri": "at://" + "x" * 9000}):
         post = read(reply={"root": wrong, "parent": wrong}, embed=embed("record", record=wrong))
         assert (post.root, post.parent, post.quote) == (None, None, None)
