@@ -59,7 +59,7 @@ def test_models_read_and_write_what_the_hot_paths_do(database: Any) -> None:
     with database.bind_ctx([Actor, Post]), database.atomic():
         actor: Any = Actor.create(did="did:plc:x")
         post: Any = Post.create(actor=actor.id, rkey="r", cid=b"c", record=b"\x00\xff", sort_at=1 << 62, event_at=2)
-        found = Post.select().where(Post.rkey == "r").get()
+        found: Any = Post.select().where(Post.rkey == "r").get()
     assert (found.id, bytes(found.record), found.sort_at, found.likes) == (post.id, b"\x00\xff", 1 << 62, 0)
     assert sql(database).execute("SELECT active, purge, rev FROM actor").fetchone() == (1, 0, "")
 
