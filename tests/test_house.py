@@ -77,8 +77,8 @@ for name in names: del sys.modules[name]
 done = []
 def note(event, args):
     if event == "open":
-        # Modules, and the metadata that say our version.
-        good = str(args[0]).endswith((".py", ".pyc", "METADATA", "PKG-INFO"))
+        # Modules, and the metadata that say our version (looked for in every place of the path, zipped ones too).
+        good = str(args[0]).endswith((".py", ".pyc", ".zip", "METADATA", "PKG-INFO"))
         if args[1] not in ("r", "rb", None) or not good: done.append((event, str(args[0])))
     elif event.split(".")[0] in ("socket", "subprocess", "os", "sqlite3", "shutil", "_thread", "tempfile", "signal"):
         if event not in ("os.listdir", "os.scandir"): done.append((event, str(args)[:200]))
