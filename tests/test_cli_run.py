@@ -28,7 +28,7 @@ def children(service: Service) -> dict[str, int]:
     """The processes of the service by command, from the system's list."""
     assert service.process is not None
     listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=True
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=True
     ).stdout
     found = re.findall(r"^ *(\d+) +(\d+) .*-m service (\w+) --supervised", listed, re.MULTILINE)
     return {name: int(pid) for pid, parent, name in found if int(parent) == service.process.pid}
