@@ -21,6 +21,7 @@ MAX_TAGS = 8  # app.bsky.feed.post#tags maxLength
 MAX_TAG_BYTES = 640  # app.bsky.richtext.facet#tag maxLength
 MAX_LANGS = 3  # app.bsky.feed.post#langs maxLength
 MAX_FACETS = 300  # ours: more facets than graphemes cannot be meant
+MOST_OF_A_KIND = 300  # ours, for the same reason: tags, mentions and links that are looked at
 MAX_HOST = 253  # RFC 1035
 MEDIA = ("gallery", "gif", "image", "link", "quote", "video")
 _ATTACHED = frozenset(f"app.bsky.embed.{name}" for name in ("images", "gallery", "video", "external"))
@@ -47,7 +48,7 @@ class Post:
     mentions: frozenset[str]
     langs: frozenset[str]
     media: frozenset[str]
-    domains: frozenset[str]
+    links: tuple[str, ...]
     parent: str | None
     root: str | None
     quote: str | None
@@ -55,6 +56,11 @@ class Post:
     def words(self) -> list[str]:
         """The folded words of the text, in order."""
         return words(self.text)
+
+    @property
+    def domains(self) -> frozenset[str]:
+        """The hosts of its web links. Read when they are asked for: reading wide letters in hosts is slow."""
+        return frozenset(filter(None, map(link_host, self.links)))
 
 
 def read_post(record: Any) -> Post | None:
@@ -77,7 +83,7 @@ def read_post(record: Any) -> Post | None:
         _read_facets(facets, text, tags, mentions, links)
     outline = record.get("tags")
     if type(outline) is list:
-        tags.extend(tag for tag in outline[:MAX_TAGS] if type(tag) is str)
+        tags.extend(tag for tag in outline[:MAX_TAGS] if type(tag) is str and _fits(tag))
     media: set[str] = set()
     embed = record.get("embed")
     quote = _read_embed(embed, media, links) if type(embed) is dict else None
@@ -86,11 +92,11 @@ def read_post(record: Any) -> Post | None:
     return Post(
         text=text,
         created_at=created_at,
-        tags=frozenset(filter(None, [fold_tag(tag) for tag in tags if len(tag) <= MAX_TAG_BYTES])),
+        tags=frozenset(filter(None, map(fold_tag, dict.fromkeys(tags)))),
         mentions=frozenset(mentions),
         langs=_read_langs(langs) if type(langs) is list else frozenset(),
         media=frozenset(media),
-        domains=frozenset(filter(None, map(link_host, links))),
+        links=tuple(dict.fromkeys(links)),
         parent=_reference(reply.get("parent")) if type(reply) is dict else None,
         root=_reference(reply.get("root")) if type(reply) is dict else None,
         quote=quote,
@@ -116,13 +122,21 @@ def _read_facets(facets: list[Any], text: str, tags: list[str], mentions: list[s
                 continue
             kind = feature.get("$type")
             if kind == "app.bsky.richtext.facet#tag":
-                if type(tag := feature.get("tag")) is str:
+                if type(tag := feature.get("tag")) is str and len(tags) < MOST_OF_A_KIND and _fits(tag):
                     tags.append(tag)
             elif kind == "app.bsky.richtext.facet#mention":
-                if type(did := feature.get("did")) is str and _DID.fullmatch(did):
+                did = feature.get("did")
+                if type(did) is str and len(mentions) < MOST_OF_A_KIND and _DID.fullmatch(did):
                     mentions.append(did)
-            elif kind == "app.bsky.richtext.facet#link" and type(uri := feature.get("uri")) is str:
-                links.append(uri)
+            elif kind == "app.bsky.richtext.facet#link":
+                uri = feature.get("uri")
+                if type(uri) is str and len(links) < MOST_OF_A_KIND:
+                    links.append(uri)
+
+
+def _fits(tag: str) -> bool:
+    """Whether a tag has at most MAX_TAG_BYTES: folding may make it eighteen times as long."""
+    return len(tag) <= MAX_TAG_BYTES and (tag.isascii() or len(tag.encode("utf-8", "surrogatepass")) <= MAX_TAG_BYTES)
 
 
 def _inside(data: bytes, index: int) -> bool:

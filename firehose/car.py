@@ -15,6 +15,8 @@ MAX_RECORD = 1_000_000
 """Bytes of one record block."""
 
 CID_LENGTH = 36
+_LONG_SEARCH = 2 * MAX_BLOCKS
+"""Bytes to search through for all wanted blocks, above which one pass over the file is cheaper."""
 _CID_PREFIX = b"\x01\x71\x12\x20"  # CIDv1, dag-cbor, sha-256, 32 bytes
 _HEADER_START = b"\x3a\xa2eroots\x81\xd8\x2a\x58\x25\x00"
 _HEADER_END = b"gversion\x01"
@@ -41,6 +43,8 @@ def read_blocks(car: bytes, root: bytes, wanted: Collection[bytes]) -> dict[byte
         at += CID_LENGTH + len(_HEADER_END)
     else:
         at = _read_header(car, root)
+    if len(wanted) * len(car) > _LONG_SEARCH:
+        return _scan(car, at, wanted)
     found = {}
     for cid in wanted:
         block = _last(car, cid)
@@ -73,6 +77,9 @@ def _scan(car: bytes, at: int, wanted: Collection[bytes]) -> dict[bytes, bytes]:
     try:
         while at < end and missing:
             size, at = _read_varint(car, at)
+            if size < CID_LENGTH:
+                # Also what bounds the number of turns: two million blocks of nothing would take a second.
+                raise CarError("block without a CID")
             cid = car[at : at + CID_LENGTH]
             if cid in wanted and cid not in found:
                 block = car[at + CID_LENGTH : at + size]

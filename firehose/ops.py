@@ -10,7 +10,7 @@ commit that contradicts itself is dropped whole (com.atproto.sync.subscribeRepos
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from communities.matching import Match, Matcher
@@ -156,11 +156,16 @@ def _read_wanted(payload: dict[str, Any], did: str, wanted: list[_Wanted], scope
             scope.dropped[str(error)] += 1
             return []
     found: list[Op] = []
+    read: dict[tuple[str, bytes], Op | None] = {}
     for collection, rkey, cid, replaces in wanted:
         if cid is None:
             found.append(Delete(collection, rkey))
         else:
-            op = _read_put(collection, rkey, cid, blocks[cid], did, scope)
+            # One block may stand under two hundred paths: it is read once, or a small commit could cost minutes.
+            if (collection, cid) not in read:
+                read[collection, cid] = _read_put(collection, rkey, cid, blocks[cid], did, scope)
+            op = read[collection, cid]
+            op = replace(op, rkey=rkey) if op is not None and op.rkey != rkey else op
             if op is not None:
                 found.append(op)
             elif replaces or (collection == POST and f"at://{did}/{POST}/{rkey}" in scope.posts):

@@ -50,7 +50,7 @@ def quote(uri: str) -> dict[str, Any]:
 
 def test_the_least_that_is_a_post() -> None:
     nothing: frozenset[str] = frozenset()
-    assert read() == Post("", MOMENT, nothing, nothing, nothing, nothing, nothing, None, None, None)
+    assert read() == Post("", MOMENT, nothing, nothing, nothing, nothing, (), None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -278,3 +278,27 @@ def test_references_are_uris_or_nothing() -> None:
 )
 def test_languages_are_primary_subtags(langs: Any, found: set[str]) -> None:
     assert read(langs=langs).langs == found
+
+
+# Bounded work
+
+
+def test_s104_no_post_holds_more_of_a_kind_than_a_text_has_room_for() -> None:
+    mention = {"$type": "app.bsky.richtext.facet#mention"}
+    several = range(2)
+    features = [
+        [
+            f
+            for m in several
+            for f in (tag(f"t{n}-{m}"), link(f"https://l{n}-{m}.example"), mention | {"did": plc(n * 2 + m)})
+        ]
+        for n in range(300)
+    ]
+    post = read(text="a", facets=[facet(0, 1, *some) for some in features])
+    assert len(post.tags) == len(post.links) == len(post.mentions) == 300
+
+
+def test_s99_a_tag_is_measured_in_bytes_before_it_is_folded() -> None:
+    """U+FDFA folds to eighteen letters: 640 of them, which are 1,920 bytes, are no tag."""
+    assert read(tags=["\ufdfa" * 640]).tags == frozenset()
+    assert len(read(tags=["\ufdfa" * 213]).tags) == 1
