@@ -66,7 +66,8 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
     )
     try:
         if not readonly:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            # Only the service's user: the file holds the key of the cursors and what viewers sent.
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         database.connect()
         connection = database.connection()
         if readonly:
@@ -76,13 +77,22 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
             connection.execute("PRAGMA synchronous = normal")
             with writing(database):
                 migrations.migrate(connection)
-    except (OSError, apsw.Error, migrations.SchemaError) as error:
+    except Exception as error:  # OSError, apsw.Error, SchemaError, and what peewee makes of them while it connects
         database.close()
-        raise DatabaseError(f"{path}: the database cannot be opened: {error}") from error
-    except Exception as error:  # peewee wraps what apsw raises while it connects
-        database.close()
-        raise DatabaseError(f"{path}: the database cannot be opened: {error}") from error
+        raise DatabaseError(f"{path}: the database cannot be opened: {error}{_advice(error)}") from error
     return database
+
+
+def _advice(error: Exception) -> str:
+    """What to do about a database that cannot be opened, to stand behind the reason; empty when that says it all."""
+    causes = (error, error.__cause__, error.__context__)  # peewee's own exception stands before SQLite's
+    if any(isinstance(cause, (apsw.NotADBError, apsw.CorruptError)) for cause in causes):
+        return "; put back a backup, or move the file away to begin anew"
+    if any(isinstance(cause, (apsw.ReadOnlyError, apsw.CantOpenError, PermissionError)) for cause in causes):
+        return "; the folder and the file must belong to the user who runs this"
+    if any(isinstance(cause, apsw.FullError) for cause in causes):
+        return "; make room"
+    return ""
 
 
 def _use_wal(connection: apsw.Connection) -> None:

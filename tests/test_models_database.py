@@ -55,7 +55,7 @@ def test_a_file_that_is_no_database(path: Path) -> None:
     content = b"this is no database at all, but a text of some length\n" * 50
     path.write_bytes(content)
     for readonly in (False, True):
-        assert "not a database" in refusal(path, readonly=readonly)
+        assert "not a database; put back a backup" in refusal(path, readonly=readonly)
     assert path.read_bytes() == content
 
 
@@ -71,6 +71,11 @@ def test_a_folder_in_its_place_and_a_file_in_its_folders_place(path: Path) -> No
     file = path.parent / "file"
     file.write_text("x")
     assert "cannot be opened" in refusal(file / "communities.db")
+
+
+def test_the_folder_it_makes_is_for_its_user_alone(path: Path) -> None:
+    open_database(path.parent / "data" / "communities.db").close()
+    assert (path.parent / "data").stat().st_mode & 0o777 == 0o700
 
 
 def test_readonly_makes_and_changes_nothing(path: Path) -> None:
