@@ -6,6 +6,7 @@ others.
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -33,8 +34,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "rules", nargs="?", type=Path, metavar="FILE", help="the changed rules (default: the file in use)"
     )
-    parser.add_argument("--days", type=int, default=0, help="only posts of the last N days (default: all)")
-    parser.add_argument("--samples", type=int, default=3, help="posts to name for each change (default: 3)")
+    parser.add_argument("--days", type=_count, default=0, help="only posts of the last N days (default: all)")
+    parser.add_argument("--samples", type=_count, default=3, help="posts to name for each change (default: 3)")
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}", text):
+        raise argparse.ArgumentTypeError("must be a whole number, 0 or more")
+    return int(text)
 
 
 @dataclass(slots=True)

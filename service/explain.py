@@ -24,7 +24,7 @@ from models.database import Connection, open_database, sql
 from service.cli import CommandError
 from service.config import Config
 from xrpc.egress import FetchError, egress_session, fetch_json
-from xrpc.resolver import DidError, DidResolver
+from xrpc.resolver import DidError, DidInvalid, DidNotFound, DidResolver
 from xrpc.syntax import is_did, is_handle, is_rkey
 
 HELP = "Say why a post is, or is not, in each community. URI: at://... or a link to the post on bsky.app."
@@ -82,6 +82,8 @@ async def _explain(config: Config, connection: Connection, uri: str) -> dict[str
             post, found["note"] = await _fetch(config, session, did, parts[2])
             items = {}
     found["communities"] = _communities(connection, matcher, did, post, items, found)
+    if not stored and post and not any(c["matches"] and not c["refusedBecause"] for c in found["communities"]):
+        found["note"] = "it is not in the index, which holds only what some community admits"
     return found
 
 
@@ -148,13 +150,18 @@ async def _fetch(config: Config, session: aiohttp.ClientSession, did: str, rkey:
     try:
         document = await resolver.resolve(did)
     except DidError as error:
-        return None, f"it is not in the index, and its author cannot be resolved: {error}"
+        return None, f"it is not in the index, and its author {_unresolved(error, config)}"
     query = urlencode({"repo": did, "collection": "app.bsky.feed.post", "rkey": rkey})
     try:
         answer = await fetch_json(
             session, f"{document.pds}/xrpc/com.atproto.repo.getRecord?{query}", limit=RECORD_BYTES, timeout=10.0
         )
     except FetchError as error:
+        if error.status in (400, 404):
+            return (
+                None,
+                f"it is not in the index, and its author's PDS {document.pds} has no such post: was it deleted?",
+            )
         return None, f"it is not in the index, and its author's PDS {document.pds} does not give it: {error}"
     record = answer.get("value") if isinstance(answer, dict) else None
     post = read_post(record)
@@ -167,6 +174,16 @@ async def _fetch(config: Config, session: aiohttp.ClientSession, did: str, rkey:
         "it is not in the index: its event came before the service or its rules did, it was older than"
         f" {config.max_post_age_days} days when its event came, or the event has not come yet"
     )
+
+
+def _unresolved(error: DidError, config: Config) -> str:
+    """Why the DID of an author gives no PDS to ask."""
+    if isinstance(error, DidNotFound):
+        return f"{error} has no DID document that can be looked up"
+    if isinstance(error, DidInvalid):
+        return f"{error} has no valid DID document"
+    where = config.plc_url if str(error).startswith("did:plc:") else "its host"
+    return f"{error} cannot be looked up: {where} does not answer"
 
 
 def _for_people(found: dict[str, Any]) -> str:

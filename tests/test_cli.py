@@ -228,3 +228,9 @@ def test_the_first_start_writes_the_example_rules(folder: Path) -> None:
     assert script("run", rules="etc/communities.toml").returncode == 1
     example = Path(service.cursor.__file__).with_name("communities.example.toml")
     assert (folder / "etc" / "communities.toml").read_bytes() == example.read_bytes()
+
+
+@pytest.mark.parametrize("option", [["--days", "-3"], ["--samples", "x"]])
+def test_backtest_takes_no_negative_number(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backtest", *option]) == 2
+    assert "must be a whole number, 0 or more" in capsys.readouterr().err
