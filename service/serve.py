@@ -37,7 +37,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {config.listen_host}:{config.listen_port} and {config.metrics_host}:"
-            f"{config.metrics_port}: {error}. Does the service run already? COMMUNITIES_LISTEN_PORT and _METRICS_PORT"
-            " must be free ports, COMMUNITIES_LISTEN_HOST and _METRICS_HOST addresses of this machine."
+            f"{config.metrics_port}: {error}. Does the service run already? Otherwise set"
+            " COMMUNITIES_LISTEN_PORT and COMMUNITIES_METRICS_PORT to free ports, and the HOST of each to an address of"
+            " this machine."
         ) from error
     return 0
