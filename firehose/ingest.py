@@ -14,20 +14,14 @@ from firehose.housekeeping import Housekeeping
 from firehose.index import Index
 from firehose.known import Known
 from firehose.ops import Scope
+from firehose.pace import Pace
 from firehose.pipeline import STORAGE_FAULTS, Pipeline
 from firehose.rules import Compiled, Rules
-from firehose.subscribe import Subscription
-from firehose.times import now_micros
+from firehose.subscribe import Backoff, Subscription
+from firehose.times import now_micros, pause
 from models.database import Connection, sql, writing
 
 log = logging.getLogger(__name__)
-
-TICK_SECONDS = 0.1
-RULES_SECONDS = 1.0
-REPORT_SECONDS = 2.0
-ROUND_SECONDS = 86_400.0
-CHORES_SECONDS = 0.03
-"""How much of a tick housekeeping may take."""
 
 
 def known_posts(connection: Connection) -> Known:
@@ -50,13 +44,14 @@ class Ingest:
     """Everything that reads one event stream into the database."""
 
     def __init__(self, database: APSWDatabase, source: str, rules_path: Path, user_agent: str, *, retention: int,
-                 max_age: int) -> None:  # fmt: skip
+                 max_age: int, pace: Pace | None = None, backoff: Backoff | None = None) -> None:  # fmt: skip
         """Read the rules and the filters. `retention` and `max_age` are in microseconds.
 
         Raises communities.declaration.DeclarationError when the rules cannot be used: there is nothing to go on with.
         """
         connection = sql(database)
         self.database = database
+        self._pace = pace or Pace()
         self.index = Index(connection, max_age)
         self.rules = Rules(database, rules_path)
         with writing(database):
@@ -68,8 +63,8 @@ class Ingest:
         self.rules.load(self.index)
         self.scope = Scope(known_posts(connection), known_actors(connection))
         self.use(self.rules.compile())
-        self.pipeline = Pipeline(database, source, self.scope, self.index)
-        self.subscription = Subscription(self.pipeline, user_agent)
+        self.pipeline = Pipeline(database, source, self.scope, self.index, pace=self._pace)
+        self.subscription = Subscription(self.pipeline, user_agent, pace=self._pace, backoff=backoff)
         self.housekeeping = Housekeeping(database, self.index, retention)
         self._lists_seen = 0
         self._started_at = now_micros()
@@ -108,29 +103,26 @@ class Ingest:
 
     async def _chores(self, stop: asyncio.Event) -> None:
         next_rules = next_report = 0.0
-        next_round = time.monotonic() + ROUND_SECONDS
+        next_round = time.monotonic() + self._pace.round
         while not stop.is_set():
             now = time.monotonic()
             try:
                 self.pipeline.tick()
                 if now >= next_rules:
-                    next_rules = now + RULES_SECONDS
+                    next_rules = now + self._pace.rules
                     self._refresh()
-                self._keep_house(now + CHORES_SECONDS)
+                self._keep_house(now + self._pace.chores)
                 if now >= next_report:
-                    next_report = now + REPORT_SECONDS
+                    next_report = now + self._pace.report
                     self.report()
             except STORAGE_FAULTS as error:
                 # The pipeline refuses what the open connection still brings: the stream is asked again.
                 self.index.forget()
                 log.error("%s", error)
             if now >= next_round:
-                next_round = now + ROUND_SECONDS
+                next_round = now + self._pace.round
                 self.housekeeping.begin_round()
-            try:
-                await asyncio.wait_for(stop.wait(), TICK_SECONDS)
-            except TimeoutError:
-                continue
+            await pause(stop, self._pace.tick)
 
     def _refresh(self) -> None:
         """Take over changed rules and lists; make a filter larger that has become full."""

@@ -13,7 +13,7 @@ import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
 from firehose.index import Index
-from firehose.times import now_micros
+from firehose.times import now_micros, pause
 from models.database import sql, writing
 from xrpc.egress import FetchError, fetch_json
 from xrpc.resolver import DidError, DidResolver
@@ -100,10 +100,7 @@ class ListReader:
                 await self._read(uri)
                 if stop.is_set():
                     return
-            try:
-                await asyncio.wait_for(stop.wait(), 2.0)
-            except TimeoutError:
-                continue
+            await pause(stop, 2.0)
 
     def _due(self) -> list[str]:
         now = now_micros()

@@ -19,6 +19,7 @@ from firehose import quarantine
 from firehose.frames import FrameError, read_frame, sequence
 from firehose.index import Index
 from firehose.ops import Commit, PutPost, Scope, read_commit
+from firehose.pace import Pace
 from firehose.times import now_micros, tid
 from models.database import Connection, sql, writing
 from xrpc.syntax import parse_datetime
@@ -26,8 +27,6 @@ from xrpc.syntax import parse_datetime
 log = logging.getLogger(__name__)
 
 BATCH_EVENTS = 500
-BATCH_SECONDS = 0.2
-CURSOR_SECONDS = 1.0
 FUTURE_MICROS = 5 * 60 * 1_000_000
 """A rev further ahead of our clock than this is refused."""
 
@@ -78,9 +77,11 @@ class Pipeline:
         scope: Scope,
         index: Index,
         *,
+        pace: Pace | None = None,
         clock: Callable[[], int] = now_micros,
     ) -> None:
         """`clock` gives microseconds."""
+        self._pace = pace or Pace()
         self.source = source
         self.scope = scope
         self.index = index
@@ -187,7 +188,7 @@ class Pipeline:
         """Let time pass, several times a second: flush what has waited long enough. Raises StorageError."""
         now = self._clock()
         self.scope.latest_rev = tid(now + FUTURE_MICROS)
-        longest = BATCH_SECONDS if self._pending else CURSOR_SECONDS
+        longest = self._pace.batch if self._pending else self._pace.cursor
         if now - self._flushed_at >= longest * 1_000_000:
             self.flush()
 

@@ -18,7 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from firehose.frames import FrameError, StreamError
+from firehose.pace import Pace
 from firehose.pipeline import Pipeline, RewindError, StorageError
+from firehose.times import pause
 
 log = logging.getLogger(__name__)
 
@@ -51,17 +53,20 @@ class _Connect(connect):
 class Backoff:
     """Seconds to wait before the next try: doubling, with jitter from the first, capped."""
 
-    def __init__(self, rng: random.Random | None = None) -> None:
+    def __init__(
+        self, rng: random.Random | None = None, *, first: float = FIRST_DELAY, longest: float = LONGEST_DELAY
+    ) -> None:
         self._rng = rng or random.Random()
-        self._delay = FIRST_DELAY
+        self._first, self._longest = first, longest
+        self._delay = first
 
     def reset(self) -> None:
         """The connection was good."""
-        self._delay = FIRST_DELAY
+        self._delay = self._first
 
     def next(self, *, longest: bool = False) -> float:
         """The next delay; `longest` for faults that trying again will hardly mend."""
-        self._delay = LONGEST_DELAY if longest else min(self._delay * 2, LONGEST_DELAY)
+        self._delay = self._longest if longest else min(self._delay * 2, self._longest)
         return self._rng.uniform(self._delay / 2, self._delay)
 
 
@@ -81,11 +86,19 @@ class End:
 class Subscription:
     """One source, read for as long as the process lives. `state` says in words how it stands."""
 
-    def __init__(self, pipeline: Pipeline, user_agent: str, *, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        user_agent: str,
+        *,
+        pace: Pace | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
         self.pipeline = pipeline
         self.state = "connecting"
         self.closes: Counter[str] = Counter()
         self._user_agent = user_agent
+        self._pace = pace or Pace()
         self._backoff = backoff or Backoff()
         self._too_big = 0
         self._skip = 0
@@ -120,11 +133,11 @@ class Subscription:
             delay = end.delay or self._backoff.next()
             self.state = f"reconnecting: {end}"
             log.warning("%s: %s; next try in %.1f s", self.pipeline.source, end, delay)
-            await _wait(stop, delay)
+            await pause(stop, delay)
 
     async def _stand_still(self, stop: asyncio.Event, reset: Callable[[], bool]) -> None:
         while not stop.is_set() and not reset():
-            await _wait(stop, 2.0)
+            await pause(stop, self._pace.stand_still)
         self.pipeline.restore()
 
     async def _once(self, stop: asyncio.Event) -> End:
@@ -208,13 +221,6 @@ class Subscription:
             self._tip = True
             log.error("no way past %d: going on at the live tip; events in between are lost", self.pipeline.received)
         return End("message too large")
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
 
 
 async def _close_on(stop: asyncio.Event, socket: ClientConnection) -> None:

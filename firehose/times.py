@@ -1,5 +1,6 @@
 """The times of a post: when it says it was written, when its event came, and where it sorts. Integer microseconds."""
 
+import asyncio
 import time
 
 from xrpc.syntax import parse_datetime
@@ -10,6 +11,14 @@ _PLAUSIBLE = 4 * 86_400_000_000  # no relay holds events for longer
 def now_micros() -> int:
     """The clock."""
     return time.time_ns() // 1000
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep for so long, or until `stop` is set."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
 
 
 def event_micros(stated: str, received_at: int) -> int:

@@ -1,0 +1,25 @@
+"""What the ingest process does by the clock, and how often."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds. What must happen sooner than a batch or the cursor is stored costs a transaction each time."""
+
+    tick: float = 0.1
+    """From one look at what is due to the next."""
+    batch: float = 0.2
+    """How long an event that matters may wait to be stored."""
+    cursor: float = 1.0
+    """How long the cursor may lag behind when nothing mattered."""
+    rules: float = 1.0
+    """From one look at the rules file to the next."""
+    report: float = 2.0
+    """From one report of the process to the next."""
+    chores: float = 0.03
+    """How much of a tick housekeeping may take."""
+    round: float = 86_400.0
+    """From one look through all accounts to the next."""
+    stand_still: float = 2.0
+    """From one look to the next for an operator's change of the cursor."""
