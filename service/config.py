@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PREFIX = "COMMUNITIES_"
+_QUOTED = re.compile(r"""\s*(["'])(.*?)\1\s*(?:\s#.*)?""")
+_COMMENT = re.compile(r"\s#.*")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -22,6 +24,12 @@ class ConfigError(Exception):
 
 def _text(value: str) -> str:
     return value
+
+
+def _path(value: str) -> Path:
+    if not value:
+        raise ValueError("must name a file or folder")
+    return Path(value)
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -36,7 +44,7 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in schemes or not parts.hostname:
+        if parts.scheme not in schemes or not parts.hostname or parts.port == 0:  # .port raises above 65535
             raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
         return value.rstrip("/")
 
@@ -56,6 +64,8 @@ def _did(value: str) -> str:
 def _hostname(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", value):
         raise ValueError("must be a bare host name in lower case, such as feeds.example.org (no https://, no path)")
+    if not 0 < int(value.partition(":")[2] or 443) <= 65535:
+        raise ValueError("must have a port from 1 to 65535, or none")
     return value
 
 
@@ -88,8 +98,8 @@ class Config:
         _optional(_did),
         "DID of the account in whose repository the feed records stand; empty: the service DID.",
     )
-    rules: Path = _setting("communities.toml", Path, "The file that declares the communities.")
-    data: Path = _setting("data", Path, "Folder of the database and of everything else that must survive a restart.")
+    rules: Path = _setting("communities.toml", _path, "The file that declares the communities.")
+    data: Path = _setting("data", _path, "Folder of the database and of everything else that must survive a restart.")
     listen_host: str = _setting("127.0.0.1", _text, "Address on which feeds are served; put a TLS proxy before it.")
     listen_port: int = _setting("3000", _whole(0, 65535), "Port on which feeds are served; 0 takes a free one.")
     metrics_host: str = _setting("127.0.0.1", _text, "Address of /metrics; keep it private.")
@@ -151,12 +161,13 @@ class Config:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The `KEY=value` lines of a .env file; comments and blank lines are skipped, quotes around a value removed.
+    """The `KEY=value` lines of a .env file; comments (also behind a value) and blank lines are skipped, quotes around
+    a value removed.
 
     Raises ConfigError with the line number of anything else, and when the file cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     values: dict[str, str] = {}
@@ -167,10 +178,8 @@ def read_env_file(path: Path) -> dict[str, str]:
         key, equals, value = line.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key.strip()):
             raise ConfigError(f"{path}:{number}: expected KEY=value")
-        value = value.strip()
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
-        values[key.strip()] = value
+        quoted = _QUOTED.fullmatch(value)
+        values[key.strip()] = quoted[2] if quoted else _COMMENT.sub("", value).strip()
     return values
 
 
@@ -200,4 +209,9 @@ def read_config(environ: Mapping[str, str], env_file: Path | None = None) -> Con
         faults.append(f"{PREFIX}SOURCE: {source.geturl()!r} is not encrypted; write wss:// (ws:// is for this machine)")
     if faults:
         raise ConfigError("\n".join(faults))
-    return Config(**parsed)
+    config = Config(**parsed)
+    if config.listen_port and (config.listen_host, config.listen_port) == (config.metrics_host, config.metrics_port):
+        raise ConfigError(
+            f"{PREFIX}LISTEN_PORT and {PREFIX}METRICS_PORT: both are {config.listen_port}; give each its own"
+        )
+    return config

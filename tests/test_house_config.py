@@ -84,12 +84,14 @@ def test_the_dids_are_two_things() -> None:
 
 
 BAD = {
-    "hostname": ["", "https://a.example", "a.example/", "A.example", "a b", "-a", "a.example:", "a.example\n"],
+    "hostname": ["", "https://a.example", "a.example/", "A.example", "a b", "-a", "a:", "a.ex:65536", "a:0", "a\n"],
     "service_did": ["did:key:z", "did:plc:short", "x"],
     "publisher_did": ["alice.example.com"],
     "listen_port": ["", "-1", "65536", "3000.0", "１０", " 80", "1e3"],
     "metrics_port": ["x"],
-    "source": ["", "https://bsky.network", "wss://", "bsky.network", "wss://["],
+    "source": ["", "https://bsky.network", "wss://", "bsky.network", "wss://[", "wss://a:x", "wss://a:0"],
+    "rules": [""],
+    "data": [""],
     "plc_url": ["ftp://x", ""],
     "retention_days": ["0", "3651"],
     "privacy_url": ["http://a.example", "x"],
@@ -120,6 +122,31 @@ def test_how_an_env_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("# a comment\n\n  A = 1 \nexport B='x y'\nC=\"é#=\"\nD=\nE='\nF=a'b'\n", encoding="utf-8")
     assert read_env_file(path) == {"A": "1", "B": "x y", "C": "é#=", "D": "", "E": "'", "F": "a'b'"}
+
+
+def test_a_comment_may_stand_behind_a_value(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    lines = ["A=1  # one", "B='a # b' # two", "C= # nothing", "D=#1#2", 'E="" #', "F=x\t#y"]
+    path.write_text("\n".join(lines), encoding="utf-8-sig")
+    assert read_env_file(path) == {"A": "1", "B": "a # b", "C": "", "D": "#1#2", "E": "", "F": "x"}
+
+
+def test_the_settings_of_the_readme_can_be_copied(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = [line.strip() for line in text.splitlines() if line.startswith("       " + PREFIX)]
+    path = tmp_path / ".env"
+    path.write_text("\n".join(block).replace("did:plc:...", plc(1)))
+    config = read_config({}, path)
+    assert len(block) == 5
+    assert (config.publisher, config.pds_url) == (plc(1), "https://bsky.social")
+
+
+def test_two_listeners_need_two_ports() -> None:
+    same = {PREFIX + "LISTEN_PORT": "3001"}
+    with pytest.raises(ConfigError, match="LISTEN_PORT and COMMUNITIES_METRICS_PORT: both are 3001"):
+        read_config(same)
+    assert read_config(same | {PREFIX + "METRICS_HOST": "::1"}).listen_port == 3001
+    assert read_config({PREFIX + "LISTEN_PORT": "0", PREFIX + "METRICS_PORT": "0"}).metrics_port == 0
 
 
 @pytest.mark.parametrize("line", ["A", "=1", "A B=1", "A-B=1", "1A=2", "é=1"])
