@@ -1,0 +1,256 @@
+"""The way from the relay to the feed, in one process: the simulated network, the real ingest on a real file, the real
+web app beside it. Whoever leaves it without a failure has its database checked for what must hold at any rest.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import aiohttp
+
+from firehose.housekeeping import DAY, recount
+from firehose.ingest import Ingest
+from firehose.pace import Pace
+from firehose.subscribe import Backoff
+from models.database import Connection, open_database, sql, writing
+from service.config import read_config
+from service.wiring import serving
+from tests.service_process import PATIENCE
+from tests.world import Account, Record, World
+
+T = TypeVar("T")
+
+QUICK = Pace(tick=0.01, batch=0.02, cursor=0.02, rules=0.03, report=0.1, stand_still=0.02)
+PUBLISHER = "did:web:feeds.example.com"
+RULES = """
+[[community]]
+slug = "python"
+name = "Python"
+include.hashtags = ["python"]
+include.keywords = ["type hints"]
+
+[[community]]
+slug = "rust"
+name = "Rust"
+include.hashtags = ["rust"]
+exclude.hashtags = ["game"]
+"""
+COUNTS = ("likes", "reposts", "replies", "quotes")
+
+
+class Site:
+    """`ingest` is the real one; it reads `world.relay` when `start` was called, as `async with` does."""
+
+    def __init__(
+        self,
+        folder: Path,
+        rules: str = RULES,
+        *,
+        seed: int = 1,
+        retention: int = 90 * DAY,
+        max_age: int = 7 * DAY,
+        pace: Pace = QUICK,
+        check: bool = True,
+    ) -> None:
+        self.world = World(seed)
+        self.folder = folder
+        self.rules = folder / "communities.toml"
+        self.rules.write_text(rules, encoding="utf-8")
+        self.path = folder / "data" / "communities.db"
+        self.retention = retention
+        self.max_age = max_age
+        self.pace = pace
+        self.check = check
+        self._stack = AsyncExitStack()
+        self._starts = 0
+        self._feeds: tuple[aiohttp.ClientSession, str] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.world)
+        self.open()
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.stop()
+            if error is None and self.check:
+                with writing(self._database) as connection:
+                    check_rest(connection)
+        finally:
+            self._database.close()
+            await self._stack.aclose()
+
+    # The ingest process
+
+    def open(self) -> Ingest:
+        """Build the ingest as a process does that starts on the database as it is, without reading yet."""
+        self._database = open_database(self.path)
+        self.ingest = Ingest(
+            self._database,
+            self.world.relay_url,
+            self.rules,
+            "communities/test (+https://feeds.example.com)",
+            retention=self.retention,
+            max_age=self.max_age,
+            pace=self.pace,
+            backoff=Backoff(first=0.001, longest=0.02),
+        )
+        return self.ingest
+
+    async def start(self) -> None:
+        """Read; returns once connected, so that everything sent afterwards arrives."""
+        sessions = len(self.world.relay.sessions)
+        self._stop = asyncio.Event()
+        self.task = asyncio.create_task(self.ingest.run(self._stop))
+        await self.until("the connection", lambda: len(self.world.relay.sessions) > sessions)
+
+    async def stop(self) -> None:
+        """As SIGTERM does. A failure of the ingest is raised here."""
+        self._stop.set()
+        await asyncio.wait_for(self.task, 20 * PATIENCE)
+
+    async def again(self) -> None:
+        """Stop, and start anew on the same file."""
+        await self.stop()
+        self._database.close()
+        self.open()
+        await self.start()
+
+    async def until(self, what: str, check: Callable[[], T], deadline: float = 20) -> T:
+        """The first truthy answer of `check`; AssertionError at the deadline, or the failure of the ingest."""
+        end = time.monotonic() + deadline * PATIENCE
+        while not (answer := check()):
+            if self.task.done():
+                await self.task
+            assert time.monotonic() < end, f"waited in vain for {what}: {self.ingest.state()}"
+            await asyncio.sleep(0.002)
+        return answer
+
+    async def caught_up(self, seq: int | None = None) -> None:
+        """Until everything that the relay has sent so far, or up to `seq`, is committed."""
+        wanted = self.world.relay.head if seq is None else seq
+        await self.until(f"cursor {wanted}", lambda: (self.cursor or 0) >= wanted)
+
+    async def settled(self) -> None:
+        """`caught_up`, and housekeeping has nothing to do."""
+        await self.caught_up()
+        await self.until("no housekeeping", lambda: not self.ingest.housekeeping.step(self.ingest.scope.matcher))
+
+    async def marked(self) -> None:
+        """An event that certainly arrives is committed; for streams whose last frames have no position."""
+        await self.caught_up(self.world.account(f"marker{len(self.world.accounts)}").post("#marker").seq)
+
+    # What came of it
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of the database as the connection of the ingest sees them."""
+        return sql(self._database).execute(query, values).fetchall()
+
+    @property
+    def cursor(self) -> int | None:
+        """The stored cursor."""
+        rows = self.rows("SELECT cursor FROM source WHERE url = ?", self.world.relay_url)
+        return rows[0][0] if rows else None
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """What was left out, by reason."""
+        return dict(self.ingest.scope.dropped)
+
+    @property
+    def closes(self) -> dict[str, int]:
+        """How connections ended."""
+        return dict(self.ingest.subscription.closes)
+
+    def counts(self, post: Record) -> tuple[int, ...] | None:
+        """Likes, reposts, replies and quotes of a post; None when it is not indexed."""
+        query = (
+            f"SELECT {', '.join(COUNTS)} FROM post JOIN actor ON actor.id = post.actor WHERE actor.did = ? AND rkey = ?"
+        )
+        rows = self.rows(query, post.did, post.rkey)
+        return rows[0] if rows else None
+
+    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Everything that was made of the stream, free of ids, to be compared with another run."""
+        return dump(sql(self._database))
+
+    async def feed(self, slug: str = "python", status: int = 200) -> list[str]:
+        """The posts of a feed as a client gets them; [] when another `status` is expected."""
+        if self._feeds is None:
+            settings = {
+                "hostname": "feeds.example.com",
+                "data": str(self.path.parent),
+                "rules": str(self.rules),
+                "source": self.world.relay_url,
+                "listen_port": "0",
+                "metrics_port": "0",
+            }
+            config = read_config({"COMMUNITIES_" + key.upper(): value for key, value in settings.items()})
+            door, _ = await self._stack.enter_async_context(serving(config))
+            session = await self._stack.enter_async_context(aiohttp.ClientSession())
+            self._feeds = session, f"http://127.0.0.1:{door.port}/xrpc/app.bsky.feed.getFeedSkeleton"
+        session, url = self._feeds
+        query = {"feed": f"at://{PUBLISHER}/app.bsky.feed.generator/{slug}", "limit": "100"}
+        async with session.get(url, params=query) as answer:
+            body = await answer.json()
+            assert answer.status == status, body
+            return [item["post"] for item in body.get("feed", ())]
+
+    async def feeds(self, *slugs: str) -> dict[str, set[str]]:
+        """The posts of several feeds."""
+        return {slug: set(await self.feed(slug)) for slug in slugs}
+
+    def people(self, *names: str) -> list[Account]:
+        """Accounts that arrive on the stream now."""
+        return [self.world.account(name) for name in names]
+
+
+def uris(*posts: Record) -> list[str]:
+    """The URIs of posts, in the order given."""
+    return [post.uri for post in posts]
+
+
+def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """See `Site.dump`."""
+    posts = "SELECT p.*, a.did FROM post p JOIN actor a ON a.id = p.actor"
+    queries = {
+        "accounts": "SELECT did, rev, active, status FROM actor ORDER BY did",
+        "posts": f"SELECT did, rkey, cid, record, sort_at, {', '.join(COUNTS)} FROM ({posts}) ORDER BY did, rkey",
+        "items": "SELECT c.slug, p.did, p.rkey, i.sort_at, i.evidence FROM feed_item i"
+        f" JOIN community c ON c.id = i.community JOIN ({posts}) p ON p.id = i.post ORDER BY 1, 2, 3",
+        "engagement": "SELECT a.did, e.kind, e.rkey, p.did, p.rkey FROM engagement e JOIN actor a ON a.id = e.actor"
+        f" JOIN ({posts}) p ON p.id = e.post ORDER BY 1, 2, 3",
+        "lists": "SELECT owner, rkey, list, subject FROM list_item ORDER BY 1, 2",
+    }
+    return {name: connection.execute(query).fetchall() for name, query in queries.items()}
+
+
+def dump_file(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """`dump` of a database that nobody has open."""
+    with closing(open_database(path)) as database:
+        with writing(database) as connection:
+            check_rest(connection)
+        return dump(sql(database))
+
+
+def check_rest(connection: Connection) -> None:
+    """What holds whenever nothing is under way; raises AssertionError. Mends wrong counts in passing."""
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert recount(connection) == 0, "counts are not what the rows say"
+    broken = {
+        "items without a post": "feed_item i LEFT JOIN post p ON p.id = i.post WHERE p.id IS NULL",
+        "items sorted unlike their post": "feed_item i JOIN post p ON p.id = i.post WHERE p.sort_at != i.sort_at",
+        "posts in no community": "post p WHERE NOT EXISTS (SELECT 1 FROM feed_item i WHERE i.post = p.id)",
+        "posts without an account": "post p LEFT JOIN actor a ON a.id = p.actor WHERE a.id IS NULL",
+        "engagement of nobody": "engagement e LEFT JOIN actor a ON a.id = e.actor WHERE a.id IS NULL",
+        "engagement of nothing": "engagement e LEFT JOIN post p ON p.id = e.post WHERE p.id IS NULL",
+    }
+    for what, where in broken.items():
+        assert connection.execute(f"SELECT count(*) FROM {where}").fetchone() == (0,), what
