@@ -15,13 +15,16 @@ from firehose.index import Index
 from firehose.known import Known
 from firehose.ops import Scope
 from firehose.pace import Pace
-from firehose.pipeline import STORAGE_FAULTS, Pipeline
+from firehose.pipeline import STORAGE_FAULTS, Pipeline, StorageError
 from firehose.rules import Compiled, Rules
 from firehose.subscribe import Backoff, Subscription
 from firehose.times import now_micros, pause
 from models.database import Connection, sql, writing
 
 log = logging.getLogger(__name__)
+
+REPEAT_SECONDS = 60.0
+"""A fault of the storage that lasts is logged again after so long."""
 
 
 def known_posts(connection: Connection) -> Known:
@@ -68,6 +71,7 @@ class Ingest:
         self.housekeeping = Housekeeping(database, self.index, retention)
         self._lists_seen = 0
         self._started_at = now_micros()
+        self._silent_until: dict[str, float] = {}
 
     def on_identity(self, told: Callable[[str], None]) -> None:
         """Have `told` called with each DID whose document may have changed."""
@@ -96,10 +100,14 @@ class Ingest:
         finally:
             chores.cancel()
             stream.cancel()
-        self.pipeline.flush()
         self.subscription.state = "stopped"
-        self.report()
-        log.info("stopped at %s", self.pipeline.committed)
+        try:
+            self.pipeline.flush()
+            self.report()
+        except STORAGE_FAULTS as error:
+            self._tell(error)  # nothing is lost: the next start asks for it again
+        at = self.pipeline.committed
+        log.info("stopped; %s", "no event was stored yet" if at is None else f"the next start goes on behind {at}")
 
     async def _chores(self, stop: asyncio.Event) -> None:
         next_rules = next_report = 0.0
@@ -118,11 +126,18 @@ class Ingest:
             except STORAGE_FAULTS as error:
                 # The pipeline refuses what the open connection still brings: the stream is asked again.
                 self.index.forget()
-                log.error("%s", error)
+                self._tell(error)
             if now >= next_round:
                 next_round = now + self._pace.round
                 self.housekeeping.begin_round()
             await pause(stop, self._pace.tick)
+
+    def _tell(self, error: Exception) -> None:
+        """Log a fault of the storage; while it lasts, once a minute: a full disk is not filled further by the log."""
+        fault = str(error) if isinstance(error, StorageError) else f"the database refused a write: {error}"
+        if (now := time.monotonic()) >= self._silent_until.get(fault, 0.0):
+            self._silent_until[fault] = now + REPEAT_SECONDS
+            log.error("%s; nothing is lost, it is tried again", fault)
 
     def _refresh(self) -> None:
         """Take over changed rules and lists; make a filter larger that has become full."""

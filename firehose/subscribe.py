@@ -151,6 +151,8 @@ class Subscription:
                 user_agent_header=self._user_agent,
             ) as socket:
                 self.state = "reading"
+                where = f"behind {after}" if (after := self.url().partition("?cursor=")[2]) else "at the live end"
+                log.info("%s: connected %s", self.pipeline.source, where)
                 self.pipeline.connected()
                 return await self._read(socket, stop)
         except InvalidStatus as error:
