@@ -27,8 +27,12 @@ from xrpc.syntax import parse_datetime
 log = logging.getLogger(__name__)
 
 BATCH_EVENTS = 500
+BATCH_BYTES = 16 * 1024 * 1024
+"""Of the messages that wait; each is kept as it came until its rows are stored."""
 FUTURE_MICROS = 5 * 60 * 1_000_000
 """A rev further ahead of our clock than this is refused."""
+LONGEST_FALL = 1_000_000
+"""How far a seq may fall behind the highest one seen: the overlap of a stream that is sent again, generously."""
 
 KINDS = frozenset(("#commit", "#sync", "#identity", "#account", "#info"))
 
@@ -51,7 +55,7 @@ STORAGE_FAULTS = (
 
 
 class RewindError(Exception):
-    """The stream starts below the stored cursor: it is not the stream that the cursor belongs to."""
+    """The stream starts below the stored cursor, or falls far behind: the cursor does not belong to it (any more)."""
 
 
 @dataclass(slots=True)
@@ -93,6 +97,7 @@ class Pipeline:
         self._clock = clock
         self.on_identity: Callable[[str], None] = lambda did: None
         self._pending: list[tuple[Event, bytes]] = []
+        self._pending_bytes = 0
         self._flushed_at = 0
         self._time = ""
         self._poison = quarantine.Sightings()
@@ -111,6 +116,7 @@ class Pipeline:
         self.committed, self.event_at = row or (None, 0)
         self.received = self.committed or 0
         self._pending.clear()
+        self._pending_bytes = 0
         self._lost = True
         self.index.forget()
 
@@ -135,13 +141,18 @@ class Pipeline:
         self.kinds[kind if kind in KINDS else "other"] += 1
         if seq is None:
             if kind == "#info":
-                log.warning("%s says %.100r: %.300r", self.source, payload.get("name"), payload.get("message"))
+                # Anything else than texts stays unprinted: nested deeply enough, it would end the process that prints.
+                said = [text for text in (payload.get("name"), payload.get("message")) if type(text) is str]
+                log.warning("%s says %.300r", self.source, ": ".join(said)[:300])
             return
         if self._fresh:
             if seq < self.received:
                 raise RewindError(f"the stream starts at {seq}, below the cursor {self.received}")
             self._fresh = False
         if seq <= self.received:
+            if self.received - seq > LONGEST_FALL:
+                # One seq of the far future must not silence the stream behind it for ever (S84).
+                raise RewindError(f"the stream fell from {self.received} to {seq}")
             self.scope.dropped["seq not rising"] += 1
             return
         try:
@@ -153,10 +164,11 @@ class Pipeline:
             event = None
         if event is not None:
             self._pending.append((event, data))
+            self._pending_bytes += len(data)
         self.received = seq
         if type(time := payload.get("time")) is str:
             self._time = time
-        if len(self._pending) >= BATCH_EVENTS:
+        if len(self._pending) >= BATCH_EVENTS or self._pending_bytes >= BATCH_BYTES:
             self.flush()
 
     def _read(self, kind: str, payload: dict[str, Any], seq: int) -> Event | None:
@@ -189,7 +201,8 @@ class Pipeline:
         now = self._clock()
         self.scope.latest_rev = tid(now + FUTURE_MICROS)
         longest = self._pace.batch if self._pending else self._pace.cursor
-        if now - self._flushed_at >= longest * 1_000_000:
+        # A clock that was set back must not keep the rows waiting until it has caught up.
+        if not 0 <= now - self._flushed_at < longest * 1_000_000:
             self.flush()
 
     def flush(self) -> None:
@@ -198,7 +211,10 @@ class Pipeline:
         self._flushed_at = now
         if self.received == (self.committed or 0) and not self._pending:
             return
-        self.event_at = (parse_datetime(self._time) if self._time else None) or self.event_at
+        said = parse_datetime(self._time) if self._time else None
+        if said is not None:
+            # Of the future nothing is believed: it would show a stream as fresh that has stopped.
+            self.event_at = min(said, now)
         try:
             try:
                 with writing(self._database) as connection:
@@ -214,6 +230,7 @@ class Pipeline:
             self.restore()
             raise StorageError(f"the database refused a write: {error}") from error
         self._pending.clear()
+        self._pending_bytes = 0
         self.committed = self.received
 
     def _flush_singly(self, now: int) -> None:

@@ -80,7 +80,9 @@ class End:
     stand_still: bool = False
 
     def __str__(self) -> str:
-        return f"{self.cause}: {self.detail}" if self.detail else self.cause
+        # The detail is the server's own words: they must not look like lines of ours, nor move a terminal's cursor.
+        detail = "".join(sign if sign.isprintable() else "\ufffd" for sign in self.detail)
+        return f"{self.cause}: {detail}" if detail else self.cause
 
 
 class Subscription:
@@ -163,7 +165,8 @@ class Subscription:
     def _refused(self, error: InvalidStatus) -> End:
         status = error.response.status_code
         if status == 429:
-            after = error.response.headers.get("Retry-After", "")
+            given = error.response.headers.get_all("Retry-After")
+            after = given[0] if len(given) == 1 else ""
             wanted = min(float(after), 600.0) if after.isascii() and after.isdecimal() else 0.0
             return End("refused with 429", "too many connections or requests", delay=wanted)
         if status in (405, 426, 501):
