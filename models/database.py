@@ -89,7 +89,7 @@ def _advice(error: Exception) -> str:
     if any(isinstance(cause, (apsw.NotADBError, apsw.CorruptError)) for cause in causes):
         return "; put back a backup, or move the file away to begin anew"
     if any(isinstance(cause, (apsw.ReadOnlyError, apsw.CantOpenError, PermissionError)) for cause in causes):
-        return "; the folder and the file must belong to the user who runs this"
+        return "; the folder and the file must be writable for the user who runs this"
     if any(isinstance(cause, apsw.FullError) for cause in causes):
         return "; make room"
     return ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from communities.declaration import read_declaration
 from models.database import open_database
 from service import logs
-from service.config import Config
+from service.config import Config, ConfigError
 
 HELP = "Run the service: an ingest process and a web process, watched over. Stop it with Ctrl-C or SIGTERM."
 
@@ -44,8 +44,11 @@ def run(config: Config, args: argparse.Namespace) -> int:
 def ensure_rules(config: Config) -> None:
     """On the first start there is no rules file: begin with the example communities."""
     if not config.rules.exists():
-        config.rules.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(EXAMPLE, config.rules)
+        try:
+            config.rules.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(EXAMPLE, config.rules)
+        except OSError as error:
+            raise ConfigError(f"{config.rules} does not exist, and no example can be written there: {error}") from error
         log.info("%s did not exist: it now holds example communities; edit it at any time", config.rules)
 
 

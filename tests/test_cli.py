@@ -230,6 +230,12 @@ def test_the_first_start_writes_the_example_rules(folder: Path) -> None:
     assert (folder / "etc" / "communities.toml").read_bytes() == example.read_bytes()
 
 
+def test_rules_that_cannot_be_written_are_a_fault_of_configuration(folder: Path) -> None:
+    (folder / "file").write_text("x")
+    ran = script("run", rules=str(folder / "file" / "communities.toml"), data=str(folder / "data"))
+    assert ran.returncode == 2 and "no example can be written there" in ran.stderr and "Traceback" not in ran.stderr
+
+
 @pytest.mark.parametrize("option", [["--days", "-3"], ["--samples", "x"]])
 def test_backtest_takes_no_negative_number(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backtest", *option]) == 2
