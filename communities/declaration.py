@@ -228,6 +228,8 @@ def read_declaration(path: Path) -> tuple[Community, ...]:
     Raises DeclarationError when it cannot be read or anything in it is wrong.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise DeclarationError(f"{path}: cannot be read: it is no file")  # a pipe would be waited for
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError(f"{path}: cannot be read: {error}") from error
@@ -242,6 +244,8 @@ def parse_declaration(text: str, name: str = "communities.toml") -> tuple[Commun
         line = re.search(r"line (\d+)", str(error))
         number = line.group(1) if line else text.count("\n") + 1
         raise DeclarationError(f"{name}:{number}: no valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
+        raise DeclarationError(f"{name}:1: cannot be read: {error}") from error
     lines = _Lines(text)
     faults: list[str] = []
 

@@ -15,6 +15,10 @@ from xrpc.syntax import is_at_uri
 
 MOST = 500
 """Interactions in one call (ours; the lexicon sets no limit)."""
+MOST_KEPT = 5000
+"""Of one viewer, at a time; a day of heavy reading makes about 1,500. Later ones are not kept (ours)."""
+LONGEST_ITEM = 1200
+"""Bytes; no item of our feeds has a longer URI, so a longer one is about none of them."""
 _DEFS = "app.bsky.feed.defs#"
 EVENTS = frozenset(
     _DEFS + name
@@ -51,7 +55,7 @@ def read_interactions(body: Mapping[str, Any], feeds: Feeds) -> list[Interaction
     if len(given) > MOST:
         raise InvalidRequest(f"interactions must not have more than {MOST} elements")
     found = [_read(entry, index, feed) for index, entry in enumerate(given)]
-    return [interaction for interaction in found if interaction.item and interaction.event in EVENTS]
+    return [one for one in found if one.item and len(one.item) <= LONGEST_ITEM and one.event in EVENTS]
 
 
 def _read(entry: Any, index: int, feed: str) -> Interaction:
@@ -96,8 +100,12 @@ def store(connection: Connection, token: Token, interactions: Sequence[Interacti
     ).fetchone()
     if used is None:
         raise JwtReplayed()
+    kept = connection.execute("SELECT count(*) FROM interaction WHERE viewer = ?", (token.iss,)).fetchone()[0]
     connection.executemany(
         "INSERT INTO interaction (viewer, item, event, req_id, feed, feed_context, at) VALUES (?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO NOTHING",
-        [(token.iss, i.item, i.event, i.req_id, i.feed, i.feed_context, now) for i in interactions],
+        [
+            (token.iss, i.item, i.event, i.req_id, i.feed, i.feed_context, now)
+            for i in interactions[: max(0, MOST_KEPT - kept)]
+        ],
     )

@@ -31,6 +31,7 @@ _URI = (
 _GOOD_URI = re.compile(_URI)
 _GOOD_URIS = re.compile(rf"(?:{_URI}\n)*{_URI}")
 _CACHED_PAGES = 10_000
+_CACHED_BYTES = 64 * 1024 * 1024
 
 
 class Skeletons:
@@ -42,6 +43,7 @@ class Skeletons:
         self._connection = connection
         self._key = key
         self._first: dict[tuple[str, int], tuple[int, bytes]] = {}
+        self._first_bytes = 0
 
     def page(self, feed: Feed, limit: int, after: str | None, version: int) -> bytes:
         """The body of a page of at most `limit` items behind the cursor `after`. Raises CursorError."""
@@ -55,8 +57,10 @@ class Skeletons:
         pins = self._pins(feed, limit - 1) if feed.pinned and limit > 1 else []
         sent = tuple(post for _, post in pins if post is not None)
         body = self._render(feed, limit - len(pins), cursor.FIRST._replace(pins=sent), [uri for uri, _ in pins])
-        if len(self._first) >= _CACHED_PAGES:
+        if len(self._first) >= _CACHED_PAGES or self._first_bytes >= _CACHED_BYTES:
             self._first.clear()
+            self._first_bytes = 0
+        self._first_bytes += len(body) - (len(self._first[key][1]) if key in self._first else 0)
         self._first[key] = (version, body)
         return body
 

@@ -21,6 +21,9 @@ from models.database import Connection, sql, writing
 STEP_ROWS = 200
 DAY = 86_400_000_000
 INTERACTION_DAYS = 2
+MOST_INTERACTIONS = 1_000_000
+"""Kept of all viewers together; the oldest go first. Anybody with a domain can be any number of viewers."""
+FLOOR_MICROS = 10_000_000
 REPLAY_DAYS = 7
 """An account nothing points to is kept this long, as a fence against replays; relays hold events for three days."""
 
@@ -41,6 +44,8 @@ class Housekeeping:
         self._retention = retention
         self._clock = clock
         self._actors_after = 0
+        self._floor = 0
+        self._floor_at = 0
 
     def step(self, matcher: Matcher) -> bool:
         """Do one small piece of what is to be done; returns whether more is waiting."""
@@ -48,8 +53,9 @@ class Housekeeping:
         work = (
             self._purge(connection)
             or self._expire_posts(connection)
-            or self._reapply(connection, matcher)
             or self._expire_small(connection)
+            # Last, for it begins anew with every change of a list: whoever changes one must not hold the others up.
+            or self._reapply(connection, matcher)
         )
         if work is None:
             return False
@@ -138,10 +144,11 @@ class Housekeeping:
     def _expire_small(self, connection: Connection) -> Callable[[], None] | None:
         """Interactions, used tokens, and accounts that nothing points to any more."""
         now = self._clock()
+        oldest = max(now - INTERACTION_DAYS * DAY, self._interactions_floor(connection, now))
         expired = connection.execute(
             "SELECT EXISTS (SELECT 1 FROM interaction WHERE at < ?),"
             " EXISTS (SELECT 1 FROM used_token WHERE expires < ?)",
-            (now - INTERACTION_DAYS * DAY, now // 1_000_000),
+            (oldest, now // 1_000_000),
         ).fetchone()
         last = connection.execute("SELECT max(id) FROM actor").fetchone()
         after = self._actors_after
@@ -152,7 +159,7 @@ class Housekeeping:
         def work() -> None:
             connection.execute(
                 "DELETE FROM interaction WHERE at IN (SELECT at FROM interaction WHERE at < ? ORDER BY at LIMIT ?)",
-                (now - INTERACTION_DAYS * DAY, STEP_ROWS),
+                (oldest, STEP_ROWS),
             )
             connection.execute(
                 "DELETE FROM used_token WHERE (iss, jti) IN"
@@ -171,6 +178,14 @@ class Housekeeping:
             self._actors_after = after + STEP_ROWS
 
         return work
+
+    def _interactions_floor(self, connection: Connection, now: int) -> int:
+        """The time below which interactions are too many, looked up every ten seconds."""
+        if not 0 <= now - self._floor_at < FLOOR_MICROS:
+            query = "SELECT at FROM interaction ORDER BY at DESC LIMIT 1 OFFSET ?"
+            row = connection.execute(query, (MOST_INTERACTIONS,)).fetchone()
+            self._floor, self._floor_at = (row[0] + 1 if row else 0), now
+        return self._floor
 
     def begin_round(self) -> None:
         """Look through all accounts again from the first; call this about once a day."""

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 PAGE = 100
 MOST_PAGES = 2000
+READ_SECONDS = 600.0
+"""For one whole list: a server that takes its time over every page must not keep the other lists waiting for hours."""
 PAGE_BYTES = 1 << 20
 RETRY_SECONDS = 120
 
@@ -52,7 +54,7 @@ async def read_list(uri: str, resolver: DidResolver, session: aiohttp.ClientSess
         except FetchError as error:
             raise ListError(f"{document.pds} did not give it: {error}") from error
         records = page.get("records") if isinstance(page, dict) else None
-        if not isinstance(records, list):
+        if not isinstance(records, list) or len(records) > PAGE:
             raise ListError(f"{document.pds} did not answer listRecords as the lexicon says")
         for record in records:
             _note(record, uri, members)
@@ -111,8 +113,10 @@ class ListReader:
         owner = uri.removeprefix("at://").partition("/")[0]
         before = self._index.list_changes[owner]
         try:
-            members = await read_list(uri, self._resolver, self._session)
-        except ListError as error:
+            async with asyncio.timeout(READ_SECONDS):
+                members = await read_list(uri, self._resolver, self._session)
+        except (ListError, TimeoutError) as fault:
+            error = fault if isinstance(fault, ListError) else f"it could not be read in {READ_SECONDS:.0f} s"
             log.warning("list %s: %s", uri, error)
             self._retry_at[uri] = now_micros() + RETRY_SECONDS * 1_000_000
             with writing(self._database) as connection:

@@ -1,6 +1,7 @@
 """communities.toml: what is accepted, and every fault with its line and key."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -289,6 +290,8 @@ slug = 1
         ("[[community]]\nslug = ab", 2, "no valid TOML"),
         ("[[community]]\nname = '''\nx\n", 4, "no valid TOML"),
         ("[[community]]\nname = '\x00'", 2, "no valid TOML"),
+        ("x = " + "[" * 100_000, 1, "recursion"),
+        ("x = " + "1" * 5000, 1, "digits"),
     ],
 )
 def test_a_file_that_is_wrong_as_a_whole(text: str, line: int, words: str) -> None:
@@ -297,10 +300,11 @@ def test_a_file_that_is_wrong_as_a_whole(text: str, line: int, words: str) -> No
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    missing, binary, folder = (tmp_path / f"{name}.toml" for name in ("missing", "binary", "folder"))
+    missing, binary, folder, pipe = (tmp_path / f"{name}.toml" for name in ("missing", "binary", "folder", "pipe"))
     binary.write_bytes(b"\xff")
     folder.mkdir()
-    for path in (missing, binary, folder):
+    os.mkfifo(pipe)
+    for path in (missing, binary, folder, pipe):
         with pytest.raises(DeclarationError, match="toml: cannot be read"):
             read_declaration(path)
 

@@ -130,6 +130,25 @@ def test_the_longest_texts_and_the_most_items(both: tuple[Site, Writer], door: S
     assert len(kept(both)) == 1
 
 
+def test_s166_no_viewer_fills_the_disk(
+    both: tuple[Site, Writer], door: Site, alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A viewer's own are bounded, and an item longer than any of ours is about none of them."""
+    monkeypatch.setattr("feedgen.interactions.MOST_KEPT", 3)
+    long = {"item": f"at://{plc(1)}/app.bsky.feed.post/x".replace("plc:", "x:" + "y" * 1500), "event": LIKE}
+    several = [{"item": ITEM, "event": LIKE, "reqId": str(n)} for n in range(2)]
+    assert send(door, alice, long, *several).status == 200
+    assert (
+        send(door, alice, *several, *({"item": ITEM, "event": LIKE, "reqId": f"more {n}"} for n in range(9))).json == {}
+    )
+    assert len(kept(both)) == 2  # the two of before counted among what there was room for
+    assert send(door, alice, {"item": ITEM, "event": LIKE, "reqId": "z"}).status == 200
+    bob = door.account(next(_numbers))
+    assert send(door, bob, *several).status == 200
+    assert [row[0] for row in kept(both)].count(bob.did) == 2
+    assert [row[0] for row in kept(both)].count(alice.did) == 3
+
+
 def test_s50_a_feed_that_is_not_ours(both: tuple[Site, Writer], door: Site, alice: Account) -> None:
     reply = send(door, alice, {"item": ITEM, "event": LIKE}, feed=f"at://{plc(1)}/app.bsky.feed.generator/python")
     assert reply.fault == (400, "UnknownFeed") and kept(both) == []

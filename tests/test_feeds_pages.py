@@ -3,13 +3,15 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
-from feedgen.skeleton import PAGE_QUERY
+from feedgen.feeds import Feed
+from feedgen.skeleton import PAGE_QUERY, Skeletons
 from models.database import open_database, sql
 from tests.didnet import plc
-from tests.feed_site import DAY, NOW, RULES, Site, Writer, site_and_writer
+from tests.feed_site import DAY, NOW, RULES, Site, Writer, feed_uri, site_and_writer
 
 PIN = {"$type": "app.bsky.feed.defs#skeletonReasonPin"}
 
@@ -240,6 +242,19 @@ def test_first_pages_are_kept_while_nothing_is_committed(site: Site, writer: Wri
         assert site.page(limit=3).posts == posts[::-1]
     writer.delete(posts[2])
     assert site.page(limit=2).posts == site.page(limit=3).posts == posts[1::-1]
+
+
+def test_kept_first_pages_are_bounded_in_bytes(site: Site, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred limits times a thousand feeds of long record keys would be a gigabyte."""
+    monkeypatch.setattr("feedgen.skeleton._CACHED_BYTES", 10_000)
+    posts = [writer.post(1, rkey=f"{'x' * 500}{n}") for n in range(10)]
+    with closing(open_database(site.config.database, readonly=True)) as database:
+        skeletons = Skeletons(sql(database), b"k" * 32)
+        community = sql(database).execute("SELECT id FROM community WHERE slug = 'python'").fetchone()[0]
+        feed = Feed(feed_uri("python"), community, "python", "Python", None, False)
+        for limit in range(1, 101):
+            assert skeletons.page(feed, limit, None, 1).count(b'"post"') == min(limit, len(posts))
+            assert sum(len(body) for _, body in skeletons._first.values()) < 10_000 + 6_000
 
 
 def test_a_page_is_one_search_of_the_key(site: Site, writer: Writer) -> None:
