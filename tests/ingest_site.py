@@ -21,6 +21,7 @@ from service.config import read_config
 from service.wiring import serving
 from tests.service_process import PATIENCE
 from tests.world import Account, Record, World
+from tests.world.clock import wall
 
 T = TypeVar("T")
 
@@ -51,12 +52,13 @@ class Site:
         rules: str = RULES,
         *,
         seed: int = 1,
+        now: Callable[[], int] = wall,
         retention: int = 90 * DAY,
         max_age: int = 7 * DAY,
         pace: Pace = QUICK,
         check: bool = True,
     ) -> None:
-        self.world = World(seed)
+        self.world = World(seed, now)
         self.folder = folder
         self.rules = folder / "communities.toml"
         self.rules.write_text(rules, encoding="utf-8")
@@ -119,6 +121,16 @@ class Site:
     async def again(self) -> None:
         """Stop, and start anew on the same file."""
         await self.stop()
+        self._database.close()
+        self.open()
+        await self.start()
+
+    async def rewind(self, seq: int) -> None:
+        """Stop, move the cursor as an operator does with `communities cursor reset --to`, and start anew."""
+        await self.stop()
+        with writing(self._database) as connection:
+            connection.execute("UPDATE source SET cursor = ?", (seq,))
+            connection.execute("UPDATE actor SET account_seq = 0")
         self._database.close()
         self.open()
         await self.start()
