@@ -230,7 +230,7 @@ def read_declaration(path: Path) -> tuple[Community, ...]:
     try:
         if path.exists() and not path.is_file():
             raise DeclarationError(f"{path}: cannot be read: it is no file")  # a pipe would be waited for
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError(f"{path}: cannot be read: {error}") from error
     return parse_declaration(text, str(path))
@@ -347,8 +347,8 @@ class _Lines:
         return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else "\n" * found[0].count("\n")
 
     def find(self, index: int, table: str, key: str) -> int:
-        """The line of the key, else of its table, else of its community, else 1."""
-        for place in ((index, table, key), (index, "", table), (index, table, ""), (index, "", "")):
+        """The line of the key (which may be a table), else of its table, else of its community, else 1."""
+        for place in ((index, table, key), (index, table or key, ""), (index, "", table), (index, "", "")):
             if place in self._at:
                 return self._at[place]
         return 1

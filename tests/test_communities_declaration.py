@@ -315,3 +315,15 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         parse_declaration(text)
     except DeclarationError as error:
         assert str(error)
+
+
+def test_a_misspelt_table_is_found_at_its_own_line() -> None:
+    text = '[[community]]\nslug = "ab"\nname = "AB"\ninclude.hashtags = ["x"]\n[community.excludes]\nreplies = true\n'
+    (fault,) = faults(text)
+    assert fault.startswith("5: community[1].excludes: no such key")
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "f.toml"
+    path.write_text('[[community]]\nslug = "ab"\nname = "AB"\ninclude.hashtags = ["x"]\n', encoding="utf-8-sig")
+    assert [community.slug for community in read_declaration(path)] == ["ab"]
