@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -46,7 +47,7 @@ async def run_ingest(config: Config, stop: asyncio.Event) -> None:
             retention=config.retention_days * DAY,
             max_age=config.max_post_age_days * DAY,
         )
-        async with egress_session(config.egress_allow) as session:
+        async with egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session:
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
             ingest.on_identity(resolver.forget)
             lists = ListReader(
@@ -75,7 +76,7 @@ async def serving(config: Config) -> AsyncIterator[tuple[Listener, Listener]]:
         with writing(database) as connection:
             key = meta.secret(connection, "cursor_key")
         connection = sql(database)
-        async with egress_session(config.egress_allow) as session:
+        async with egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session:
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
             links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}

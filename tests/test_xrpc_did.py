@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.didnet import Account, DidNet, Signer, plc
 from xrpc.did import BadDocument, document_url, parse_document, parse_endpoint
-from xrpc.egress import egress_session
+from xrpc.egress import FetchError, egress_session
 from xrpc.resolver import (
     STALE_FOR_ACTS,
     STALE_FOR_READS,
@@ -268,6 +268,35 @@ async def test_s118_a_host_has_its_own_small_budget(world: World) -> None:
     assert (await world.resolver.resolve(DID)).did == DID
     world.clock.now += 1
     assert (await world.resolver.resolve(world.net.web_did)).did == world.net.web_did
+
+
+async def test_s118_many_silent_hosts_leave_the_directory_its_connections(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of a thousand domains has a budget of its own; together they may take half of the connections."""
+    asked: list[str] = []
+    release = asyncio.Event()
+
+    async def silent(session: object, url: str, **limits: object) -> Any:
+        asked.append(url)
+        await release.wait()
+        raise FetchError("did not answer in time")
+
+    monkeypatch.setattr("xrpc.resolver.fetch_json", silent)
+    callers = [asyncio.create_task(world.resolver.resolve(f"did:web:host{n}.com")) for n in range(1000)]
+    async with asyncio.timeout(5):
+        while len(asked) < 50 or sum(caller.done() for caller in callers) < 950:
+            await asyncio.sleep(0)
+    assert len(asked) == 50
+    monkeypatch.undo()
+    world.net.publish(Account(DID))
+    assert (await world.resolver.resolve(DID)).did == DID
+    release.set()
+    assert {type(end) for end in await asyncio.gather(*callers, return_exceptions=True)} == {DidUnavailable}
+    monkeypatch.setattr("xrpc.resolver.fetch_json", silent)
+    with pytest.raises(DidUnavailable):
+        await world.resolver.resolve("did:web:another.com")
+    assert len(asked) == 51  # places come back
 
 
 async def test_s34_forced_refreshes_are_rare(world: World) -> None:

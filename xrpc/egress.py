@@ -46,6 +46,7 @@ _RESERVED_V6 = tuple(IPv6Network(net) for net in ("2001::/23", "2001:db8::/32", 
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
 
 _DNS_THREADS = 32
+_DNS_RESERVED = 4
 
 USER_AGENT = "communities (AT Protocol feed service)"
 
@@ -76,7 +77,8 @@ def is_public_address(text: str) -> bool:
 class _Guard(AbstractResolver):
     """Resolves names and makes sockets; holds the addresses that the allowed names had."""
 
-    def __init__(self, allow: tuple[str, ...]) -> None:
+    def __init__(self, allow: tuple[str, ...], own: tuple[str, ...]) -> None:
+        self._own = frozenset(name.lower().rstrip(".") for name in own)
         self._names = frozenset(name.lower().rstrip(".") for name in allow)
         self._addresses = set(self._names)
         # Threads of its own: a stranger's name server that never answers must not stop anything else.
@@ -87,7 +89,9 @@ class _Guard(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """The addresses of a name, all public or the name is allowed. Raises BlockedAddress or OSError."""
-        if self._pending >= _DNS_THREADS:
+        # Strangers' names that never get an answer must not keep the operator's own from being resolved (S118).
+        reserved = 0 if host.lower().rstrip(".") in self._own else _DNS_RESERVED
+        if self._pending >= _DNS_THREADS - reserved:
             raise OSError("too many names are being resolved")
         ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
         self._pending += 1
@@ -130,12 +134,13 @@ class _Guard(AbstractResolver):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def egress_session(allow: tuple[str, ...] = ()) -> aiohttp.ClientSession:
+def egress_session(allow: tuple[str, ...] = (), own: tuple[str, ...] = ()) -> aiohttp.ClientSession:
     """A session for all outbound calls; call it inside a running loop and close it at the end.
 
-    `allow` names hosts and IP addresses that may be reached although they are private, for development.
+    `allow` names hosts and IP addresses that may be reached although they are private, for development; `own`
+    the hosts that the operator has configured, for which places are kept free.
     """
-    guard = _Guard(allow)
+    guard = _Guard(allow, own)
     connector = aiohttp.TCPConnector(
         resolver=guard, socket_factory=guard.socket, ttl_dns_cache=300, limit=100, limit_per_host=20
     )
@@ -157,7 +162,7 @@ async def fetch_json(
 ) -> Any:
     """GET a JSON document of at most `limit` bytes (once unpacked) within `timeout` seconds.
 
-    Redirects are not followed.     Raises FetchError for everything but status 200 with a JSON content type
+    Redirects are not followed. Raises FetchError for everything but status 200 with a JSON content type
     and good JSON.
     """
     try:

@@ -27,6 +27,8 @@ _TTL = 900.0
 _NEGATIVE_TTL = 120.0
 _RETRY_AFTER_FAILURE = 10.0
 _REFRESH_COOLDOWN = 60.0
+_MOST_HOSTS = 50
+"""Look-ups of did:web under way at once: half of the connections that a session makes stay free for the directory."""
 
 
 class DidError(Exception):
@@ -84,6 +86,7 @@ class DidResolver:
         self._timeout = timeout
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._flights: dict[str, asyncio.Task[DidDocument]] = {}
+        self._hosts = 0
         self._tasks: set[asyncio.Task[DidDocument]] = set()
         self._plc_budget = RateLimit(plc_per_second, int(plc_per_second * 2) or 1, capacity=1, clock=clock)
         self._host_budget = RateLimit(host_per_second, int(host_per_second * 2) or 1, clock=clock)
@@ -156,7 +159,10 @@ class DidResolver:
             url = document_url(did, self._plc_url, self._allow)
             if url is None:
                 raise DidNotFound(did)
-            if did.startswith("did:plc:"):
+            directory = did.startswith("did:plc:")
+            if not directory and self._hosts >= _MOST_HOSTS:
+                raise DidUnavailable(did)
+            if directory:
                 wait = self._plc_budget.allow("")
             else:
                 # Counted by the last two labels: who owns a domain owns every name below it.
@@ -165,6 +171,7 @@ class DidResolver:
                 raise DidUnavailable(did)
             flight = asyncio.create_task(self._fetch(did, url))
             self._flights[did] = flight
+            self._hosts += not directory
             self._tasks.add(flight)
             flight.add_done_callback(lambda done: self._landed(did, done))
         # Shielded: a caller that gives up must not take the others' answer away.
@@ -172,6 +179,7 @@ class DidResolver:
 
     def _landed(self, did: str, flight: asyncio.Task[DidDocument]) -> None:
         self._tasks.discard(flight)
+        self._hosts -= not did.startswith("did:plc:")
         if self._flights.get(did) is flight:
             del self._flights[did]
         if not flight.cancelled():
