@@ -34,6 +34,8 @@ OPEN_SECONDS = 20.0
 CLOSE_SECONDS = 5.0
 LONGEST_TURN = 200
 """Messages taken before the event loop gets its turn: pings and timers must not starve during catch-up."""
+UNUSUAL = 100
+"""A silence is no accident when it lasts this many times as long as it usually is from one event to the next."""
 TOO_BIG_TRIES = 3
 TOO_BIG_STEPS = 16
 
@@ -105,6 +107,7 @@ class Subscription:
         self._too_big = 0
         self._skip = 0
         self._tip = False
+        self._silent = False
 
     def url(self) -> str:
         """Where to connect, with the cursor to continue behind (none: the live tip)."""
@@ -175,8 +178,10 @@ class Subscription:
 
     async def _read(self, socket: ClientConnection, stop: asyncio.Event) -> End:
         closer = asyncio.ensure_future(_close_on(stop, socket))
+        watch = asyncio.ensure_future(self._watch(socket))
         try:
-            return await self._feed(socket)
+            end = await self._feed(socket)
+            return End("silent", f"no event for {self._pace.silence:.0f} s or more") if self._silent else end
         except ConnectionClosed as closed:
             return self._closed(closed)
         except FrameError as error:
@@ -190,6 +195,27 @@ class Subscription:
             return End("events could not be stored", str(error))
         finally:
             closer.cancel()
+            watch.cancel()
+
+    async def _watch(self, socket: ClientConnection) -> None:
+        """Close a connection that answers pings and brings no events any more, although it used to.
+
+        A small server may be quiet for hours, so silence is measured against what was usual on this connection.
+        """
+        loop = asyncio.get_running_loop()
+        self._silent = False
+        began = since = loop.time()
+        before = last = self.pipeline.kinds.total()
+        while True:
+            await asyncio.sleep(self._pace.silence / 6)
+            if (total := self.pipeline.kinds.total()) != last:
+                last, since = total, loop.time()
+            elif total > before:
+                usual = (since - began) / (total - before)
+                if loop.time() - since > max(self._pace.silence, UNUSUAL * usual):
+                    self._silent = True
+                    await socket.close(1000)
+                    return
 
     async def _feed(self, socket: ClientConnection) -> End:
         receive = self.pipeline.receive
