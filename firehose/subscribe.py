@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -148,13 +148,17 @@ class Subscription:
     async def _once(self, stop: asyncio.Event) -> End:
         """One connection, from opening to end."""
         try:
-            async with _Connect(
+            opening = _Connect(
                 self.url(),
                 **SOCKET,
                 open_timeout=OPEN_SECONDS,
                 close_timeout=CLOSE_SECONDS,
                 user_agent_header=self._user_agent,
-            ) as socket:
+            )
+            socket = await _unless(stop, opening)
+            if socket is None:
+                return End("stopped")
+            async with socket:
                 self.state = "reading"
                 where = f"behind {after}" if (after := self.url().partition("?cursor=")[2]) else "at the live end"
                 log.info("%s: connected %s", self.pipeline.source, where)
@@ -252,6 +256,18 @@ class Subscription:
             self._tip = True
             log.error("no way past %d: going on at the live tip; events in between are lost", self.pipeline.received)
         return End("message too large")
+
+
+async def _unless(stop: asyncio.Event, opening: Awaitable[ClientConnection]) -> ClientConnection | None:
+    """The opened connection, or None when `stop` was set before: a server that never answers must not delay a stop."""
+    opened, stopped = asyncio.ensure_future(opening), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((opened, stopped), return_when=asyncio.FIRST_COMPLETED)
+        return opened.result() if opened.done() else None
+    finally:
+        for one in (opened, stopped):
+            one.cancel()
+        await asyncio.gather(opened, stopped, return_exceptions=True)
 
 
 async def _close_on(stop: asyncio.Event, socket: ClientConnection) -> None:
