@@ -70,6 +70,7 @@ class Ingest:
         self.subscription = Subscription(self.pipeline, user_agent, pace=self._pace, backoff=backoff)
         self.housekeeping = Housekeeping(database, self.index, retention)
         self._lists_seen = 0
+        self._lists_due = 0.0
         self._started_at = now_micros()
         self._silent_until: dict[str, float] = {}
 
@@ -146,9 +147,12 @@ class Ingest:
             self.use(self.rules.compile())
             self.scope.posts = known_posts(sql(self.database))
             self.scope.actors = known_actors(sql(self.database))
-        if (changes := self.index.list_changes.total()) != self._lists_seen:
+        began = time.monotonic()
+        if (changes := self.index.list_changes.total()) != self._lists_seen and began >= self._lists_due:
             self._lists_seen = changes
             self.lists_changed()
+            # The owner of a list can change it for ever: compiling takes a tenth of the time at most.
+            self._lists_due = began + 10 * (time.monotonic() - began)
         if self.scope.posts.full or self.scope.actors.full:
             self.pipeline.flush()
             self.scope.posts = known_posts(sql(self.database))

@@ -13,6 +13,7 @@ import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
 from firehose.index import Index
+from firehose.pipeline import STORAGE_FAULTS
 from firehose.times import now_micros, pause
 from models.database import sql, writing
 from xrpc.egress import FetchError, fetch_json
@@ -98,10 +99,13 @@ class ListReader:
     async def run(self, stop: asyncio.Event) -> None:
         """Read what is due until `stop`."""
         while not stop.is_set():
-            for uri in self._due():
-                await self._read(uri)
-                if stop.is_set():
-                    return
+            try:
+                for uri in self._due():
+                    await self._read(uri)
+                    if stop.is_set():
+                        return
+            except STORAGE_FAULTS as error:
+                log.error("lists cannot be stored now: %s", error)
             await pause(stop, 2.0)
 
     def _due(self) -> list[str]:

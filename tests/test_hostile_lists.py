@@ -1,11 +1,14 @@
 """The server of a list's owner is anybody's: what it answers is bounded in members and in time."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from aiohttp import web
 
@@ -17,6 +20,7 @@ from firehose.rules import REAPPLY
 from models import meta
 from models.database import open_database, sql, writing
 from tests.didnet import plc
+from tests.ingest_site import Site
 from tests.service_process import PATIENCE
 from xrpc.egress import egress_session
 from xrpc.resolver import DidResolver
@@ -116,4 +120,58 @@ def test_an_endless_list_change_does_not_stop_what_expires(tmp_path: Path, monke
     query = "SELECT count(*), (SELECT count(*) FROM used_token), min(at) FROM interaction"
     left = sql(database).execute(query).fetchone()
     assert left == (5, 0, now - 4)
+    database.close()
+
+
+async def test_a_list_that_changes_without_an_end_leaves_time_for_the_stream(tmp_path: Path) -> None:
+    """Compiling is held to a tenth of the time, whatever it costs."""
+    async with Site(tmp_path) as site:
+        (alice,) = site.people("alice")
+        compiled: list[float] = []
+
+        def slow() -> None:
+            compiled.append(time.monotonic())
+            while time.monotonic() < compiled[-1] + 0.05:
+                pass
+
+        site.ingest.lists_changed = slow  # type: ignore[method-assign]
+        while len(compiled) < 3:
+            site.ingest.index.list_changes[alice.did] += 1
+            await asyncio.sleep(0.005)
+        assert min(after - before for before, after in pairwise(compiled)) >= 0.5
+        await site.caught_up(alice.post("#python").seq)
+
+
+async def test_f4_a_database_that_refuses_a_write_does_not_end_the_reading_of_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = {"list": LIST, "subject": plc(3)}
+    tries = 0
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"records": [{"uri": f"at://{OWNER}/app.bsky.graph.listitem/a", "value": value}]})
+
+    def full_once(database: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise apsw.FullError("database or disk is full")
+        return writing(database)
+
+    async def at_once(stop: asyncio.Event, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    database = open_database(tmp_path / "x.db")
+    with writing(database) as connection:
+        connection.execute("INSERT INTO list (uri) VALUES (?)", (LIST,))
+    monkeypatch.setattr("firehose.lists.writing", full_once)
+    monkeypatch.setattr("firehose.lists.pause", at_once)
+    stop = asyncio.Event()
+    async with town(answer) as url, egress_session(("127.0.0.1",)) as session:
+        resolver = DidResolver(session, url, allow=("127.0.0.1",))
+        reader = ListReader(database, Index(sql(database), 0), resolver, session, 60_000_000, stop.set)
+        async with asyncio.timeout(10 * PATIENCE):
+            await reader.run(stop)
+    assert tries == 2
+    assert sql(database).execute("SELECT subject FROM list_item").fetchall() == [(plc(3),)]
     database.close()
