@@ -27,6 +27,7 @@ Every fault names the file, the line and the key, and all faults are reported at
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -183,6 +184,10 @@ def _hashtag(value: Any) -> str:
 def _keyword(value: Any) -> str:
     if not isinstance(value, str) or not words(value) or len(value) > 300:
         raise ValueError(f"must be words or phrases with at least one letter or digit, not {value!r}")
+    for sign in value:
+        # Words are compared without signs: `C++` would match every "c". Saying so beats a feed full of them.
+        if sign in "#@%*\\" or unicodedata.category(sign).startswith("S"):
+            raise ValueError(f"must be words or phrases; {value!r} holds {sign!r}, and signs are not compared")
     return value
 
 

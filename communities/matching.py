@@ -56,6 +56,13 @@ class Matcher:
     """By the words of the phrase with a space between each."""
     openings: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """The lengths, in words, of the phrases that begin with a word: however many do, each length is tried once."""
+    lists: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def add_list_member(self, uri: str, did: str) -> None:
+        """Let `did` be a member of the list `uri` at once, without compiling anew."""
+        known = self.authors.get(did, ())
+        added = ((community, "list:" + uri) for community in self.lists.get(uri, ()))
+        self.authors[did] = known + tuple(entry for entry in added if entry not in known)
 
     def match(self, did: str, post: Post) -> list[Match]:
         """The communities that `post` of author `did` belongs to, in order of their ids."""
@@ -160,6 +167,7 @@ def compile_rules(communities: Iterable[tuple[int, Community]], lists: Mapping[s
     authors: dict[str, list[tuple[int, str]]] = {}
     phrases: dict[str, list[int]] = {}
     openings: dict[str, set[int]] = {}
+    named: dict[str, list[int]] = {}
     rules: dict[int, _Rule] = {}
     for number, community in communities:
         rules[number] = _rule(number, community)
@@ -170,6 +178,7 @@ def compile_rules(communities: Iterable[tuple[int, Community]], lists: Mapping[s
         for did in dict.fromkeys(community.include.members):
             authors.setdefault(did, []).append((number, "member:" + did))
         for uri in dict.fromkeys(community.include.lists):
+            named.setdefault(uri, []).append(number)
             for did in lists.get(uri, ()):
                 authors.setdefault(did, []).append((number, "list:" + uri))
         for phrase in dict.fromkeys(tuple(words(keyword)) for keyword in community.include.keywords):
@@ -182,4 +191,5 @@ def compile_rules(communities: Iterable[tuple[int, Community]], lists: Mapping[s
         authors={key: tuple(value) for key, value in authors.items()},
         phrases={key: tuple(value) for key, value in phrases.items()},
         openings={key: tuple(sorted(value)) for key, value in openings.items()},
+        lists={key: tuple(value) for key, value in named.items()},
     )

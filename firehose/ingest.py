@@ -19,7 +19,7 @@ from firehose.pipeline import STORAGE_FAULTS, Pipeline, StorageError
 from firehose.rules import Compiled, Rules
 from firehose.subscribe import Backoff, Subscription
 from firehose.times import now_micros, pause
-from models.database import Connection, sql, writing
+from models.database import Connection, check_in_place, file_identity, sql, writing
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class Ingest:
         self.pipeline = Pipeline(database, source, self.scope, self.index, pace=self._pace)
         self.subscription = Subscription(self.pipeline, user_agent, pace=self._pace, backoff=backoff)
         self.housekeeping = Housekeeping(database, self.index, retention)
+        self._file = file_identity(database)
         self._lists_seen = 0
         self._lists_due = 0.0
         self._started_at = now_micros()
@@ -188,7 +189,11 @@ class Ingest:
         }
 
     def report(self) -> None:
-        """Write `state` where the web process and the commands read it."""
+        """Write `state` where the web process and the commands read it.
+
+        Raises DatabaseError when the file is no longer in its place.
+        """
+        check_in_place(self.database, self._file)
         with writing(self.database) as connection:
             connection.execute(
                 "INSERT INTO process (name, at, report) VALUES ('ingest', ?, ?)"

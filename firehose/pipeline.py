@@ -18,7 +18,7 @@ from playhouse.apsw_ext import APSWDatabase
 from firehose import quarantine
 from firehose.frames import FrameError, read_frame, sequence
 from firehose.index import Index
-from firehose.ops import Commit, PutPost, Scope, read_commit
+from firehose.ops import Commit, PutListItem, PutPost, Scope, read_commit
 from firehose.pace import Pace
 from firehose.times import now_micros, tid
 from models.database import Connection, sql, writing
@@ -180,6 +180,9 @@ class Pipeline:
                 for op in commit.ops:
                     if type(op) is PutPost and op.matches:
                         scope.posts.add(f"at://{commit.did}/app.bsky.feed.post/{op.rkey}")
+                    elif type(op) is PutListItem and op.list.startswith(f"at://{commit.did}/"):
+                        # A new member's next post may be the very next event.
+                        scope.matcher.add_list_member(op.list, op.subject)
             return commit
         did = payload.get("did")
         if type(did) is not str:

@@ -120,3 +120,18 @@ def writing(database: APSWDatabase) -> Iterator[Connection]:
     """An immediate transaction, the only way to write: committed at the end, rolled back by any exception."""
     with database.atomic("IMMEDIATE"):
         yield sql(database)
+
+
+def file_identity(database: APSWDatabase) -> tuple[int, int] | None:
+    """Which file the database's name stands for now (device and inode); None when there is none."""
+    try:
+        found = Path(database.database).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def check_in_place(database: APSWDatabase, identity: tuple[int, int] | None) -> None:
+    """Raise DatabaseError when the file was deleted or replaced: what is written would go to a file without a name."""
+    if file_identity(database) != identity:
+        raise DatabaseError(f"{database.database}: the file was deleted or replaced while it was in use")

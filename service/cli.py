@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
     for known, module in COMMANDS.items():
         sub = commands.add_parser(known, help=ABOUT[known])
         sub.add_argument("--json", action="store_true", help="print JSON for machines on standard output")
-        sub.add_argument("--env-file", type=Path, default=Path(".env"), help="file with settings (default: .env)")
+        sub.add_argument("--env-file", type=Path, help="file with settings (default: .env, if there is one)")
         if known == name:
             command = cast(Command, importlib.import_module(module))
             sub.description = command.HELP
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
         parser.error(f"no such command: {name}")
     try:
         check_ownership()
-        return command.run(read_config(os.environ, args.env_file), args)
+        return command.run(read_config(os.environ, _env_file(args.env_file)), args)
     except (ConfigError, OwnershipError) as error:
         return _fail("configuration", error, 2)
     except KeyboardInterrupt:
@@ -97,16 +97,24 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:
         expected = _expected()
         if isinstance(error, expected):
-            return _fail("error", error, 2 if isinstance(error, expected[0]) else 1)
+            return _fail("error", error, 2 if isinstance(error, expected[:2]) else 1)
         raise
 
 
+def _env_file(named: Path | None) -> Path | None:
+    """The file with settings: the one that was named, which must be there, or `.env` if there is one."""
+    if named is not None:
+        return named
+    return Path(".env") if Path(".env").exists() else None
+
+
 def _expected() -> tuple[type[Exception], ...]:
-    """Faults that a person can mend, the first of them a fault of configuration; imported late, with the packages."""
+    """Faults that a person can mend, the first two of configuration; imported late, with the packages."""
     from communities.declaration import DeclarationError
     from models.database import DatabaseError
+    from models.lock import LockError
 
-    return (DeclarationError, DatabaseError, CommandError)
+    return (DeclarationError, LockError, DatabaseError, CommandError)
 
 
 def _fail(what: str, error: Exception, code: int) -> int:

@@ -184,11 +184,11 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def read_config(environ: Mapping[str, str], env_file: Path | None = None) -> Config:
-    """Build the Config from the environment, which wins over `env_file` (skipped when it does not exist).
+    """Build the Config from the environment, which wins over `env_file` (None: there is none).
 
     Raises ConfigError, which names every fault at once.
     """
-    values = read_env_file(env_file) if env_file and env_file.exists() else {}
+    values = read_env_file(env_file) if env_file else {}
     values |= environ
     known = {PREFIX + f.name.upper(): f for f in fields(Config)}
     faults: list[str] = []

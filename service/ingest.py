@@ -22,7 +22,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """Run until told to stop."""
     from service.wiring import run_ingest
 
-    logs.configure(config.log_level, "ingest")
+    logs.configure(config.log_level, "ingest", as_json=args.json)
     ensure_rules(config)
     log.info("reading %s into %s", config.source, config.database)
     run_until_stopped(lambda stop: run_ingest(config, stop), supervised=args.supervised)

@@ -13,6 +13,7 @@ from asyncio.subprocess import Process
 from pathlib import Path
 
 from communities.declaration import read_declaration
+from firehose.times import pause
 from models.database import open_database
 from service import logs
 from service.config import Config, ConfigError
@@ -34,11 +35,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: Config, args: argparse.Namespace) -> int:
     """Supervise until told to stop."""
-    logs.configure(config.log_level, "run")
+    logs.configure(config.log_level, "run", as_json=args.json)
     ensure_rules(config)
     read_declaration(config.rules)
     open_database(config.database).close()  # whatever is wrong with it is said once, here
-    return asyncio.run(_supervise(["--env-file", str(args.env_file)]))
+    passed = ["--env-file", str(args.env_file)] if args.env_file else []
+    return asyncio.run(_supervise(passed + (["--json"] if args.json else [])))
 
 
 def ensure_rules(config: Config) -> None:
@@ -65,7 +67,7 @@ async def _supervise(arguments: list[str]) -> int:
 async def _watch(name: str, arguments: list[str], stop: asyncio.Event) -> int:
     """Keep one process running until `stop`; returns its last exit code."""
     loop = asyncio.get_running_loop()
-    pause = FIRST_PAUSE
+    wait = FIRST_PAUSE
     while True:
         began = loop.time()
         # -P: a folder of the working directory that happens to be called `models` must not shadow ours.
@@ -84,13 +86,11 @@ async def _watch(name: str, arguments: list[str], stop: asyncio.Event) -> int:
             log.error("%s cannot start; stopping", name)
             stop.set()
             return code
-        pause = FIRST_PAUSE if loop.time() - began > STEADY_SECONDS else min(pause * 2, LONGEST_PAUSE)
-        log.error("%s ended with code %s; starting it again in %.0f s", name, code, pause)
-        try:
-            await asyncio.wait_for(stop.wait(), pause)
-        except TimeoutError:
-            continue
-        return 0
+        wait = FIRST_PAUSE if loop.time() - began > STEADY_SECONDS else min(wait * 2, LONGEST_PAUSE)
+        log.error("%s ended with code %s; starting it again in %.0f s", name, code, wait)
+        await pause(stop, wait)
+        if stop.is_set():
+            return 0
 
 
 async def _stop(name: str, process: Process, ended: asyncio.Task[int]) -> int:

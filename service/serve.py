@@ -22,7 +22,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """Serve until told to stop."""
     from service.wiring import serving
 
-    logs.configure(config.log_level, "web")
+    logs.configure(config.log_level, "web", as_json=args.json)
 
     async def serve(stop: asyncio.Event) -> None:
         async with serving(config) as (door, side):

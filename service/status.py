@@ -9,7 +9,7 @@ from typing import Any
 from models.database import Connection
 
 STALE_SECONDS = 15.0
-"""An ingest process that has written nothing for so long is not running."""
+"""An ingest process that has written nothing for so long has ended, or cannot write."""
 
 
 def read_status(connection: Connection, source: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def read_status(connection: Connection, source: str) -> dict[str, Any]:
     age = now - row[0] / 1_000_000 if row else None
     state = report.get("state", "never started")
     if age is not None and age > STALE_SECONDS and state != "stopped":
-        state = f"not running (last seen {age:.0f} s ago; it was: {state})"
+        state = f"no sign of life for {age:.0f} s: it has ended, or cannot write (it was: {state})"
     return {
         "state": state,
         "source": source,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -16,8 +17,10 @@ from feedgen.skeleton import Skeletons
 from firehose.housekeeping import DAY
 from firehose.ingest import Ingest
 from firehose.lists import ListReader
+from firehose.times import pause
 from models import meta
 from models.database import open_database, sql, writing
+from models.lock import LockError, only_one
 from service.config import Config
 from service.status import read_status, render_metrics, sizes
 from xrpc.auth import ServiceAuth
@@ -32,11 +35,28 @@ log = logging.getLogger(__name__)
 
 VERSION = version("communities")
 USER_AGENT = f"communities/{VERSION}"
+LOCK_SECONDS = 20.0
 INTERACTIONS_PER_SECOND, INTERACTIONS_BURST = 2.0, 60
 
 
 async def run_ingest(config: Config, stop: asyncio.Event) -> None:
-    """The ingest process, until `stop`. Raises DatabaseError or DeclarationError when it cannot start."""
+    """The ingest process, until `stop`. Raises DatabaseError, DeclarationError or LockError when it cannot start."""
+    deadline = 0.0
+    while not stop.is_set():
+        try:
+            with only_one(config.data / "ingest.lock"):
+                return await _ingest(config, stop)
+        except LockError as error:
+            # After a supervisor was killed, the ingest process that it left behind is ending just now.
+            if not deadline:
+                deadline = time.monotonic() + LOCK_SECONDS
+                log.info("waiting up to %.0f s: %s", LOCK_SECONDS, error)
+            elif time.monotonic() > deadline:
+                raise
+            await pause(stop, 0.5)
+
+
+async def _ingest(config: Config, stop: asyncio.Event) -> None:
     database = open_database(config.database)
     try:
         ingest = Ingest(

@@ -164,7 +164,7 @@ def test_status_says_how_ingest_stands(capsys: pytest.CaptureFixture[str], folde
     assert answer["state"] == "reading" and answer["rows"]["communities"] == 0
     reading(folder, "reading", age=100)
     assert main(["status", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["state"].startswith("not running")
+    assert json.loads(capsys.readouterr().out)["state"].startswith("no sign of life")
 
 
 def test_the_position_is_shown_and_moved(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

@@ -7,10 +7,13 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from models.lock import LockError, only_one
+from service.cli import main
 from tests.service_process import Service, free_port, get_json, until
 
 RULES = '[[community]]\nslug = "ab"\nname = "AB"\ninclude.hashtags = ["x"]\n'
@@ -125,3 +128,20 @@ def test_rules_change_while_it_runs_and_ctrl_c_stops_it(start_service: Start) ->
     service.signal(signal.SIGINT)
     assert service.wait_exit() == 0
     assert all(gone(pid) for pid in pids.values())
+
+
+def test_a_second_ingest_on_one_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ingest.lock"
+    with (
+        only_one(path),
+        pytest.raises(LockError, match=r"ingest\.lock is held: another `communities run`"),
+        only_one(path),
+    ):
+        pytest.fail("two held one lock")
+    with only_one(path):  # and it is free again
+        pass
+
+
+def test_an_env_file_that_is_named_must_be_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--env-file", "no-such.env"]) == 2
+    assert "no-such.env: cannot be read" in capsys.readouterr().err

@@ -197,6 +197,7 @@ CASES = {
     f'include.hashtags = ["{"x" * 641}"]': "include.hashtags",
     'include.keywords = ["!?"]': "include.keywords",
     'include.keywords = ["🎉"]': "include.keywords",
+    'include.keywords = ["C++"]': "include.keywords",
     f'include.keywords = ["{"x" * 301}"]': "include.keywords",
     'include.mentions = ["@alice.example.com"]': "include.mentions",
     'include.members = ["did:web:a/b"]': "include.members",

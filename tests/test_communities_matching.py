@@ -263,3 +263,14 @@ def test_normal_forms_do_not_matter(text: str) -> None:
 @given(st.lists(st.sampled_from(["a", "Bc", "é", "日", "本", "แ", "हि", "ｘ", "_", "1"]), max_size=12).map("".join))
 def test_words_are_pieces_of_the_folded_text(text: str) -> None:
     assert "".join(words(text)) == fold(text)
+
+
+def test_a_new_member_of_a_list_counts_at_once() -> None:
+    uri, did = f"at://{plc(1)}/app.bsky.graph.list/3k", plc(2)
+    matcher = compile_rules([(7, Community("ab", "AB", include=Include(lists=(uri,))))], {})
+    post = read_post({"$type": "app.bsky.feed.post", "text": "hi", "createdAt": "2026-01-01T00:00:00Z"})
+    assert post is not None
+    assert matcher.match(did, post) == []
+    for _ in range(2):  # once more changes nothing
+        matcher.add_list_member(uri, did)
+        assert matcher.match(did, post) == [Match(7, (f"list:{uri}",))]

@@ -114,7 +114,7 @@ def test_health_while_ingest_reads_and_after_it_died(both: tuple[Site, Writer]) 
     assert 4.5 <= answer["lagSeconds"] < 60
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", answer["lastEventAt"])
     report(writer, STALE_SECONDS + 5, state="reading")
-    assert health(site)["state"].startswith("not running (last seen 2")
+    assert health(site)["state"].startswith("no sign of life for 2")
     report(writer, STALE_SECONDS + 5, state="stopped")
     assert health(site)["state"] == "stopped"
     report(writer, 0, state="reading", rulesFault="communities.toml:3: no")

@@ -11,7 +11,7 @@ import pytest
 from playhouse.apsw_ext import APSWDatabase
 
 from models import communities, meta
-from models.database import OLDEST_SQLITE, DatabaseError, open_database, sql, writing
+from models.database import OLDEST_SQLITE, DatabaseError, check_in_place, file_identity, open_database, sql, writing
 
 
 @pytest.fixture
@@ -175,3 +175,19 @@ def test_declared_communities_keep_their_ids(database: Any) -> None:
     (again,) = [row for row in communities.declared(sql(database)) if row.slug == "a"]
     assert (again.name, again.owner, again.rule["owner"]) == ("A", "did:plc:x", "did:plc:x")
     assert declare() and slugs() == {} and not declare()
+
+
+def test_a_file_that_is_replaced_while_in_use_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "communities.db"
+    database = open_database(path)
+    try:
+        identity = file_identity(database)
+        check_in_place(database, identity)
+        path.rename(tmp_path / "away.db")
+        with pytest.raises(DatabaseError, match=r"communities\.db: the file was deleted or replaced"):
+            check_in_place(database, identity)
+        path.write_bytes(b"")
+        with pytest.raises(DatabaseError):
+            check_in_place(database, identity)
+    finally:
+        database.close()
