@@ -40,6 +40,8 @@ def read_frame(data: bytes) -> tuple[str, dict[str, Any]]:
     if type(header) is not dict or type(payload) is not dict:
         raise FrameError("frame is not two maps")
     op = header.get("op")
+    if type(op) is not int:  # True and 1.0 equal 1
+        raise FrameError("frame has no op")
     if op == 1:
         kind = header.get("t")
         if type(kind) is not str:
@@ -48,8 +50,6 @@ def read_frame(data: bytes) -> tuple[str, dict[str, Any]]:
     if op == -1:
         name, message = payload.get("error"), payload.get("message")
         raise StreamError(name if type(name) is str else "Unknown", message if type(message) is str else "")
-    if type(op) is not int:
-        raise FrameError("frame has no op")
     return "", payload
 
 

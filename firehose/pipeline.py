@@ -271,10 +271,10 @@ class Pipeline:
 
     def _pass_over(self, data: bytes, seq: int, reason: str, detail: str = "") -> None:
         """Keep the bytes of a message that cannot be used, count it under `reason`, and go on behind it."""
-        self.scope.dropped[reason] += 1
         try:
             with writing(self._database) as connection:
-                quarantine.put(connection, self.source, seq, detail or reason, data, self._clock())
+                new = quarantine.put(connection, self.source, seq, detail or reason, data, self._clock())
         except STORAGE_FAULTS as error:
             self.restore()
             raise StorageError(f"the database refused a write: {error}") from error
+        self.scope.dropped[reason] += new

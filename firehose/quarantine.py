@@ -12,32 +12,40 @@ from models.database import Connection
 SIGHTS = 3
 MOST_ROWS = 200
 MOST_BYTES = 1 << 20
+MOST_SIGHTED = 20_000
+"""Unreadable frames in a row, without one that can be read between them."""
 
 
 class Sightings:
     """How often the same unreadable bytes came behind the same event."""
 
     def __init__(self) -> None:
-        self._seen: Counter[tuple[int, bytes]] = Counter()
+        self._after = 0
+        self._seen: Counter[bytes] = Counter()
 
     def seen(self, after: int, data: bytes) -> bool:
         """Note the frame `data`, which came after event `after`; whether it was seen often enough to be passed over."""
-        if len(self._seen) > MOST_ROWS:
+        if after != self._after or len(self._seen) > MOST_SIGHTED:
+            self._after = after
             self._seen.clear()
-        key = (after, sha256(data).digest())
+        key = sha256(data).digest()
         self._seen[key] += 1
         return self._seen[key] >= SIGHTS
 
 
-def put(connection: Connection, source: str, seq: int, reason: str, frame: bytes, at: int) -> None:
-    """Keep a frame (its first MiB); the oldest rows leave beyond the newest 200. Call inside a write. `at`:
-    microseconds.
+def put(connection: Connection, source: str, seq: int, reason: str, frame: bytes, at: int) -> bool:
+    """Keep a frame (its first MiB), unless it is kept already: one without a position of its own comes again with every
+    connection until something readable follows. Returns whether it is new.
+
+    The oldest rows leave beyond the newest 200. Call inside a write. `at`: microseconds.
     """
-    connection.execute(
-        "INSERT INTO quarantine (source, seq, reason, frame, at) VALUES (?, ?, ?, ?, ?)",
+    new = connection.execute(
+        "INSERT INTO quarantine (source, seq, reason, frame, at) SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS"
+        " (SELECT 1 FROM quarantine WHERE source = ?1 AND seq = ?2 AND frame = ?4) RETURNING 1",
         (source, seq, reason[:500], frame[:MOST_BYTES], at),
-    )
+    ).fetchone()
     connection.execute(
         "DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?",
         (MOST_ROWS,),
     )
+    return new is not None

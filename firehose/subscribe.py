@@ -189,17 +189,19 @@ class Subscription:
         except ConnectionClosed as closed:
             return self._closed(closed)
         except FrameError as error:
-            return End("unreadable frame", str(error))
+            end = End("unreadable frame", str(error))
         except StreamError as error:
             cause = error.name if error.name in ("FutureCursor", "ConsumerTooSlow") else "error frame"
-            return End(cause, str(error)[:300], stand_still=cause == "FutureCursor")
+            end = End(cause, str(error)[:300], stand_still=cause == "FutureCursor")
         except RewindError as error:
-            return End("stream rewound", str(error), stand_still=True)
+            end = End("stream rewound", str(error), stand_still=True)
         except StorageError as error:
-            return End("events could not be stored", str(error))
+            end = End("events could not be stored", str(error))
         finally:
             closer.cancel()
             watch.cancel()
+        await _leave(socket)
+        return end
 
     async def _watch(self, socket: ClientConnection) -> None:
         """Close a connection that answers pings and brings no events any more, although it used to.
@@ -249,7 +251,7 @@ class Subscription:
     def _too_large(self) -> End:
         """A message over MAX_MESSAGE cannot be received: step over it by its number, then give up on the backlog."""
         self._too_big += 1
-        if self._too_big > TOO_BIG_TRIES:
+        if self._too_big >= TOO_BIG_TRIES:
             self._skip += 1
             log.error("a message behind %d is too large; asking behind %d", self.pipeline.received, self._skip)
         if self._skip > TOO_BIG_STEPS:
@@ -268,6 +270,18 @@ async def _unless(stop: asyncio.Event, opening: Awaitable[ClientConnection]) -> 
         for one in (opened, stopped):
             one.cancel()
         await asyncio.gather(opened, stopped, return_exceptions=True)
+
+
+async def _leave(socket: ClientConnection) -> None:
+    """Close from our side. What is still under way is read and dropped: the other end's answer stands behind it."""
+    closing = asyncio.ensure_future(socket.close())
+    try:
+        async for _ in socket:
+            pass
+    except ConnectionClosed:
+        return
+    finally:
+        await closing
 
 
 async def _close_on(stop: asyncio.Event, socket: ClientConnection) -> None:
