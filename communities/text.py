@@ -15,6 +15,12 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u
 _UNSPACED += "\uf900-\ufaff\U00020000-\U0003ffff"
 # `\w` of the standard library leaves marks out, and words that differ in a vowel sign alone would be the same.
 _WORD = regex.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+# The standard library is three times as fast, and in these letters and signs both mean the same.
+_PLAIN = re.compile(
+    "[\0-\xb1\xb4-\xb8\xba\xbb\xbf-\u02ff\u0370-\u0482\u048a-\u052f\u2010-\u203e\u20a0-\u20cf\u2190-\u23ff\u2600-\u2775"
+    "\u3000-\u3029\u3030-\u3096\u30a0-\u30ff\u3400-\u9fff\uac00-\ud7a3\U0001f300-\U0001faff]*"
+)
+_PLAIN_WORD = re.compile(_WORD.pattern)
 _ASCII_WORD = re.compile(r"\w+", re.ASCII)
 
 # Variation selectors, zero-width characters and marks of direction are invisible: people cannot mean them.
@@ -37,5 +43,7 @@ def fold_tag(tag: str) -> str:
 def words(text: str) -> list[str]:
     """The folded words of `text`, in order."""
     folded = fold(text)
-    found: list[str] = (_ASCII_WORD if folded.isascii() else _WORD).findall(folded)
+    if folded.isascii():
+        return _ASCII_WORD.findall(folded)
+    found: list[str] = (_PLAIN_WORD if _PLAIN.fullmatch(folded) else _WORD).findall(folded)
     return found

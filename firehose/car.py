@@ -38,11 +38,8 @@ def read_blocks(car: bytes, root: bytes, wanted: Collection[bytes]) -> dict[byte
     """
     if len(car) > MAX_BLOCKS:
         raise CarError("blocks too large")
-    at = len(_HEADER_START)
-    if car.startswith(_HEADER_START) and car[at : at + CID_LENGTH] == root and car.startswith(_HEADER_END, at + 36):
-        at += CID_LENGTH + len(_HEADER_END)
-    else:
-        at = _read_header(car, root)
+    header = _HEADER_START + root + _HEADER_END
+    at = len(header) if len(root) == CID_LENGTH and car.startswith(header) else _read_header(car, root)
     if len(wanted) * len(car) > _LONG_SEARCH:
         return _scan(car, at, wanted)
     found = {}

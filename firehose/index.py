@@ -6,6 +6,8 @@ its rev is above the account's last one (the fence), and puts and deletes are id
 
 from collections import Counter, OrderedDict
 
+import apsw
+
 from communities.matching import Match
 from firehose.ops import (
     ENGAGEMENTS,
@@ -27,6 +29,8 @@ from firehose.times import event_micros, sort_micros
 from models.database import Connection
 
 COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
+_COUNT = {kind: f"UPDATE post SET {column} = {column} + ? WHERE id = ?" for kind, column in COUNTERS.items()}
+_PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
 _CACHED_ACTORS = 50_000
 
 
@@ -63,18 +67,20 @@ class Index:
         """The account's row, or None when nothing was ever stored for it."""
         cached = self._actors.get(did)
         if cached is not None:
-            self._actors.move_to_end(did)
             return cached
         row = self._sql("SELECT id, rev, active FROM actor WHERE did = ?", (did,)).fetchone()
         return self._cache(did, Actor(row[0], row[1], bool(row[2]))) if row else None
 
     def intern(self, did: str) -> Actor:
         """The account's row, made if need be."""
-        known = self.actor(did)
-        if known is not None:
-            return known
-        row = self._sql("INSERT INTO actor (did) VALUES (?) RETURNING id", (did,)).fetchone()
-        return self._cache(did, Actor(row[0], "", True))
+        cached = self._actors.get(did)
+        if cached is not None:
+            return cached
+        row = self._sql(
+            "INSERT INTO actor (did) VALUES (?) ON CONFLICT (did) DO UPDATE SET did = did RETURNING id, rev, active",
+            (did,),
+        ).fetchone()
+        return self._cache(did, Actor(row[0], row[1], bool(row[2])))
 
     def _cache(self, did: str, actor: Actor) -> Actor:
         self._actors[did] = actor
@@ -210,19 +216,17 @@ class Index:
         if post is None:
             return self._remove_engagement(did, kind, rkey)
         actor = self.intern(did)
-        row = self._sql(
-            "SELECT post FROM engagement WHERE actor = ? AND kind = ? AND rkey = ?", (actor.id, kind, rkey)
-        ).fetchone()
-        if row:
-            if row[0] == post:
-                return True
+        held = self._engaged(post, kind, actor.id)
+        if (rkey,) in held:
+            return True
+        try:
+            self._sql(_PUT_EDGE, (actor.id, kind, rkey, post))
+        except apsw.ConstraintError:
+            # The record was there before, and named another post.
             self._remove_engagement(did, kind, rkey)
-        if not self._engaged(post, kind, actor.id):
+            self._sql(_PUT_EDGE, (actor.id, kind, rkey, post))
+        if not held:
             self._count(post, kind, 1)
-        self._sql(
-            "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)",
-            (actor.id, kind, rkey, post),
-        )
         self.counts[COUNTERS[kind]] += 1
         return True
 
@@ -243,12 +247,13 @@ class Index:
         self.counts[COUNTERS[kind] + " undone"] += 1
         return True
 
-    def _engaged(self, post: int, kind: int, actor: int) -> bool:
-        query = "SELECT 1 FROM engagement WHERE post = ? AND kind = ? AND actor = ? LIMIT 1"
-        return self._sql(query, (post, kind, actor)).fetchone() is not None
+    def _engaged(self, post: int, kind: int, actor: int) -> list[tuple[str]]:
+        """The record keys of what the account has of this kind for the post: each counts, all together once."""
+        query = "SELECT rkey FROM engagement WHERE post = ? AND kind = ? AND actor = ?"
+        return self._sql(query, (post, kind, actor)).fetchall()
 
     def _count(self, post: int, kind: int, by: int) -> None:
-        self._sql(f"UPDATE post SET {COUNTERS[kind]} = {COUNTERS[kind]} + ? WHERE id = ?", (by, post))
+        self._sql(_COUNT[kind], (by, post))
 
     def find_post(self, uri: str) -> int | None:
         """The id of the indexed post with this URI."""

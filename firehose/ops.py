@@ -17,7 +17,7 @@ from communities.matching import Match, Matcher
 from communities.post import Post, read_post
 from firehose.car import CarError, is_record_cid, read_blocks
 from firehose.known import Known
-from firehose.records import RecordError, check_data_model, read_record
+from firehose.records import RecordError, check_data_model, glance, read_record
 
 MAX_OPS = 200
 LIKE, REPOST, REPLY, QUOTE = 1, 2, 3, 4
@@ -29,6 +29,7 @@ _WATCHED = frozenset((POST, *_LISTS, *ENGAGEMENTS))
 
 _DID = re.compile(r"did:(?:plc:[a-z2-7]{24}|web:[A-Za-z0-9.%-]{1,253}|[a-z]{1,20}:[A-Za-z0-9._:%-]{1,500})")
 _RKEY = re.compile(r"(?!\.\.?$)[A-Za-z0-9._~:-]{1,512}")
+_PUTS = ("create", "update")
 _REV = re.compile(r"[2-7a-j][2-7a-z]{12}")
 POST_URI = re.compile(r"at://(did:[a-z]{1,20}:[A-Za-z0-9._:%-]{1,500})/app\.bsky\.feed\.post/([A-Za-z0-9._~:-]{1,512})")
 
@@ -110,18 +111,16 @@ def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | Non
         scope.dropped["commit of a removed kind (tooBig, rebase)"] += 1
         return None
     wanted: list[_Wanted] = []
-    paths: set[str] = set()
+    cids: set[bytes] = set()
     for op in ops:
         if type(op) is not dict or type(path := op.get("path")) is not str:
             scope.dropped["op malformed"] += 1
             return None
-        collection, _, rkey = path.partition("/")
-        action = op.get("action")
-        cid = op.get("cid")
-        if path in paths or (action != "delete" if cid is None else action not in ("create", "update")):
+        action, cid = op.get("action"), op.get("cid")
+        if action != "delete" if cid is None else action not in _PUTS:
             scope.dropped["op contradicts itself"] += 1
             return None
-        paths.add(path)
+        collection, _, rkey = path.partition("/")
         if collection not in _WATCHED or (collection in _LISTS and did not in scope.list_owners):
             continue
         if cid is None:
@@ -131,10 +130,15 @@ def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | Non
         elif not is_record_cid(cid):
             scope.dropped["op cid malformed"] += 1
         else:
-            wanted.append((collection, rkey, cid, action == "update" and did in scope.actors))
+            cids.add(cid)
+            replaces = action == "update" and (did in scope.actors or did in scope.list_owners)
+            wanted.append((collection, rkey, cid, replaces))
+    if len(ops) > 1 and len({op["path"] for op in ops}) < len(ops):
+        scope.dropped["op contradicts itself"] += 1
+        return None
     if not wanted:
         return None
-    found = _read_wanted(payload, did, wanted, scope)
+    found = _read_wanted(payload, did, wanted, cids, scope)
     # Nearly every commit ends here, so what only those need that do not is looked at behind.
     return _commit(payload, seq, did, found, scope) if found else None
 
@@ -143,9 +147,9 @@ _Wanted = tuple[str, str, bytes | None, bool]
 """Collection, rkey, CID (None: deletion), and whether an indexed record may stand there already."""
 
 
-def _read_wanted(payload: dict[str, Any], did: str, wanted: list[_Wanted], scope: Scope) -> list[Op]:
+def _read_wanted(payload: dict[str, Any], did: str, wanted: list[_Wanted], cids: set[bytes], scope: Scope) -> list[Op]:
     blocks: dict[bytes, bytes] = {}
-    if cids := {cid for _, _, cid, _ in wanted if cid is not None}:
+    if cids:
         root, car = payload.get("commit"), payload.get("blocks")
         if type(car) is not bytes or type(root) is not bytes:
             scope.dropped["commit malformed"] += 1
@@ -168,6 +172,8 @@ def _read_wanted(payload: dict[str, Any], did: str, wanted: list[_Wanted], scope
             op = replace(op, rkey=rkey) if op is not None and op.rkey != rkey else op
             if op is not None:
                 found.append(op)
+            elif collection == LIST:
+                continue  # a list that is made or changed: who is on it is said by its items
             elif replaces or (collection == POST and f"at://{did}/{POST}/{rkey}" in scope.posts):
                 # What is indexed of this path is no longer what stands there.
                 found.append(Delete(collection, rkey))
@@ -191,7 +197,7 @@ def _commit(payload: dict[str, Any], seq: int, did: str, found: list[Op], scope:
 def _read_put(collection: str, rkey: str, cid: bytes, block: bytes, did: str, scope: Scope) -> Op | None:
     """The operation that a created or changed record amounts to, or None when the index has no use for it."""
     try:
-        record = read_record(block)
+        record = glance(block)
         if collection == POST:
             post = read_post(record)
             if post is None:
@@ -202,19 +208,27 @@ def _read_put(collection: str, rkey: str, cid: bytes, block: bytes, did: str, sc
             quote = post.quote if post.quote is not None and post.quote in scope.posts else None
             if not (matches or parent or quote):
                 return None
-            check_data_model(record)
+            _check_kept(record, collection, block)
             return PutPost(rkey, cid, block, post, matches, parent, quote)
         if kind := ENGAGEMENTS.get(collection):
             subject = record.get("subject")
             uri = subject.get("uri") if type(subject) is dict else None
             if type(uri) is str and uri in scope.posts:
-                check_data_model(record)
+                _check_kept(record, collection, block)
                 return PutEngagement(kind, rkey, uri)
             return None
         if collection == LIST_ITEM:
             listed, member = record.get("list"), record.get("subject")
             if type(listed) is str and listed in scope.lists and type(member) is str and _DID.fullmatch(member):
+                _check_kept(record, collection, block)
                 return PutListItem(rkey, listed, member)
     except RecordError as error:
         scope.dropped[str(error)] += 1
     return None
+
+
+def _check_kept(record: dict[str, Any], collection: str, block: bytes) -> None:
+    """Raise RecordError unless what was glanced at is a record of its collection as the data model wants it."""
+    if record.get("$type") != collection:
+        raise RecordError("record is not of its collection")
+    check_data_model(read_record(block))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import libipld
 from cbrrr import StrictCID, decode_dag_cbor
 
 MAX_DEPTH = 32
@@ -25,6 +26,20 @@ def read_record(block: bytes) -> dict[str, Any]:
     return record
 
 
+def glance(block: bytes) -> dict[str, Any]:
+    """Decode a record block to see whether it is of use: twice as fast as `read_record`, less strict, CIDs as bytes.
+
+    What is then kept must be read with `read_record`. Raises RecordError.
+    """
+    try:
+        record = libipld.decode_dag_cbor(block)
+    except (ValueError, RecursionError):
+        return read_record(block)
+    if type(record) is not dict:
+        raise RecordError("record is no map")
+    return record
+
+
 def check_data_model(record: dict[str, Any]) -> None:
     """Raise RecordError where the data model forbids what DAG-CBOR allows: floats, wide integers, depth, width.
 
@@ -34,11 +49,13 @@ def check_data_model(record: dict[str, Any]) -> None:
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
         for value in level:
-            children = value.values() if type(value) is dict else value
-            if len(children) > MAX_CONTAINER:
+            if len(value) > MAX_CONTAINER:
                 raise RecordError("container too large")
-            if type(value) is dict and any(len(key) > MAX_KEY for key in value):
-                raise RecordError("key too long")
+            children = value
+            if type(value) is dict:
+                children = value.values()
+                if max(map(len, value), default=0) > MAX_KEY:
+                    raise RecordError("key too long")
             for child in children:
                 kind = type(child)
                 if kind is dict or kind is list:
