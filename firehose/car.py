@@ -60,6 +60,8 @@ def _last(car: bytes, cid: bytes) -> bytes | None:
     if at < 2:
         return None
     size = car[at - 1]
+    if size == 0:
+        return None  # a length that was not written in the shortest way
     if car[at - 2] >= 0x80:
         size = size << 7 | car[at - 2] & 0x7F
     block = car[at + CID_LENGTH : at + size]
@@ -97,7 +99,7 @@ def _scan(car: bytes, at: int, wanted: Collection[bytes]) -> dict[bytes, bytes]:
 
 
 def _read_header(car: bytes, root: bytes) -> int:
-    """The offset of the first block behind a header that is written in another order than the usual one."""
+    """The offset of the first block behind a header that is not the usual one. Raises CarError."""
     try:
         size, at = _read_varint(car, 0)
         header = libipld.decode_dag_cbor(car[at : at + size])

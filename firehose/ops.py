@@ -27,7 +27,7 @@ ENGAGEMENTS = {"app.bsky.feed.like": LIKE, "app.bsky.feed.repost": REPOST}
 _LISTS = frozenset((LIST, LIST_ITEM))
 _WATCHED = frozenset((POST, *_LISTS, *ENGAGEMENTS))
 
-_DID = re.compile(r"did:(?:plc:[a-z2-7]{24}|web:[A-Za-z0-9.%-]{1,253}|[a-z]{1,20}:[A-Za-z0-9._:%-]{1,500})")
+_DID = re.compile(r"did:(?:plc:[a-z2-7]{24}|web:[A-Za-z0-9.%-]{1,253})")
 _RKEY = re.compile(r"(?!\.\.?$)[A-Za-z0-9._~:-]{1,512}")
 _PUTS = ("create", "update")
 _REV = re.compile(r"[2-7a-j][2-7a-z]{12}")
