@@ -33,7 +33,9 @@ def glance(block: bytes) -> dict[str, Any]:
     """
     try:
         record = libipld.decode_dag_cbor(block)
-    except (ValueError, RecursionError):
+    except RecursionError as error:
+        raise RecordError("record too deep") from error
+    except ValueError:
         return read_record(block)
     if type(record) is not dict:
         raise RecordError("record is no map")
