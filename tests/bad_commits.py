@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cbrrr import CID
+from hypothesis import strategies as st
 
 from tests.consumer import blocks_of
 from tests.world import Account, mst
@@ -11,6 +12,13 @@ from tests.world.car import cid_of, varint, write_car
 
 Payload = dict[str, Any]
 POST = "app.bsky.feed.post"
+
+JSON_LIKE: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=20) | st.binary(max_size=40),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+"""Whatever DAG-CBOR may hold, small."""
 
 
 def commit_blocks(account: Account, records: Mapping[str, bytes]) -> Payload:
