@@ -28,6 +28,7 @@ _ATTACHED = frozenset(f"app.bsky.embed.{name}" for name in ("images", "gallery",
 """What app.bsky.embed.recordWithMedia may hold in `media`."""
 GIF_HOSTS = ("media.tenor.com", "tenor.com", "giphy.com", "media.giphy.com")
 
+_NONE: frozenset[str] = frozenset()
 _GRAPHEME = regex.compile(r"\X")
 _DID = re.compile(r"did:[a-z]+:[A-Za-z0-9._:%-]{1,2000}")
 _LANG = re.compile(r"[A-Za-z]{2,8}(?=-|$)")
@@ -92,11 +93,11 @@ def read_post(record: Any) -> Post | None:
     return Post(
         text=text,
         created_at=created_at,
-        tags=frozenset(filter(None, map(fold_tag, dict.fromkeys(tags)))),
+        tags=frozenset(filter(None, map(fold_tag, dict.fromkeys(tags)))) if tags else _NONE,
         mentions=frozenset(mentions),
         langs=_read_langs(langs) if type(langs) is list else frozenset(),
         media=frozenset(media),
-        links=tuple(dict.fromkeys(links)),
+        links=tuple(dict.fromkeys(links)) if links else (),
         parent=_reference(reply.get("parent")) if type(reply) is dict else None,
         root=_reference(reply.get("root")) if type(reply) is dict else None,
         quote=quote,

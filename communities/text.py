@@ -21,7 +21,7 @@ _PLAIN = re.compile(
     "\u3000-\u3029\u3030-\u3096\u30a0-\u30ff\u3400-\u9fff\uac00-\ud7a3\U0001f300-\U0001faff]*"
 )
 _PLAIN_WORD = re.compile(_WORD.pattern)
-_ASCII_WORD = re.compile(r"\w+", re.ASCII)
+_ASCII_GAPS = bytes(byte if byte >= 128 or chr(byte).isalnum() or byte == ord("_") else ord(" ") for byte in range(256))
 
 # Variation selectors, zero-width characters and marks of direction are invisible: people cannot mean them.
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
@@ -44,6 +44,6 @@ def words(text: str) -> list[str]:
     """The folded words of `text`, in order."""
     folded = fold(text)
     if folded.isascii():
-        return _ASCII_WORD.findall(folded)
+        return folded.encode().translate(_ASCII_GAPS).decode().split()
     found: list[str] = (_PLAIN_WORD if _PLAIN.fullmatch(folded) else _WORD).findall(folded)
     return found

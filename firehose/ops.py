@@ -174,7 +174,9 @@ def _read_wanted(payload: dict[str, Any], did: str, wanted: list[_Wanted], cids:
                 found.append(op)
             elif collection == LIST:
                 continue  # a list that is made or changed: who is on it is said by its items
-            elif replaces or (collection == POST and f"at://{did}/{POST}/{rkey}" in scope.posts):
+            elif replaces or (
+                collection == POST and did in scope.actors and f"at://{did}/{POST}/{rkey}" in scope.posts
+            ):
                 # What is indexed of this path is no longer what stands there.
                 found.append(Delete(collection, rkey))
     return found

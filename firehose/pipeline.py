@@ -26,7 +26,7 @@ from xrpc.syntax import parse_datetime
 
 log = logging.getLogger(__name__)
 
-BATCH_EVENTS = 500
+BATCH_EVENTS = 1000
 BATCH_BYTES = 16 * 1024 * 1024
 """Of the messages that wait; each is kept as it came until its rows are stored."""
 FUTURE_MICROS = 5 * 60 * 1_000_000
@@ -52,6 +52,10 @@ STORAGE_FAULTS = (
     apsw.ReadOnlyError,
     peewee.OperationalError,
 )
+
+
+CORRUPTION = (apsw.CorruptError, apsw.NotADBError)
+"""The file is broken. That is no event's fault, and none may be taken for done: the process ends."""
 
 
 class RewindError(Exception):
@@ -224,7 +228,7 @@ class Pipeline:
                     for event, _ in self._pending:
                         self._apply(event, now)
                     self._store_cursor(connection, self.received)
-            except STORAGE_FAULTS:
+            except (*STORAGE_FAULTS, *CORRUPTION):
                 raise
             except Exception:
                 log.exception("a batch of %d events failed; applying them one by one", len(self._pending))
@@ -244,7 +248,7 @@ class Pipeline:
                 with writing(self._database) as connection:
                     self._apply(event, now)
                     self._store_cursor(connection, event.seq)
-            except STORAGE_FAULTS:
+            except (*STORAGE_FAULTS, *CORRUPTION):
                 raise
             except Exception as error:
                 self.index.forget()

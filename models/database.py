@@ -75,6 +75,8 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
         else:
             _use_wal(connection)
             connection.execute("PRAGMA synchronous = normal")
+            # Pages that many batches touch are copied from the log (16 MB at most, then) once for all of them.
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
             with writing(database):
                 migrations.migrate(connection)
     except Exception as error:  # OSError, apsw.Error, SchemaError, and what peewee makes of them while it connects
