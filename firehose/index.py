@@ -120,13 +120,12 @@ class Index:
     def commit(self, commit: Commit, received_at: int) -> None:
         """Apply the operations of one commit. `received_at`: microseconds, our clock."""
         known = self.actor(commit.did)
-        if known is not None:
-            if commit.rev <= known.rev:
-                self.counts["commit already applied"] += 1
-                return
-            if not known.active:
-                self.counts["commit of an inactive account"] += 1
-                return
+        if known is not None and (commit.rev <= known.rev or not known.active):
+            fenced = commit.rev <= known.rev
+            self.counts["commit already applied" if fenced else "commit of an inactive account"] += 1
+            if any(type(op) is PutListItem for op in commit.ops):
+                self.list_changes[commit.did] += 1  # the matcher has believed it already: it is compiled anew
+            return
         applied = False
         for op in commit.ops:
             if type(op) is PutPost:

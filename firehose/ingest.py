@@ -70,6 +70,7 @@ class Ingest:
         self.subscription = Subscription(self.pipeline, user_agent, pace=self._pace, backoff=backoff)
         self.housekeeping = Housekeeping(database, self.index, retention)
         self._file = file_identity(database)
+        self._rules_stale = self._lists_stale = False
         self._lists_seen = 0
         self._lists_due = 0.0
         self._started_at = now_micros()
@@ -86,9 +87,8 @@ class Ingest:
         self.scope.list_owners = compiled.list_owners
 
     def lists_changed(self) -> None:
-        """Members of a list came or went: compile anew, and look at the stored posts again."""
-        self.rules.reapply()
-        self.use(self.rules.compile())
+        """Members of a list came or went: it is compiled anew before long, and the stored posts are looked at again."""
+        self._lists_stale = True
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read the stream until `stop`; then store what was received and return."""
@@ -126,9 +126,10 @@ class Ingest:
                     next_report = now + self._pace.report
                     self.report()
             except STORAGE_FAULTS as error:
-                # The pipeline refuses what the open connection still brings: the stream is asked again.
                 self.index.forget()
                 self._tell(error)
+                if isinstance(error, StorageError):
+                    self.subscription.ask_again()
             if now >= next_round:
                 next_round = now + self._pace.round
                 self.housekeeping.begin_round()
@@ -143,21 +144,28 @@ class Ingest:
 
     def _refresh(self) -> None:
         """Take over changed rules and lists; make a filter larger that has become full."""
-        if self.rules.refresh(self.index):
-            self.pipeline.flush()
-            self.use(self.rules.compile())
-            self.scope.posts = known_posts(sql(self.database))
-            self.scope.actors = known_actors(sql(self.database))
         began = time.monotonic()
-        if (changes := self.index.list_changes.total()) != self._lists_seen and began >= self._lists_due:
-            self._lists_seen = changes
-            self.lists_changed()
+        # What is stale stays so until all of it was taken over: any write here can fail, and is tried again.
+        self._rules_stale |= self.rules.refresh(self.index)
+        self._lists_stale |= self.index.list_changes.total() != self._lists_seen
+        lists = self._lists_stale and began >= self._lists_due
+        full = self.scope.posts.full or self.scope.actors.full
+        if not (self._rules_stale or lists or full):
+            return
+        # What waits was held against the rules and is in the filters as they were until now.
+        self.pipeline.flush()
+        if lists:
+            self.rules.reapply()
+        if self._rules_stale or lists:
+            self._lists_seen = self.index.list_changes.total()
+            self.use(self.rules.compile())
             # The owner of a list can change it for ever: compiling takes a tenth of the time at most.
             self._lists_due = began + 10 * (time.monotonic() - began)
-        if self.scope.posts.full or self.scope.actors.full:
-            self.pipeline.flush()
+        if self._rules_stale or full:
             self.scope.posts = known_posts(sql(self.database))
             self.scope.actors = known_actors(sql(self.database))
+        self._lists_stale &= not lists
+        self._rules_stale = False
 
     def _keep_house(self, until: float) -> None:
         while self.housekeeping.step(self.scope.matcher):

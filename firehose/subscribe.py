@@ -108,6 +108,7 @@ class Subscription:
         self._skip = 0
         self._tip = False
         self._silent = False
+        self._again = asyncio.Event()
 
     def url(self) -> str:
         """Where to connect, with the cursor to continue behind (none: the live tip)."""
@@ -116,6 +117,10 @@ class Subscription:
         if self._tip or (self.pipeline.committed is None and not self.pipeline.received):
             return base
         return f"{base}?cursor={self.pipeline.received + self._skip}"
+
+    def ask_again(self) -> None:
+        """What the open connection brought was not stored: leave it, and ask again from the stored cursor."""
+        self._again.set()
 
     async def run(self, stop: asyncio.Event, reset: Callable[[], bool] = lambda: False) -> None:
         """Read until `stop` is set. `reset` says whether an operator moved the cursor of a source that stands still."""
@@ -181,10 +186,13 @@ class Subscription:
         return End(f"refused with {status}")
 
     async def _read(self, socket: ClientConnection, stop: asyncio.Event) -> End:
-        closer = asyncio.ensure_future(_close_on(stop, socket))
+        self._again.clear()
+        closers = [asyncio.ensure_future(_close_on(told, socket)) for told in (stop, self._again)]
         watch = asyncio.ensure_future(self._watch(socket))
         try:
             end = await self._feed(socket)
+            if self._again.is_set():
+                return End("events could not be stored")
             return End("silent", f"no event for {self._pace.silence:.0f} s or more") if self._silent else end
         except ConnectionClosed as closed:
             return self._closed(closed)
@@ -198,8 +206,8 @@ class Subscription:
         except StorageError as error:
             end = End("events could not be stored", str(error))
         finally:
-            closer.cancel()
-            watch.cancel()
+            for task in (*closers, watch):
+                task.cancel()
         await _leave(socket)
         return end
 
