@@ -115,10 +115,14 @@ class Housekeeping:
         return False
 
     def _reapply(self, connection: Connection, matcher: Matcher) -> Callable[[], None] | None:
-        """Hold stored posts against the rules in force: exclusions reach what was admitted before them."""
+        """Hold stored posts against the rules in force: exclusions reach what was admitted before them.
+
+        A community that is not declared at present has no rules to be held against: its items stay, until retention.
+        """
         after = meta.get(connection, REAPPLY)
         if after is None:
             return None
+        items = "SELECT 1 FROM feed_item WHERE post = ? LIMIT 1"
 
         def work() -> None:
             rows = connection.execute(
@@ -129,9 +133,8 @@ class Housekeeping:
             for post, sort_at, record, did in rows:
                 facts = _facts(record)
                 matches = matcher.match(did, facts) if facts else []
-                if matches:
-                    self._index.admit(post, sort_at, matches)
-                else:
+                self._index.admit(post, sort_at, matches, matcher.rules)
+                if not matches and not connection.execute(items, (post,)).fetchone():
                     self._index.remove_post(post)
                     self._index.counts["posts no longer matching"] += 1
             if rows:

@@ -5,6 +5,7 @@ its rev is above the account's last one (the fence), and puts and deletes are id
 """
 
 from collections import Counter, OrderedDict
+from collections.abc import Collection
 
 import apsw
 
@@ -178,11 +179,16 @@ class Index:
         applied |= self._edge(commit.did, QUOTE, op.rkey, op.quote)
         return applied
 
-    def admit(self, post: int, sort_at: int, matches: list[Match]) -> bool:
-        """Make the feed items of a post equal to `matches`; returns whether any came or went."""
+    def admit(self, post: int, sort_at: int, matches: list[Match], judged: Collection[int] | None = None) -> bool:
+        """Make the feed items of a post equal to `matches`; returns whether any came or went.
+
+        `judged`: the communities whose items may go (None: all).
+        """
         wanted = {match.community: "\n".join(match.evidences) for match in matches}
         held = dict(self._sql("SELECT community, evidence FROM feed_item WHERE post = ?", (post,)))
         for community in held.keys() - wanted.keys():
+            if judged is not None and community not in judged:
+                continue
             self._sql(
                 "DELETE FROM feed_item WHERE community = ? AND sort_at = ? AND post = ?",
                 (community, sort_at, post),
