@@ -325,7 +325,7 @@ class _Lines:
         r"""\"{3}(?:\\.|[^\\])*?\"{3}|'{3}.*?'{3}|"((?:\\.|[^"\\\n])*)"|'([^'\n]*)'|\#[^\n]*""", re.DOTALL
     )
     _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_. -]+?)\s*\]")
-    _KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*(?:=|\.)")
+    _KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*(?:=|\.\s*([A-Za-z0-9_-]+))")
 
     def __init__(self, text: str) -> None:
         self._at: dict[tuple[int, str, str], int] = {}
@@ -343,6 +343,8 @@ class _Lines:
                 continue
             if depth == 0 and (key := self._KEY.match(line)):
                 self._at.setdefault((index, table, key.group(1)), number)
+                if key.group(2) and not table:  # include.hashtags = [...]
+                    self._at.setdefault((index, key.group(1), key.group(2)), number)
             depth += sum(map(line.count, "[{")) - sum(map(line.count, "]}"))
 
     @staticmethod
