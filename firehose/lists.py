@@ -13,6 +13,7 @@ import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
 from firehose.index import Index
+from firehose.pace import Pace
 from firehose.pipeline import STORAGE_FAULTS
 from firehose.times import now_micros, pause
 from models.database import sql, writing
@@ -86,8 +87,11 @@ class ListReader:
         session: aiohttp.ClientSession,
         interval: int,
         changed: Callable[[], None],
+        *,
+        pace: Pace | None = None,
     ) -> None:
         """`interval`: microseconds after which a list is read again."""
+        self._pace = pace or Pace()
         self._database = database
         self._index = index
         self._resolver = resolver
@@ -106,7 +110,7 @@ class ListReader:
                         return
             except STORAGE_FAULTS as error:
                 log.error("lists cannot be stored now: %s", error)
-            await pause(stop, 2.0)
+            await pause(stop, self._pace.lists)
 
     def _due(self) -> list[str]:
         now = now_micros()
@@ -129,6 +133,8 @@ class ListReader:
         if self._index.list_changes[owner] != before:
             return  # the stream changed it meanwhile: what was read may be older; it stays due
         with writing(self._database) as connection:
+            if not connection.execute("SELECT 1 FROM list WHERE uri = ?", (uri,)).fetchone():
+                return  # no rule names it any more
             held = dict(connection.execute("SELECT rkey, subject FROM list_item WHERE list = ?", (uri,)))
             if held != members:
                 connection.execute("DELETE FROM list_item WHERE list = ?", (uri,))

@@ -23,5 +23,7 @@ class Pace:
     """From one look through all accounts to the next."""
     stand_still: float = 2.0
     """From one look to the next for an operator's change of the cursor."""
+    lists: float = 2.0
+    """From one look to the next for lists that are due to be read."""
     silence: float = 60.0
     """How long a stream that was busy may bring no event before the connection is made anew."""
