@@ -4,16 +4,18 @@ web app beside it. Whoever leaves it without a failure has its database checked 
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiohttp
+import apsw
 
 from firehose.housekeeping import DAY, recount
 from firehose.ingest import Ingest
+from firehose.lists import ListReader
 from firehose.pace import Pace
 from firehose.subscribe import Backoff
 from models.database import Connection, open_database, sql, writing
@@ -22,10 +24,12 @@ from service.wiring import serving
 from tests.service_process import PATIENCE
 from tests.world import Account, Record, World
 from tests.world.clock import wall
+from xrpc.egress import egress_session
+from xrpc.resolver import DidResolver
 
 T = TypeVar("T")
 
-QUICK = Pace(tick=0.01, batch=0.02, cursor=0.02, rules=0.03, report=0.1, stand_still=0.02)
+QUICK = Pace(tick=0.01, batch=0.02, cursor=0.02, rules=0.03, report=0.1, stand_still=0.02, lists=0.02)
 PUBLISHER = "did:web:feeds.example.com"
 RULES = """
 [[community]]
@@ -40,6 +44,7 @@ name = "Rust"
 include.hashtags = ["rust"]
 exclude.hashtags = ["game"]
 """
+REVISION = "SELECT value FROM meta WHERE key = 'rules_revision'"
 COUNTS = ("likes", "reposts", "replies", "quotes")
 
 
@@ -124,6 +129,29 @@ class Site:
         self._database.close()
         self.open()
         await self.start()
+
+    async def read_lists(self, interval: float = 3600.0) -> ListReader:
+        """Read the lists that rules name from their owners' PDS, and again every `interval` seconds, until the end."""
+        session = await self._stack.enter_async_context(egress_session(("127.0.0.1",)))
+        reader = ListReader(
+            self.ingest.database,
+            self.ingest.index,
+            DidResolver(session, self.world.plc_url, allow=("127.0.0.1",)),
+            session,
+            int(interval * 1_000_000),
+            self.ingest.lists_changed,
+            pace=self.pace,
+        )
+        reading = asyncio.create_task(reader.run(self._stop))
+        self._stack.push_async_callback(asyncio.wait_for, reading, 20 * PATIENCE)
+        return reader
+
+    async def declare(self, rules: str) -> None:
+        """Write the rules file anew; returns once the rules are in force and all posts were held against them."""
+        before = self.rows(REVISION)
+        self.rules.write_text(rules, encoding="utf-8")
+        await self.until("the rules", lambda: self.rows(REVISION) != before)
+        await self.until("reapplied", lambda: not self.rows("SELECT * FROM meta WHERE key = 'reapply_after'"))
 
     async def rewind(self, seq: int) -> None:
         """Stop, move the cursor as an operator does with `communities cursor reset --to`, and start anew."""
@@ -224,6 +252,17 @@ class Site:
         return [self.world.account(name) for name in names]
 
 
+@contextmanager
+def write_lock(site: Site) -> Iterator[None]:
+    """Another process is in the middle of a write, for longer than the ingest waits (here 20 ms, else 10 s)."""
+    connection: Any = sql(site.ingest.database)
+    connection.setbusytimeout(20)
+    with closing(apsw.Connection(str(site.path))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
 def uris(*posts: Record) -> list[str]:
     """The URIs of posts, in the order given."""
     return [post.uri for post in posts]
@@ -259,6 +298,8 @@ def check_rest(connection: Connection) -> None:
     broken = {
         "items without a post": "feed_item i LEFT JOIN post p ON p.id = i.post WHERE p.id IS NULL",
         "items sorted unlike their post": "feed_item i JOIN post p ON p.id = i.post WHERE p.sort_at != i.sort_at",
+        "items shown unlike their author": "feed_item i JOIN post p ON p.id = i.post JOIN actor a ON a.id = p.actor"
+        " WHERE i.hidden != 1 - a.active OR i.uri != 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey",
         "posts in no community": "post p WHERE NOT EXISTS (SELECT 1 FROM feed_item i WHERE i.post = p.id)",
         "posts without an account": "post p LEFT JOIN actor a ON a.id = p.actor WHERE a.id IS NULL",
         "engagement of nobody": "engagement e LEFT JOIN actor a ON a.id = e.actor WHERE a.id IS NULL",

@@ -1,7 +1,7 @@
 """The database refuses: nothing is lost, nothing doubled, the process goes on. One bad event harms no other."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from firehose.index import Index
 from firehose.ops import Commit
 from models.database import sql
-from tests.ingest_site import Site, uris
+from tests.ingest_site import Site, uris, write_lock
 from tests.world import Record
 
 
@@ -20,17 +20,6 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with Site(tmp_path) as site:
         await site.marked()
         yield site
-
-
-@contextmanager
-def write_lock(site: Site) -> Iterator[None]:
-    """Another process is in the middle of a write, for longer than the ingest waits (here 20 ms, else 10 s)."""
-    connection: Any = sql(site.ingest.database)
-    connection.setbusytimeout(20)
-    with closing(apsw.Connection(str(site.path))) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
 
 
 @contextmanager
