@@ -5,7 +5,7 @@ offsets, a link that is no web link); a record that is no valid post at all is N
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -26,6 +26,7 @@ MAX_HOST = 253  # RFC 1035
 MEDIA = ("gallery", "gif", "image", "link", "quote", "video")
 _ATTACHED = frozenset(f"app.bsky.embed.{name}" for name in ("images", "gallery", "video", "external"))
 """What app.bsky.embed.recordWithMedia may hold in `media`."""
+_RECORD, _WITH_MEDIA = "app.bsky.embed.record", "app.bsky.embed.recordWithMedia"
 GIF_HOSTS = ("media.tenor.com", "tenor.com", "giphy.com", "media.giphy.com")
 
 _NONE: frozenset[str] = frozenset()
@@ -41,27 +42,57 @@ def graphemes(text: str) -> int:
 
 @dataclass(slots=True)
 class Post:
-    """The facts of one post that rules look at; all text folded."""
+    """The facts of one post that rules look at.
+
+    Selectors look at every post of the network, so what they ask for stands ready; the rest is read from the record
+    when it is asked for.
+    """
 
     text: str
     created_at: str
     tags: frozenset[str]
     mentions: frozenset[str]
-    langs: frozenset[str]
-    media: frozenset[str]
     links: tuple[str, ...]
     parent: str | None
-    root: str | None
     quote: str | None
+    record: dict[str, Any] = field(compare=False, repr=False)
 
     def words(self) -> list[str]:
         """The folded words of the text, in order."""
         return words(self.text)
 
     @property
+    def langs(self) -> frozenset[str]:
+        """The primary subtags of its languages, in lower case."""
+        langs = self.record.get("langs")
+        found = [_LANG.match(lang) for lang in langs[:MAX_LANGS] if type(lang) is str] if type(langs) is list else []
+        return frozenset(match.group().lower() for match in found if match)
+
+    @property
+    def media(self) -> frozenset[str]:
+        """Which of MEDIA it shows."""
+        return frozenset(kind for embed in self._embeds() for kind in _media(embed))
+
+    @property
     def domains(self) -> frozenset[str]:
-        """The hosts of its web links. Read when they are asked for: reading wide letters in hosts is slow."""
-        return frozenset(filter(None, map(link_host, self.links)))
+        """The hosts of its web links."""
+        links = [*self.links, *(uri for embed in self._embeds() if (uri := _external(embed)) is not None)]
+        return frozenset(filter(None, map(link_host, links)))
+
+    @property
+    def root(self) -> str | None:
+        """The first post of the thread that it answers in."""
+        reply = self.record.get("reply")
+        return _reference(reply.get("root")) if type(reply) is dict else None
+
+    def _embeds(self) -> list[dict[str, Any]]:
+        """Its embed, and what is attached to a quote."""
+        embed = self.record.get("embed")
+        if type(embed) is not dict:
+            return []
+        attached = embed.get("media") if embed.get("$type") == _WITH_MEDIA else None
+        kind = attached.get("$type") if type(attached) is dict else None
+        return [embed, attached] if type(attached) is dict and type(kind) is str and kind in _ATTACHED else [embed]
 
 
 def read_post(record: Any) -> Post | None:
@@ -85,22 +116,16 @@ def read_post(record: Any) -> Post | None:
     outline = record.get("tags")
     if type(outline) is list:
         tags.extend(tag for tag in outline[:MAX_TAGS] if type(tag) is str and _fits(tag))
-    media: set[str] = set()
-    embed = record.get("embed")
-    quote = _read_embed(embed, media, links) if type(embed) is dict else None
-    reply = record.get("reply")
-    langs = record.get("langs")
+    embed, reply = record.get("embed"), record.get("reply")
     return Post(
         text=text,
         created_at=created_at,
         tags=frozenset(filter(None, map(fold_tag, dict.fromkeys(tags)))) if tags else _NONE,
         mentions=frozenset(mentions),
-        langs=_read_langs(langs) if type(langs) is list else frozenset(),
-        media=frozenset(media),
         links=tuple(dict.fromkeys(links)) if links else (),
         parent=_reference(reply.get("parent")) if type(reply) is dict else None,
-        root=_reference(reply.get("root")) if type(reply) is dict else None,
-        quote=quote,
+        quote=_quoted(embed) if type(embed) is dict else None,
+        record=record,
     )
 
 
@@ -145,37 +170,32 @@ def _inside(data: bytes, index: int) -> bool:
     return index < len(data) and data[index] & 0xC0 == 0x80
 
 
-def _read_embed(embed: dict[str, Any], media: set[str], links: list[str]) -> str | None:
-    """Adds what the embed shows to `media` and `links`; returns the quoted URI."""
+def _media(embed: dict[str, Any]) -> tuple[str, ...]:
     kind = embed.get("$type")
     if kind == "app.bsky.embed.images":
-        media.add("image")
-    elif kind == "app.bsky.embed.gallery":
-        media.update(("image", "gallery"))
-    elif kind == "app.bsky.embed.video":
-        media.add("gif" if embed.get("presentation") == "gif" else "video")
-    elif kind == "app.bsky.embed.external":
-        external = embed.get("external")
-        uri = external.get("uri") if type(external) is dict else None
-        if type(uri) is str:
-            links.append(uri)
-            media.add("gif" if link_host(uri) in GIF_HOSTS else "link")
-    elif kind == "app.bsky.embed.record":
-        media.add("quote")
-        return _reference(embed.get("record"))
-    elif kind == "app.bsky.embed.recordWithMedia":
-        media.add("quote")
-        attached, record = embed.get("media"), embed.get("record")
-        # Only these kinds stand in `media`, so this recursion ends.
-        if type(attached) is dict and type(within := attached.get("$type")) is str and within in _ATTACHED:
-            _read_embed(attached, media, links)
+        return ("image",)
+    if kind == "app.bsky.embed.gallery":
+        return ("image", "gallery")
+    if kind == "app.bsky.embed.video":
+        return ("gif" if embed.get("presentation") == "gif" else "video",)
+    if kind in (_RECORD, _WITH_MEDIA):
+        return ("quote",)
+    uri = _external(embed)
+    return () if uri is None else ("gif" if link_host(uri) in GIF_HOSTS else "link",)
+
+
+def _external(embed: dict[str, Any]) -> str | None:
+    """The URI of a link card."""
+    external = embed.get("external") if embed.get("$type") == "app.bsky.embed.external" else None
+    uri = external.get("uri") if type(external) is dict else None
+    return uri if type(uri) is str else None
+
+
+def _quoted(embed: dict[str, Any]) -> str | None:
+    kind, record = embed.get("$type"), embed.get("record")
+    if kind == _WITH_MEDIA:
         return _reference(record.get("record")) if type(record) is dict else None
-    return None
-
-
-def _read_langs(langs: list[Any]) -> frozenset[str]:
-    found = [_LANG.match(lang) for lang in langs[:MAX_LANGS] if type(lang) is str]
-    return frozenset(match.group().lower() for match in found if match)
+    return _reference(record) if kind == _RECORD else None
 
 
 def _reference(value: Any) -> str | None:

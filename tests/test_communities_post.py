@@ -49,8 +49,9 @@ def quote(uri: str) -> dict[str, Any]:
 
 
 def test_the_least_that_is_a_post() -> None:
-    nothing: frozenset[str] = frozenset()
-    assert read() == Post("", MOMENT, nothing, nothing, nothing, nothing, (), None, None, None)
+    post, nothing = read(), frozenset[str]()
+    assert post == Post("", MOMENT, nothing, nothing, (), None, None, post.record)
+    assert (post.langs, post.media, post.domains, post.root) == (nothing, nothing, nothing, None)
 
 
 @pytest.mark.parametrize(
