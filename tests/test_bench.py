@@ -1,0 +1,65 @@
+"""The benchmarks run and say what they measured. Nothing here looks at how fast anything was."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import MARKER, NAMES, write_below
+from bench.report import Report, Table, Target, number, ratios, spread
+from tests.service_process import PATIENCE, clean_environ
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_quick_run_prints_its_report(name: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench", name, "--quick", "--json"],
+        cwd=ROOT,
+        env=clean_environ({}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180 * PATIENCE,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    said = json.loads(ran.stdout)
+    assert {"processor", "cores", "python", "sqlite", "libraries"} <= said["machine"].keys()
+    (report,) = said["benchmarks"]
+    assert report["name"] == name and report["targets"] and report["command"].startswith("make bench")
+    for table in report["tables"]:
+        assert {len(row) for row in table["rows"]} <= {len(table["columns"])}
+    for target in report["targets"]:
+        assert target["measured"] == target["measured"] and isinstance(target["met"], bool)
+
+
+def test_targets_are_met_at_their_goal() -> None:
+    assert Target("rate", 5.0, 5.0, "").met and not Target("rate", 4.9, 5.0, "").met
+    assert Target("growth", 1.3, 1.3, "", at_most=True).met and not Target("growth", 1.31, 1.3, "", at_most=True).met
+
+
+def test_figures() -> None:
+    assert [number(value) for value in (26543.2, 431.7, 13.55, 0.1234)] == ["26,543", "432", "13.6", "0.123"]
+    assert number(0.6149, "%") == "61.5 %" and number(2.5, "ms") == "2.5 ms"
+    assert spread([3.0, 1.0, 2.0], "us") == "2 us (1 to 3)"
+    assert ratios([1.0, 4.0], [2.0, 4.0]) == [0.5, 1.0]
+
+
+def test_the_tables_replace_the_last_ones(tmp_path: Path) -> None:
+    report = Report(
+        "x", "A title", ("A note.",), (Table("Rows:", ("what", "n"), (("a", "1"),)),), (Target("t", 1, 2, ""),), "make"
+    )
+    file = tmp_path / "page.md"
+    file.write_text(f"# Page\n\nKept.\n\n{MARKER}\n\nold\n", encoding="utf-8")
+    for _ in range(2):
+        write_below(file, report.markdown())
+    text = file.read_text(encoding="utf-8")
+    assert text.startswith("# Page\n\nKept.\n\n") and text.count(MARKER) == 1 and "old" not in text
+    assert (
+        "| what |   n |" not in text and "| a    | 1 |" in text and "| t      |        1 | at least 2 |  NO |" in text
+    )
+    assert MARKER in (ROOT / "docs" / "BENCHMARKS.md").read_text(encoding="utf-8")
