@@ -29,6 +29,7 @@ async def test_feeds_and_counts_are_what_happened(tmp_path: Path, seed: int) -> 
             assert await site.feeds("python", "rust") == {slug: history.feed(slug) for slug in ("python", "rust")}
             assert stored_counts(site) == history.counts()
         assert site.dropped == {}
+        assert site.ingest.index.counts["commit already applied"] == 0
         assert len(history.counts()) > 20
         assert all(map(any, zip(*history.counts().values(), strict=True)))
 

@@ -1,5 +1,6 @@
 """Frames that cannot be read: seen three times, kept as they came, passed over alone (S79, S81, S83)."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from cbrrr import encode_dag_cbor
 
+from firehose.subscribe import CLOSE_SECONDS
 from tests.ingest_site import Site, uris
 from tests.world import frames
 from tests.world.faults import Script
@@ -93,6 +95,19 @@ async def test_s81_many_poisonous_frames_in_a_row(site: Site) -> None:
     assert await site.feed() == uris(*reversed(posts))
     kept = {frame for (frame,) in site.rows("SELECT frame FROM quarantine")}
     assert kept == {b"poison %d" % number for number in range(12)}
+
+
+async def test_a_busy_stream_is_left_at_once(site: Site) -> None:
+    """Much is under way behind the frame, and the other end's goodbye stands behind it."""
+    (alice,) = site.people("alice")
+    await site.caught_up()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    site.world.emit(b"poison")
+    posts = [alice.post("#python", pad="x" * 9000) for _ in range(90)]
+    await site.caught_up(posts[-1].seq)
+    assert await site.feed() == uris(*reversed(posts))
+    assert loop.time() - began < CLOSE_SECONDS
 
 
 async def test_s83_a_frame_above_the_limit_is_refused_and_passed_over(site: Site) -> None:

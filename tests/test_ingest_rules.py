@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from communities.declaration import DeclarationError
-from tests.ingest_site import RULES, Site, uris
+from tests.ingest_site import QUICK, RULES, Site, uris
 from tests.world import Record
 
 COOKING = '\n[[community]]\nslug = "cooking"\nname = "Cooking"\ninclude.hashtags = ["cooking"]\n'
@@ -57,6 +58,18 @@ async def test_an_exclusion_reaches_what_was_admitted_before_it(site: Site) -> N
     await site.declare(RULES.replace('name = "Python"', f'name = "Python"\nexclude.dids = ["{bob.did}"]'))
     # In the other community nothing changed (invariant 10).
     assert await site.feeds("python", "rust") == {"python": {good.uri}, "rust": {spam.uri}}
+
+
+async def test_what_waits_while_the_rules_change_is_held_against_the_new_ones(tmp_path: Path) -> None:
+    async with Site(tmp_path, pace=replace(QUICK, batch=3600.0, cursor=3600.0)) as site:
+        (alice,) = site.people("alice")
+        alice.post("#python #hiring")
+        kept = alice.post("#python")
+        await site.until("the batch", lambda: site.ingest.pipeline.received == kept.seq)
+        assert site.cursor is None
+        await site.declare(RULES.replace('name = "Python"', 'name = "Python"\nexclude.hashtags = ["hiring"]'))
+        await site.stop()
+        assert await site.feed() == [kept.uri]
 
 
 async def test_a_community_that_is_removed_and_added_back(site: Site) -> None:
