@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from models import communities as community_rows
 from models import meta
+from models.commits import CommitWatch
 from models.database import Connection
 
 GENERATOR = "app.bsky.feed.generator"
@@ -22,11 +23,12 @@ class Feed:
 
 
 class Feeds:
-    """The registry. `refresh` is cheap enough for every request: it asks SQLite whether anything was committed."""
+    """The registry. `refresh` is cheap enough for every request."""
 
-    def __init__(self, connection: Connection, publisher: str) -> None:
-        """`publisher`: the DID in whose repository the generator records stand."""
+    def __init__(self, connection: Connection, publisher: str, commits: CommitWatch | None = None) -> None:
+        """`publisher`: the DID in whose repository the generator records stand. `commits` spares most questions."""
         self.version = -1
+        self._commits = commits
         self._connection = connection
         self._prefix = f"at://{publisher}/{GENERATOR}/"
         self._revision: str | None = "none yet"
@@ -34,6 +36,8 @@ class Feeds:
 
     def refresh(self) -> int:
         """Notice what other processes committed; returns a number that changes whenever they did."""
+        if self._commits is not None and not self._commits.any():
+            return self.version
         version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
         if version != self.version:
             revision = meta.get(self._connection, community_rows.REVISION)

@@ -101,7 +101,7 @@ class FeedMethods:
         try:
             token = await self._auth.verify(authorization, SKELETON)
         except UpstreamFailure as error:
-            log.info("served anonymously, because the issuer cannot be looked up: %s", error)
+            log.debug("served anonymously, because the issuer cannot be looked up: %s", error)
             self.counts["skeleton anonymous"] += 1
             return None
         self.counts["skeleton signed"] += 1

@@ -126,14 +126,14 @@ class Housekeeping:
 
         def work() -> None:
             rows = connection.execute(
-                "SELECT p.id, p.sort_at, p.record, a.did FROM post p JOIN actor a ON a.id = p.actor"
+                "SELECT p.id, p.record, a.did FROM post p JOIN actor a ON a.id = p.actor"
                 " WHERE p.id > ? ORDER BY p.id LIMIT ?",
                 (int(after), STEP_ROWS),
             ).fetchall()
-            for post, sort_at, record, did in rows:
+            for post, record, did in rows:
                 facts = _facts(record)
                 matches = matcher.match(did, facts) if facts else []
-                self._index.admit(post, sort_at, matches, matcher.rules)
+                self._index.admit(post, matches, matcher.rules)
                 if not matches and not connection.execute(items, (post,)).fetchone():
                     self._index.remove_post(post)
                     self._index.counts["posts no longer matching"] += 1

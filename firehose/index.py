@@ -32,6 +32,12 @@ from models.database import Connection
 COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
 _COUNT = {kind: f"UPDATE post SET {column} = {column} + ? WHERE id = ?" for kind, column in COUNTERS.items()}
 _PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
+_PUT_ITEM = (
+    "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
+    " SELECT ?1, 1 - a.active, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, ?2"
+    " FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?3"
+    " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
+)
 _CACHED_ACTORS = 50_000
 
 
@@ -101,6 +107,10 @@ class Index:
         if active != bool(was_active):
             for kind in COUNTERS:
                 self._recount(actor, kind, 1 if active else -1)
+            self._sql(
+                "UPDATE feed_item SET hidden = ? WHERE post IN (SELECT id FROM post WHERE actor = ?)",
+                (int(not active), actor),
+            )
         purge = not active and status == "deleted"
         self._sql(
             "UPDATE actor SET active = ?, status = ?, account_seq = ?, purge = ? WHERE id = ?",
@@ -121,14 +131,16 @@ class Index:
     def commit(self, commit: Commit, received_at: int) -> None:
         """Apply the operations of one commit. `received_at`: microseconds, our clock."""
         known = self.actor(commit.did)
+        ops = commit.ops
         if known is not None and (commit.rev <= known.rev or not known.active):
             fenced = commit.rev <= known.rev
             self.counts["commit already applied" if fenced else "commit of an inactive account"] += 1
-            if any(type(op) is PutListItem for op in commit.ops):
+            if any(type(op) is PutListItem for op in ops):
                 self.list_changes[commit.did] += 1  # the matcher has believed it already: it is compiled anew
-            return
+            # What an inactive account deletes must not come back with it.
+            ops = [] if fenced else [op for op in ops if type(op) is Delete]
         applied = False
-        for op in commit.ops:
+        for op in ops:
             if type(op) is PutPost:
                 applied |= self._put_post(commit, op, received_at)
             elif type(op) is PutEngagement:
@@ -158,7 +170,7 @@ class Index:
         applied = False
         if matches and row:
             self._sql("UPDATE post SET cid = ?, record = ? WHERE id = ?", (op.cid, op.block, row[0]))
-            self.admit(row[0], sort_at, matches)
+            self.admit(row[0], matches)
             self.counts["post changed"] += 1
             applied = True
         elif matches:
@@ -167,7 +179,7 @@ class Index:
                 "INSERT INTO post (actor, rkey, cid, record, sort_at, event_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
                 (actor.id, op.rkey, op.cid, op.block, sort_at, event_at),
             ).fetchone()[0]
-            self.admit(post, sort_at, matches)
+            self.admit(post, matches)
             self._sql("UPDATE pin SET gone = 0 WHERE actor = ? AND rkey = ?", (actor.id, op.rkey))
             self.counts["post admitted"] += 1
             applied = True
@@ -179,7 +191,7 @@ class Index:
         applied |= self._edge(commit.did, QUOTE, op.rkey, op.quote)
         return applied
 
-    def admit(self, post: int, sort_at: int, matches: list[Match], judged: Collection[int] | None = None) -> bool:
+    def admit(self, post: int, matches: list[Match], judged: Collection[int] | None = None) -> bool:
         """Make the feed items of a post equal to `matches`; returns whether any came or went.
 
         `judged`: the communities whose items may go (None: all).
@@ -189,17 +201,10 @@ class Index:
         for community in held.keys() - wanted.keys():
             if judged is not None and community not in judged:
                 continue
-            self._sql(
-                "DELETE FROM feed_item WHERE community = ? AND sort_at = ? AND post = ?",
-                (community, sort_at, post),
-            )
+            self._sql("DELETE FROM feed_item WHERE post = ? AND community = ?", (post, community))
         for community, evidence in wanted.items():
             if held.get(community) != evidence:
-                self._sql(
-                    "INSERT INTO feed_item (community, sort_at, post, evidence) VALUES (?, ?, ?, ?)"
-                    " ON CONFLICT DO UPDATE SET evidence = excluded.evidence",
-                    (community, sort_at, post, evidence),
-                )
+                self._sql(_PUT_ITEM, (community, evidence, post))
         return held.keys() != wanted.keys()
 
     def remove_post(self, post: int) -> None:

@@ -62,13 +62,22 @@ CREATE TABLE post (
 ) STRICT;
 CREATE INDEX post_event_at ON post (event_at);
 
--- What a feed shows, newest first: a page is one range scan of this key.
+-- What a feed shows, newest first: a page is one range scan of this key, and needs no other table. `hidden`: the
+-- author's account is not active. A URI that is none would make the AppView refuse the whole page, so none can be
+-- stored.
 CREATE TABLE feed_item (
     community INTEGER NOT NULL,
+    hidden INTEGER NOT NULL,
     sort_at INTEGER NOT NULL,
     post INTEGER NOT NULL,
+    uri TEXT NOT NULL CHECK (
+        uri GLOB 'at://did:[a-z]*:?*[A-Za-z0-9._-]/app.bsky.feed.post/?*'
+        AND NOT uri GLOB '*[^A-Za-z0-9._:%~/-]*'
+        AND NOT uri GLOB 'at://*/*/*/*' AND NOT uri GLOB '*/.' AND NOT uri GLOB '*/..'
+        AND length(uri) <= 1100 AND length(uri) - instr(uri, '/app.bsky.feed.post/') <= 531
+    ),
     evidence TEXT NOT NULL,
-    PRIMARY KEY (community, sort_at, post)
+    PRIMARY KEY (community, hidden, sort_at, post)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX feed_item_post ON feed_item (post);
 

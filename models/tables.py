@@ -69,18 +69,20 @@ class Post(Model):
 
 
 class FeedItem(Model):
-    """A post in a community. `evidence`: one reason a line."""
+    """A post in a community. `evidence`: one reason a line; `hidden`: its author's account is not active."""
 
     community = IntegerField()
+    hidden = BooleanField()
     sort_at = IntegerField()
     post = IntegerField()
+    uri = TextField()
     evidence = TextField()
 
     class Meta:
         """Keyed in page order."""
 
         table_name = "feed_item"
-        primary_key = CompositeKey("community", "sort_at", "post")
+        primary_key = CompositeKey("community", "hidden", "sort_at", "post")
 
 
 class Engagement(Model):

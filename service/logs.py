@@ -9,10 +9,9 @@ import time
 class JsonLines(logging.Formatter):
     """A JSON object a line: time, process, level, message, and the traceback where there is one."""
 
-    converter = time.gmtime
-
     def __init__(self, process: str) -> None:
         super().__init__(datefmt="%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:

@@ -19,6 +19,7 @@ from firehose.ingest import Ingest
 from firehose.lists import ListReader
 from firehose.times import pause
 from models import meta
+from models.commits import CommitWatch
 from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
 from service.config import Config
@@ -103,7 +104,7 @@ async def serving(config: Config) -> AsyncIterator[tuple[Listener, Listener]]:
             skeletons = Skeletons(connection, key)
             methods = FeedMethods(
                 database,
-                Feeds(connection, config.publisher),
+                Feeds(connection, config.publisher, CommitWatch(config.database)),
                 skeletons,
                 auth,
                 config.did,
@@ -116,8 +117,7 @@ async def serving(config: Config) -> AsyncIterator[tuple[Listener, Listener]]:
                 return {"version": VERSION, **{k: v for k, v in status.items() if k != "report"}}
 
             async def metrics(request: web.Request) -> web.Response:
-                counts = {**methods.counts, "malformed rows left out": skeletons.malformed}
-                text = render_metrics(read_status(connection, config.source), sizes(connection), counts)
+                text = render_metrics(read_status(connection, config.source), sizes(connection), methods.counts)
                 return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
             public = web.Application()

@@ -155,6 +155,8 @@ class Params:
         # Readers ask for the same pages again and again, and a result is immutable: a repeated query costs
         # one look-up. Long queries stay out, so that the memo cannot be made to hold megabytes.
         self._memo = lru_cache(maxsize=_MEMO_SIZE)(self._parse)
+        # Of a page further on, only the cursor is new.
+        self._pairs = lru_cache(maxsize=_MEMO_SIZE)(self._read_pair)
 
     def parse(self, raw_query: str) -> Mapping[str, Any]:
         """Every parameter of the method, by name, from the undecoded query string. Raises InvalidRequest."""
@@ -170,21 +172,28 @@ class Params:
         values = {name: param.default for name, param in self._spec.items()}
         seen: dict[str, int] = {}
         for pair in raw_query.split("&"):
-            raw_name, _, raw_value = pair.partition("=")
-            name, text = _decode(raw_name), _decode(raw_value)
-            param = self._spec.get(name)
-            if param is None:
+            name, value = self._pairs(pair) if len(pair) <= _MEMO_QUERY else self._read_pair(pair)
+            if name not in self._spec:
                 continue
+            param = self._spec[name]
             seen[name] = count = seen.get(name, 0) + 1
             most = param.max_items if isinstance(param, ListParam) else 1
             if count > most:
                 raise InvalidRequest(f'"{name}" may be given {most} times' if most > 1 else f'"{name}" is repeated')
-            try:
-                value = param.read(text)
-            except ValueError as fault:
-                raise InvalidRequest(f'"{name}" must {fault}') from None
             values[name] = (*(values[name] if count > 1 else ()), value) if isinstance(param, ListParam) else value
         for name, param in self._spec.items():
             if param.required and name not in seen:
                 raise InvalidRequest(f'"{name}" is required')
         return MappingProxyType(values)
+
+    def _read_pair(self, pair: str) -> tuple[str, Any]:
+        """Name and value of one parameter; one that is not of this method is only decoded."""
+        raw_name, _, raw_value = pair.partition("=")
+        name, text = _decode(raw_name), _decode(raw_value)
+        param = self._spec.get(name)
+        if param is None:
+            return name, text
+        try:
+            return name, param.read(text)
+        except ValueError as fault:
+            raise InvalidRequest(f'"{name}" must {fault}') from None
