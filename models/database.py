@@ -62,7 +62,13 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
         timeout=BUSY_SECONDS,
         flags=flags,
         statementcachesize=200,
-        pragmas={"foreign_keys": 0, "temp_store": "memory", "mmap_size": 1 << 28, "cache_size": -65536},
+        pragmas={
+            "foreign_keys": 0,
+            "temp_store": "memory",
+            "mmap_size": 1 << 28,
+            "cache_size": -65536,
+            "journal_size_limit": 1 << 26,
+        },
     )
     try:
         if not readonly:
