@@ -13,14 +13,15 @@ from typing import Any, Self, TypeVar
 import aiohttp
 import apsw
 
-from firehose.housekeeping import DAY, recount
+from firehose.housekeeping import DAY
 from firehose.ingest import Ingest
 from firehose.lists import ListReader
 from firehose.pace import Pace
 from firehose.subscribe import Backoff
-from models.database import Connection, open_database, sql, writing
+from models.database import open_database, sql, writing
 from service.config import read_config
 from service.wiring import serving
+from tests.ingest_rows import COUNTS, check_rest, dump
 from tests.service_process import PATIENCE
 from tests.world import Account, Record, World
 from tests.world.clock import wall
@@ -45,7 +46,6 @@ include.hashtags = ["rust"]
 exclude.hashtags = ["game"]
 """
 REVISION = "SELECT value FROM meta WHERE key = 'rules_revision'"
-COUNTS = ("likes", "reposts", "replies", "quotes")
 
 
 class Site:
@@ -266,44 +266,3 @@ def write_lock(site: Site) -> Iterator[None]:
 def uris(*posts: Record) -> list[str]:
     """The URIs of posts, in the order given."""
     return [post.uri for post in posts]
-
-
-def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """See `Site.dump`."""
-    posts = "SELECT p.*, a.did FROM post p JOIN actor a ON a.id = p.actor"
-    queries = {
-        "accounts": "SELECT did, rev, active, status FROM actor ORDER BY did",
-        "posts": f"SELECT did, rkey, cid, record, sort_at, {', '.join(COUNTS)} FROM ({posts}) ORDER BY did, rkey",
-        "items": "SELECT c.slug, p.did, p.rkey, i.sort_at, i.evidence FROM feed_item i"
-        f" JOIN community c ON c.id = i.community JOIN ({posts}) p ON p.id = i.post ORDER BY 1, 2, 3",
-        "engagement": "SELECT a.did, e.kind, e.rkey, p.did, p.rkey FROM engagement e JOIN actor a ON a.id = e.actor"
-        f" JOIN ({posts}) p ON p.id = e.post ORDER BY 1, 2, 3",
-        "lists": "SELECT owner, rkey, list, subject FROM list_item ORDER BY 1, 2",
-    }
-    return {name: connection.execute(query).fetchall() for name, query in queries.items()}
-
-
-def dump_file(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """`dump` of a database that nobody has open."""
-    with closing(open_database(path)) as database:
-        with writing(database) as connection:
-            check_rest(connection)
-        return dump(sql(database))
-
-
-def check_rest(connection: Connection) -> None:
-    """What holds whenever nothing is under way; raises AssertionError. Mends wrong counts in passing."""
-    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert recount(connection) == 0, "counts are not what the rows say"
-    broken = {
-        "items without a post": "feed_item i LEFT JOIN post p ON p.id = i.post WHERE p.id IS NULL",
-        "items sorted unlike their post": "feed_item i JOIN post p ON p.id = i.post WHERE p.sort_at != i.sort_at",
-        "items shown unlike their author": "feed_item i JOIN post p ON p.id = i.post JOIN actor a ON a.id = p.actor"
-        " WHERE i.hidden != 1 - a.active OR i.uri != 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey",
-        "posts in no community": "post p WHERE NOT EXISTS (SELECT 1 FROM feed_item i WHERE i.post = p.id)",
-        "posts without an account": "post p LEFT JOIN actor a ON a.id = p.actor WHERE a.id IS NULL",
-        "engagement of nobody": "engagement e LEFT JOIN actor a ON a.id = e.actor WHERE a.id IS NULL",
-        "engagement of nothing": "engagement e LEFT JOIN post p ON p.id = e.post WHERE p.id IS NULL",
-    }
-    for what, where in broken.items():
-        assert connection.execute(f"SELECT count(*) FROM {where}").fetchone() == (0,), what

@@ -15,7 +15,7 @@ from firehose.ops import LIKE, POST, QUOTE, REPLY, REPOST, Commit, Delete, Op, P
 from firehose.pipeline import Account, Event
 from models.database import Connection, open_database, writing
 from tests.bad_commits import POST as NSID
-from tests.ingest_site import check_rest, dump
+from tests.ingest_rows import check_rest, dump
 from tests.world.clock import tid
 
 T = TypeVar("T")

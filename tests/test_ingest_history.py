@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.history import History
-from tests.ingest_site import COUNTS, Site
+from tests.ingest_rows import COUNTS
+from tests.ingest_site import Site
 from tests.world.faults import Edit, Script
 
 EVENTS = 400

@@ -11,7 +11,8 @@ from typing import Any
 
 from models.database import DatabaseError, open_database, sql
 from tests.history import History
-from tests.ingest_site import RULES, Site, dump_file
+from tests.ingest_rows import dump_file
+from tests.ingest_site import RULES, Site
 from tests.service_process import PATIENCE, Service
 from tests.world import World
 
