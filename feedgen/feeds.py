@@ -1,5 +1,6 @@
 """The feeds that are served now: URI -> community. Read anew when the declared communities change."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from models import communities as community_rows
@@ -8,6 +9,7 @@ from models.commits import CommitWatch
 from models.database import Connection
 
 GENERATOR = "app.bsky.feed.generator"
+SNAPSHOT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +25,39 @@ class Feed:
 
 
 class Feeds:
-    """The registry. `refresh` is cheap enough for every request."""
+    """The registry, and the moment of the database that requests see. `refresh` is cheap enough for every request."""
 
-    def __init__(self, connection: Connection, publisher: str, commits: CommitWatch | None = None) -> None:
-        """`publisher`: the DID in whose repository the generator records stand. `commits` spares most questions."""
+    def __init__(
+        self,
+        connection: Connection,
+        publisher: str,
+        commits: CommitWatch | None = None,
+        later: Callable[[float, Callable[[], None]], object] | None = None,
+    ) -> None:
+        """`publisher`: the DID in whose repository the generator records stand. With `commits` and `later` (the event
+        loop's `call_later`), one read transaction serves all requests until somebody commits, or for SNAPSHOT_SECONDS.
+        """
         self.version = -1
         self._commits = commits
+        self._later = later
+        self._reading = False
         self._connection = connection
         self._prefix = f"at://{publisher}/{GENERATOR}/"
         self._revision: str | None = "none yet"
         self._feeds: dict[str, Feed] = {}
 
     def refresh(self) -> int:
-        """Notice what other processes committed; returns a number that changes whenever they did."""
-        if self._commits is not None and not self._commits.any():
-            return self.version
+        """See what other processes have committed; returns a number that changes whenever they did."""
+        if self._commits is not None and self._later is not None:
+            if not self._commits.any() and self._reading:
+                return self.version
+            # Opening a read transaction costs system calls, which are dearer than a page.
+            if self._reading:
+                self._connection.execute("COMMIT")
+            else:
+                self._later(SNAPSHOT_SECONDS, self._end)
+            self._connection.execute("BEGIN")
+            self._reading = True
         version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
         if version != self.version:
             revision = meta.get(self._connection, community_rows.REVISION)
@@ -46,6 +66,12 @@ class Feeds:
                 self._revision = revision
             self.version = version
         return version
+
+    def _end(self) -> None:
+        """A moment that nobody asks for any more must not keep the WAL from being emptied."""
+        if self._reading:
+            self._reading = False
+            self._connection.execute("COMMIT")
 
     def _feed(self, row: community_rows.CommunityRow) -> Feed:
         languages = row.rule["require"]["languages"]

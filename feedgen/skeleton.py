@@ -12,11 +12,23 @@ from feedgen import cursor
 from feedgen.feeds import Feed
 from models.database import Connection
 
-_ROWS = (
-    "SELECT sort_at, post, uri FROM feed_item WHERE community = ? AND hidden = 0 AND (sort_at, post) < (?, ?){but}"
-    " ORDER BY sort_at DESC, post DESC LIMIT ?"
-)
-PAGE_QUERY = _ROWS.format(but="")
+_BETWEEN = '"},{"post":"'
+
+
+def _queries(but: str = "") -> tuple[str, str]:
+    """Two ways to read a page, which leaves out what `but` says.
+
+    The first gives the items joined as the body has them, beside the last of a full page and the one behind it: no
+    object for each row, and one statement, so one moment. It gives less than two rows where no page follows; then the
+    second gives the rows.
+    """
+    items = f"FROM feed_item WHERE community = ?1 AND hidden = 0 AND (sort_at, post) < (?2, ?3){but}"
+    items += " ORDER BY sort_at DESC, post DESC"
+    joined = f"""SELECT group_concat(uri, '{_BETWEEN}') FROM (SELECT uri {items} LIMIT ?4)"""
+    return f"SELECT ({joined}), sort_at, post {items} LIMIT 2 OFFSET ?4 - 1", f"SELECT uri {items} LIMIT ?4"
+
+
+FULL_PAGE, LAST_PAGE = _queries()
 _PINS = (
     "SELECT 'at://' || a.did || '/app.bsky.feed.post/' || n.rkey, (SELECT p.id FROM post p WHERE p.actor = n.actor AND"
     " p.rkey = n.rkey) FROM pin n JOIN actor a ON a.id = n.actor WHERE n.community = ? AND n.gone = 0 AND a.active = 1"
@@ -61,17 +73,18 @@ class Skeletons:
         return [(uri, post) for uri, post in rows if _GOOD_URI.fullmatch(uri)]
 
     def _render(self, feed: Feed, limit: int, start: cursor.Position, pins: list[str]) -> bytes:
-        query = PAGE_QUERY
+        full, rest = FULL_PAGE, LAST_PAGE
         if start.pins:
-            query = _ROWS.format(but=f" AND post NOT IN ({','.join('?' * len(start.pins))})")
-        bindings = (feed.community, start.sort_at, start.post, *start.pins, limit + 1)
-        rows = self._connection.execute(query, bindings).fetchall()
-        tail = ""
-        if len(rows) > limit:
-            rows.pop()
-            following = cursor.Position(rows[-1][0], rows[-1][1], start.pins)
-            tail = f',"cursor":"{cursor.encode(self._key, feed.uri, following)}"'
+            full, rest = _queries(f" AND post NOT IN ({','.join(map(str, start.pins))})")
+        bindings = (feed.community, start.sort_at, start.post, limit)
+        rows = self._connection.execute(full, bindings).fetchall()
+        if len(rows) == 2:
+            uris, *last = rows[0]
+            tail = f',"cursor":"{cursor.encode(self._key, feed.uri, cursor.Position(last[0], last[1], start.pins))}"'
+        else:
+            uris = _BETWEEN.join([uri for (uri,) in self._connection.execute(rest, bindings)])
+            tail = ""
         items = [f'{{"post":"{uri}","reason":{{"$type":"app.bsky.feed.defs#skeletonReasonPin"}}}}' for uri in pins]
-        if rows:
-            items.append('{"post":"' + '"},{"post":"'.join([row[2] for row in rows]) + '"}')
+        if uris:
+            items.append(f'{{"post":"{uris}"}}')
         return f'{{"feed":[{",".join(items)}]{tail}}}'.encode()

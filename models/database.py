@@ -65,7 +65,7 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
         pragmas={
             "foreign_keys": 0,
             "temp_store": "memory",
-            "mmap_size": 1 << 28,
+            "mmap_size": 0x7FFF0000,
             "cache_size": -65536,
             "journal_size_limit": 1 << 26,
         },
@@ -76,6 +76,8 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         database.connect()
         connection = database.connection()
+        # Plans that look at the values bound would be made anew for each: a parse for every page.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         if readonly:
             migrations.check(connection)
         else:

@@ -102,9 +102,12 @@ async def serving(config: Config) -> AsyncIterator[tuple[Listener, Listener]]:
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
             links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}
             skeletons = Skeletons(connection, key)
+            feeds = Feeds(
+                connection, config.publisher, CommitWatch(config.database), asyncio.get_running_loop().call_later
+            )
             methods = FeedMethods(
                 database,
-                Feeds(connection, config.publisher, CommitWatch(config.database)),
+                feeds,
                 skeletons,
                 auth,
                 config.did,
@@ -113,10 +116,12 @@ async def serving(config: Config) -> AsyncIterator[tuple[Listener, Listener]]:
             )
 
             async def health(call: Call) -> Answer:
+                feeds.refresh()
                 status = read_status(connection, config.source)
                 return {"version": VERSION, **{k: v for k, v in status.items() if k != "report"}}
 
             async def metrics(request: web.Request) -> web.Response:
+                feeds.refresh()
                 text = render_metrics(read_status(connection, config.source), sizes(connection), methods.counts)
                 return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 

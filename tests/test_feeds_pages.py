@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from feedgen.feeds import Feed
-from feedgen.skeleton import PAGE_QUERY, Skeletons
+from feedgen.skeleton import FULL_PAGE, Skeletons
 from models.database import open_database, sql
 from tests.didnet import plc
 from tests.feed_site import DAY, NOW, RULES, Site, Writer, feed_uri, site_and_writer
@@ -249,9 +249,10 @@ def test_kept_first_pages_are_bounded_in_bytes(site: Site, writer: Writer, monke
 def test_a_page_is_one_search_of_the_key(site: Site, writer: Writer) -> None:
     database = open_database(site.config.database, readonly=True)
     try:
-        plan = sql(database).execute("EXPLAIN QUERY PLAN " + PAGE_QUERY, (1, NOW, 1, 50)).fetchall()
+        plan = sql(database).execute("EXPLAIN QUERY PLAN " + FULL_PAGE, (1, NOW, 1, 50)).fetchall()
     finally:
         database.close()
     steps = [row[3] for row in plan]
-    assert steps[0] == "SEARCH feed_item USING PRIMARY KEY (community=? AND hidden=? AND (sort_at,post)<(?,?))"
-    assert all(step.startswith("SEARCH") for step in steps) and not any("TEMP" in step for step in steps), steps
+    read = [step for step in steps if "feed_item" in step]
+    assert read == 2 * ["SEARCH feed_item USING PRIMARY KEY (community=? AND hidden=? AND (sort_at,post)<(?,?))"]
+    assert not any("TEMP" in step for step in steps), steps

@@ -83,7 +83,7 @@ def test_results_are_shared_and_immutable() -> None:
 
 
 def test_memo_is_bounded() -> None:
-    params = Params({"n": StringParam()})
+    params = Params({"n": IntParam(0, 9999)})
     for number in range(5000):
         params.parse(f"n={number}")
     info = params._memo.cache_info()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from xrpc.errors import InvalidRequest, NotFound, XrpcError, error_response
+from xrpc.server import ROUTES
 
 HEAD_TIMEOUT = 15.0
 SHUTDOWN_TIMEOUT = 10.0
@@ -79,6 +80,7 @@ async def listen(
     if web_server is None:  # pragma: no cover - setup() has made it
         raise RuntimeError("the runner has no server")
     route = web_server.request_handler
+    routes = app.get(ROUTES, {})
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -88,6 +90,10 @@ async def listen(
                 refusal = error_response(InvalidRequest("Malformed HTTP request"))
                 refusal.force_close()
                 return refusal
+            if request.method == "GET" and "Expect" not in request.headers:
+                direct = routes.get(request.raw_path.partition("?")[0])
+                if direct is not None:
+                    return await direct(request)
             return await route(request)
         except web.HTTPException as fault:
             return error_response(NotFound() if fault.status == 404 else InvalidRequest(fault.reason))

@@ -155,12 +155,13 @@ class Params:
         # Readers ask for the same pages again and again, and a result is immutable: a repeated query costs
         # one look-up. Long queries stay out, so that the memo cannot be made to hold megabytes.
         self._memo = lru_cache(maxsize=_MEMO_SIZE)(self._parse)
-        # Of a page further on, only the cursor is new.
+        # Of a page further on, only the cursor is new, and it hardly ever comes again.
+        self._varied = tuple(f"{name}=" for name, param in self._spec.items() if isinstance(param, StringParam))
         self._pairs = lru_cache(maxsize=_MEMO_SIZE)(self._read_pair)
 
     def parse(self, raw_query: str) -> Mapping[str, Any]:
         """Every parameter of the method, by name, from the undecoded query string. Raises InvalidRequest."""
-        if len(raw_query) > _MEMO_QUERY:
+        if len(raw_query) > _MEMO_QUERY or any(mark in raw_query for mark in self._varied):
             return self._parse(raw_query)
         return self._memo(raw_query)
 
@@ -172,7 +173,8 @@ class Params:
         values = {name: param.default for name, param in self._spec.items()}
         seen: dict[str, int] = {}
         for pair in raw_query.split("&"):
-            name, value = self._pairs(pair) if len(pair) <= _MEMO_QUERY else self._read_pair(pair)
+            varied = len(pair) > _MEMO_QUERY or pair.startswith(self._varied)
+            name, value = self._read_pair(pair) if varied else self._pairs(pair)
             if name not in self._spec:
                 continue
             param = self._spec[name]

@@ -81,7 +81,8 @@ class Procedure:
     authorize: Callable[[Call], Awaitable[Token | None]] | None = None
 
 
-_MOUNTED = web.AppKey("xrpc_methods", frozenset[str])
+ROUTES = web.AppKey("xrpc_routes", dict[str, Any])
+"""Path -> route of every method. `xrpc.listener` goes by it, since aiohttp's router costs as much as an answer."""
 
 
 def mount(app: web.Application, methods: Sequence[Query | Procedure]) -> None:
@@ -97,12 +98,15 @@ def mount(app: web.Application, methods: Sequence[Query | Procedure]) -> None:
     malformed = [nsid for nsid in nsids if not is_nsid(nsid) and nsid != "_health"]
     if malformed:
         raise ValueError(f"not an NSID: {', '.join(malformed)}")
-    if _MOUNTED in app:
+    if ROUTES in app:
         raise ValueError("XRPC methods are mounted already")
-    app[_MOUNTED] = frozenset(nsids)
-    for method in methods:
-        route = _query(method) if isinstance(method, Query) else _procedure(method)
-        app.router.add_route("*", f"/xrpc/{method.nsid}", route)
+    routes = {
+        f"/xrpc/{method.nsid}": _query(method) if isinstance(method, Query) else _procedure(method)
+        for method in methods
+    }
+    app[ROUTES] = routes
+    for path, route in routes.items():
+        app.router.add_route("*", path, route)
     app.router.add_route("*", "/xrpc/{nsid:.*}", _unknown_method)
     app.router.add_route("*", "/{path:.*}", _not_found)
 
