@@ -16,7 +16,7 @@ from communities.matching import Matcher
 from firehose.housekeeping import DAY, Housekeeping
 from firehose.index import Index
 from firehose.lists import ListError, ListReader, read_list
-from firehose.rules import REAPPLY
+from firehose.rules import REAPPLY, Compiled
 from models import meta
 from models.database import open_database, sql, writing
 from tests.didnet import plc
@@ -129,15 +129,19 @@ async def test_a_list_that_changes_without_an_end_leaves_time_for_the_stream(tmp
         (alice,) = site.people("alice")
         compiled: list[float] = []
 
-        def slow() -> None:
+        compile_rules = site.ingest.rules.compile
+
+        def slow() -> Compiled:
             compiled.append(time.monotonic())
             while time.monotonic() < compiled[-1] + 0.05:
                 pass
+            return compile_rules()
 
-        site.ingest.lists_changed = slow  # type: ignore[method-assign]
-        while len(compiled) < 3:
-            site.ingest.index.list_changes[alice.did] += 1
-            await asyncio.sleep(0.005)
+        site.ingest.rules.compile = slow  # type: ignore[method-assign]
+        async with asyncio.timeout(60):
+            while len(compiled) < 3:
+                site.ingest.index.list_changes[alice.did] += 1
+                await asyncio.sleep(0.005)
         assert min(after - before for before, after in pairwise(compiled)) >= 0.5
         await site.caught_up(alice.post("#python").seq)
 

@@ -93,7 +93,8 @@ async def listen(
             if request.method == "GET" and "Expect" not in request.headers:
                 direct = routes.get(request.raw_path.partition("?")[0])
                 if direct is not None:
-                    return await direct(request)
+                    answered: web.StreamResponse = await direct(request)
+                    return answered
             return await route(request)
         except web.HTTPException as fault:
             return error_response(NotFound() if fault.status == 404 else InvalidRequest(fault.reason))
