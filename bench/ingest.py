@@ -229,8 +229,8 @@ def _report(made: list[Replay], runs: dict[tuple[float, str], list[Run]]) -> Rep
             f" {COMMUNITIES:,} communities and a new database, on one core. Rates are of committed rows.",
             "The baseline receives with the same client and decodes the frame and every record, and does nothing with"
             " them. With the block scan it takes only the records' blocks out of the CAR and hashes nothing, the"
-            " fastest way that we know; ratios are of this one. The usual way is to decode the whole CAR. After each run the"
-            " rows are compared with those that a naive model of the stream expects.",
+            " fastest way that we know; ratios are of this one. The usual way is to decode the whole CAR. After each"
+            " run the rows are compared with those that a naive model of the stream expects.",
         ),
         tables=(
             Table(
