@@ -11,6 +11,7 @@ import pytest
 from playhouse.apsw_ext import APSWDatabase
 
 from models import communities, meta
+from models.commits import CommitWatch
 from models.database import OLDEST_SQLITE, DatabaseError, check_in_place, file_identity, open_database, sql, writing
 
 
@@ -191,3 +192,24 @@ def test_a_file_that_is_replaced_while_in_use_is_noticed(tmp_path: Path) -> None
             check_in_place(database, identity)
     finally:
         database.close()
+
+
+def test_a_commit_by_anybody_is_noticed_without_asking(tmp_path: Path) -> None:
+    ours, theirs = open_database(tmp_path / "x.db"), open_database(tmp_path / "x.db")
+    try:
+        watch = CommitWatch(tmp_path / "x.db")
+        assert watch.any() and not watch.any()
+        sql(ours).execute("SELECT count(*) FROM post").fetchall()
+        assert not watch.any()
+        for number in range(3):
+            with writing(theirs) as connection:
+                connection.execute("INSERT INTO meta (key, value) VALUES (?, '')", (str(number),))
+            assert watch.any() and not watch.any()
+        sql(theirs).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        watch.any()
+        with writing(theirs) as connection:
+            connection.execute("DELETE FROM meta")
+        assert watch.any() and not watch.any()
+    finally:
+        ours.close()
+        theirs.close()
