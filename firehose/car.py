@@ -44,28 +44,27 @@ def read_blocks(car: bytes, root: bytes, wanted: Collection[bytes]) -> dict[byte
         return _scan(car, at, wanted)
     found = {}
     for cid in wanted:
-        block = _last(car, cid)
-        if block is None:
+        block = likely_block(car, cid)
+        if sha256(block).digest() != cid[4:]:
             return _scan(car, at, wanted)
         found[cid] = block
     return found
 
 
-def _last(car: bytes, cid: bytes) -> bytes | None:
-    """The block behind the last place that names `cid`: nearly always its own, since records stand behind the tree.
+def likely_block(car: bytes, cid: bytes) -> bytes:
+    """What stands behind the last place that names `cid`: nearly always its block, since records stand behind the tree.
 
-    None when that is another place, or the block has 16 KiB or more. The hash says so, whatever stands around it.
+    It proves nothing; it is something else, or empty, where `cid` stands elsewhere or its block has 16 KiB or more.
     """
     at = car.rfind(cid)
     if at < 2:
-        return None
+        return b""
     size = car[at - 1]
     if size == 0:
-        return None  # a length that was not written in the shortest way
+        return b""  # a length that was not written in the shortest way
     if car[at - 2] >= 0x80:
         size = size << 7 | car[at - 2] & 0x7F
-    block = car[at + CID_LENGTH : at + size]
-    return block if sha256(block).digest() == cid[4:] else None
+    return car[at + CID_LENGTH : at + size]
 
 
 def _scan(car: bytes, at: int, wanted: Collection[bytes]) -> dict[bytes, bytes]:

@@ -47,7 +47,9 @@ class Known:
         bits[second >> 3] |= 1 << (second & 7)
         self.count += 1
 
-    def __contains__(self, key: str) -> bool:
+    def __contains__(self, key: str | None) -> bool:
+        if not key:
+            return False  # what has no key is never held
         h = hash(key)
         bits, first = self._bits, h & self._mask
         if not bits[first >> 3] >> (first & 7) & 1:

@@ -15,7 +15,7 @@ from typing import Any
 
 from communities.matching import Match, Matcher
 from communities.post import Post, read_post
-from firehose.car import CarError, is_record_cid, read_blocks
+from firehose.car import CarError, is_record_cid, likely_block, read_blocks
 from firehose.known import Known
 from firehose.records import RecordError, check_data_model, glance, read_record
 
@@ -136,15 +136,48 @@ def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | Non
     if len(ops) > 1 and len({op["path"] for op in ops}) < len(ops):
         scope.dropped["op contradicts itself"] += 1
         return None
-    if not wanted:
+    # Nearly every commit ends here, so what only those need that do not is looked at behind.
+    if not wanted or (len(wanted) == 1 and _is_useless(payload.get("blocks"), did, *wanted[0], scope)):
         return None
     found = _read_wanted(payload, did, wanted, cids, scope)
-    # Nearly every commit ends here, so what only those need that do not is looked at behind.
     return _commit(payload, seq, did, found, scope) if found else None
 
 
 _Wanted = tuple[str, str, bytes | None, bool]
 """Collection, rkey, CID (None: deletion), and whether an indexed record may stand there already."""
+
+
+def _is_useless(
+    car: object, did: str, collection: str, rkey: str, cid: bytes | None, replaces: bool, scope: Scope
+) -> bool:
+    """Whether a glance at the record, where it most likely stands, shows that the index has no use for it.
+
+    What is glanced at may be something else and is held against no hash, so nothing may follow but to pass over it:
+    whatever is of use, replaces something or looks odd is then read properly.
+    """
+    if cid is None or replaces or type(car) is not bytes:
+        return False
+    try:
+        record = glance(likely_block(car, cid))
+    except RecordError:
+        return False
+    if record.get("$type") != collection:
+        return False
+    if collection in ENGAGEMENTS:
+        return _subject(record) not in scope.posts
+    if collection == POST and not (did in scope.actors and f"at://{did}/{POST}/{rkey}" in scope.posts):
+        post = read_post(record)
+        return post is not None and not (
+            scope.matcher.match(did, post) or post.parent in scope.posts or post.quote in scope.posts
+        )
+    return False
+
+
+def _subject(record: dict[str, Any]) -> str:
+    """The URI of what a like or repost is of; empty when it has none."""
+    subject = record.get("subject")
+    uri = subject.get("uri") if type(subject) is dict else None
+    return uri if type(uri) is str else ""
 
 
 def _read_wanted(payload: dict[str, Any], did: str, wanted: list[_Wanted], cids: set[bytes], scope: Scope) -> list[Op]:
@@ -166,12 +199,11 @@ def _read_wanted(payload: dict[str, Any], did: str, wanted: list[_Wanted], cids:
             found.append(Delete(collection, rkey))
         else:
             # One block may stand under two hundred paths: it is read once, or a small commit could cost minutes.
-            if (collection, cid) not in read:
-                read[collection, cid] = _read_put(collection, rkey, cid, blocks[cid], did, scope)
-            op = read[collection, cid]
-            op = replace(op, rkey=rkey) if op is not None and op.rkey != rkey else op
+            key = collection, cid
+            op = read[key] if key in read else _read_put(collection, rkey, cid, blocks[cid], did, scope)
+            read[key] = op
             if op is not None:
-                found.append(op)
+                found.append(op if op.rkey == rkey else replace(op, rkey=rkey))
             elif collection == LIST:
                 continue  # a list that is made or changed: who is on it is said by its items
             elif replaces or (
@@ -213,9 +245,8 @@ def _read_put(collection: str, rkey: str, cid: bytes, block: bytes, did: str, sc
             _check_kept(record, collection, block)
             return PutPost(rkey, cid, block, post, matches, parent, quote)
         if kind := ENGAGEMENTS.get(collection):
-            subject = record.get("subject")
-            uri = subject.get("uri") if type(subject) is dict else None
-            if type(uri) is str and uri in scope.posts:
+            uri = _subject(record)
+            if uri in scope.posts:
                 _check_kept(record, collection, block)
                 return PutEngagement(kind, rkey, uri)
             return None

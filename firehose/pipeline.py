@@ -149,45 +149,51 @@ class Pipeline:
                 said = [text for text in (payload.get("name"), payload.get("message")) if type(text) is str]
                 log.warning("%s says %.300r", self.source, ": ".join(said)[:300])
             return
-        if self._fresh:
-            if seq < self.received:
-                raise RewindError(f"the stream starts at {seq}, below the cursor {self.received}")
-            self._fresh = False
         if seq <= self.received:
-            if self.received - seq > LONGEST_FALL:
-                # One seq of the far future must not silence the stream behind it for ever (S84).
-                raise RewindError(f"the stream fell from {self.received} to {seq}")
-            self.scope.dropped["seq not rising"] += 1
+            self._fallen(seq)
             return
+        self._fresh = False
         try:
-            event = self._read(kind, payload, seq)
+            event = self._read_commit(payload, seq) if kind == "#commit" else self._read(kind, payload, seq)
         except Exception as error:
             # A fault of ours that somebody's bytes have found must not become everybody's standstill.
             log.exception("event %d cannot be read", seq)
             self._pass_over(data, seq, "event could not be read", f"{type(error).__name__}: {error}")
             event = None
-        if event is not None:
-            self._pending.append((event, data))
-            self._pending_bytes += len(data)
         self.received = seq
         if type(time := payload.get("time")) is str:
             self._time = time
-        if len(self._pending) >= BATCH_EVENTS or self._pending_bytes >= BATCH_BYTES:
-            self.flush()
+        if event is not None:
+            self._pending.append((event, data))
+            self._pending_bytes += len(data)
+            if len(self._pending) >= BATCH_EVENTS or self._pending_bytes >= BATCH_BYTES:
+                self.flush()
 
-    def _read(self, kind: str, payload: dict[str, Any], seq: int) -> Event | None:
+    def _fallen(self, seq: int) -> None:
+        """Judge an event that is not behind the last one: it came again, or the stream is another one."""
+        if self._fresh and seq < self.received:
+            raise RewindError(f"the stream starts at {seq}, below the cursor {self.received}")
+        self._fresh = False
+        if self.received - seq > LONGEST_FALL:
+            # One seq of the far future must not silence the stream behind it for ever (S84).
+            raise RewindError(f"the stream fell from {self.received} to {seq}")
+        self.scope.dropped["seq not rising"] += 1
+
+    def _read_commit(self, payload: dict[str, Any], seq: int) -> Commit | None:
         scope = self.scope
-        if kind == "#commit":
-            commit = read_commit(payload, seq, scope)
-            if commit is not None:
-                scope.actors.add(commit.did)
-                for op in commit.ops:
-                    if type(op) is PutPost and op.matches:
-                        scope.posts.add(f"at://{commit.did}/app.bsky.feed.post/{op.rkey}")
-                    elif type(op) is PutListItem and op.list.startswith(f"at://{commit.did}/"):
-                        # A new member's next post may be the very next event.
-                        scope.matcher.add_list_member(op.list, op.subject)
-            return commit
+        commit = read_commit(payload, seq, scope)
+        if commit is not None:
+            scope.actors.add(commit.did)
+            for op in commit.ops:
+                if type(op) is PutPost and op.matches:
+                    scope.posts.add(f"at://{commit.did}/app.bsky.feed.post/{op.rkey}")
+                elif type(op) is PutListItem and op.list.startswith(f"at://{commit.did}/"):
+                    # A new member's next post may be the very next event.
+                    scope.matcher.add_list_member(op.list, op.subject)
+        return commit
+
+    def _read(self, kind: str, payload: dict[str, Any], seq: int) -> Account | None:
+        scope = self.scope
         did = payload.get("did")
         if type(did) is not str:
             return None
