@@ -6,7 +6,7 @@ import logging
 
 from service import logs
 from service.config import Config, ConfigError
-from service.process import run_until_stopped
+from service.process import run_until_stopped, settle
 
 HELP = "Serve the feeds from the database, until stopped."
 
@@ -26,6 +26,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
     async def serve(stop: asyncio.Event) -> None:
         async with serving(config) as (door, side):
+            settle()
             here = f"http://{config.listen_host}:{door.port}/xrpc"
             log.info("serving %s on port %d, metrics on port %d", config.did, door.port, side.port)
             log.info("which feeds there are: curl %s/app.bsky.feed.describeFeedGenerator", here)

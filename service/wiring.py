@@ -23,6 +23,7 @@ from models.commits import CommitWatch
 from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
 from service.config import Config
+from service.process import settle
 from service.status import read_status, render_metrics, sizes
 from xrpc.auth import ServiceAuth
 from xrpc.egress import egress_session
@@ -80,6 +81,7 @@ async def _ingest(config: Config, stop: asyncio.Event) -> None:
                 ingest.lists_changed,
             )
             reading = asyncio.create_task(lists.run(stop))
+            settle()
             try:
                 await ingest.run(stop)
             finally:
