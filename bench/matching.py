@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.cores import pin, share_out
 from bench.report import Report, Table, Target, number, ratios, spread
-from communities.declaration import Community, Include
+from communities.community import Community, Include
 from communities.matching import Matcher, compile_rules
 from communities.post import read_post
 from tests.world.keys import make_did

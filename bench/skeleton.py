@@ -27,7 +27,7 @@ from aiohttp import web
 from bench.cores import Cores, pin, share_out
 from bench.load import Load, drive
 from bench.report import Report, Table, Target, number, ratios, spread
-from communities.declaration import Community, Include
+from communities.community import Community, Include
 from feedgen import cursor
 from models import communities as community_rows
 from models import meta

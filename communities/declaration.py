@@ -29,10 +29,10 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from communities.community import Community, Exclude, Include, Require
 from communities.post import MEDIA, graphemes
 from communities.text import fold_tag, words
 
@@ -47,73 +47,6 @@ MAX_PINS = 5
 
 class DeclarationError(Exception):
     """The file cannot be used; the message names every fault, a line each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Include:
-    """Selectors: any of them admits a post."""
-
-    hashtags: tuple[str, ...] = ()
-    keywords: tuple[str, ...] = ()
-    mentions: tuple[str, ...] = ()
-    members: tuple[str, ...] = ()
-    lists: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Require:
-    """What an admitted post must satisfy: one of these languages, one of these media."""
-
-    languages: tuple[str, ...] = ()
-    media: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Exclude:
-    """What keeps a selected post out."""
-
-    hashtags: tuple[str, ...] = ()
-    replies: bool = False
-    languages: tuple[str, ...] = ()
-    media: tuple[str, ...] = ()
-    domains: tuple[str, ...] = ()
-    dids: tuple[str, ...] = ()
-    hashtags_over: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Community:
-    """One declared community. `avatar` is a path relative to the file; `pins` are post URIs, shown first."""
-
-    slug: str
-    name: str
-    description: str = ""
-    owner: str | None = None
-    avatar: str | None = None
-    pins: tuple[str, ...] = ()
-    content_mode: str = "unspecified"
-    accepts_interactions: bool = False
-    include: Include = field(default_factory=Include)
-    require: Require = field(default_factory=Require)
-    exclude: Exclude = field(default_factory=Exclude)
-
-    def to_json(self) -> dict[str, Any]:
-        """The plain value that `from_json` reads back."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(value: dict[str, Any]) -> "Community":
-        """The community that `to_json` gave; lists become tuples again."""
-
-        def table(shape: type, name: str) -> Any:
-            return shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in value[name].items()})
-
-        fields = value | {"pins": tuple(value["pins"])}
-        fields |= {name: table(shape, name) for name, shape in _TABLES.items()}
-        return Community(**fields)
-
-
-_TABLES: dict[str, type] = {"include": Include, "require": Require, "exclude": Exclude}
 
 
 _Check = Callable[[Any], Any]

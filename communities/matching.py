@@ -11,7 +11,7 @@ always wins over a selector.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from communities.declaration import Community
+from communities.community import Community
 from communities.post import Post
 from communities.text import fold_tag, words
 

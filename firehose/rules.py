@@ -10,7 +10,8 @@ from pathlib import Path
 
 from playhouse.apsw_ext import APSWDatabase
 
-from communities.declaration import Community, DeclarationError, read_declaration
+from communities.community import Community
+from communities.declaration import DeclarationError, read_declaration
 from communities.matching import Matcher, compile_rules
 from firehose.index import Index
 from firehose.ops import POST_URI

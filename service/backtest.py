@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from communities.declaration import Community, read_declaration
+from communities.community import Community
+from communities.declaration import read_declaration
 from communities.matching import Matcher, compile_rules
 from communities.post import read_post
 from firehose.housekeeping import DAY

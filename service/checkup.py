@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import aiohttp
 import orjson
 
-from communities.declaration import Community
+from communities.community import Community
 from service.config import Config
 from service.generator import feed_uri
 from xrpc.did import document_url

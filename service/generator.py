@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from communities.declaration import Community
+from communities.community import Community
 from communities.post import graphemes
 
 COLLECTION = "app.bsky.feed.generator"

@@ -8,15 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from communities.declaration import (
-    Community,
-    DeclarationError,
-    Exclude,
-    Include,
-    Require,
-    parse_declaration,
-    read_declaration,
-)
+from communities.community import Community, Exclude, Include, Require
+from communities.declaration import DeclarationError, parse_declaration, read_declaration
 from tests.didnet import plc
 
 GOOD = f"""

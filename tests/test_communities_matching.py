@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from communities.declaration import Community, Exclude, Include, Require
+from communities.community import Community, Exclude, Include, Require
 from communities.matching import Match, Matcher, compile_rules
 from communities.post import read_post
 from communities.text import fold, fold_tag, words

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from communities.declaration import Community, Exclude, Include, Require
+from communities.community import Community, Exclude, Include, Require
 from communities.matching import compile_rules
 from communities.post import read_post
 from firehose.frames import read_frame

@@ -7,7 +7,7 @@ from cbrrr import CID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from communities.declaration import Community
+from communities.community import Community
 from service import generator
 
 DID = "did:web:feeds.example.org"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from communities.declaration import Community, Include
+from communities.community import Community, Include
 from communities.matching import compile_rules
 from firehose.car import CarError, read_blocks
 from firehose.known import Known

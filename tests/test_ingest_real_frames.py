@@ -11,7 +11,7 @@ import pytest
 import zstandard
 from cbrrr import CID, decode_dag_cbor
 
-from communities.declaration import Community, Include
+from communities.community import Community, Include
 from communities.matching import compile_rules
 from firehose.frames import read_frame
 from firehose.index import Index
