@@ -57,7 +57,8 @@ class Index:
 
     def __init__(self, connection: Connection, max_age: int) -> None:
         """`max_age`: microseconds; a post older than that at its event is not admitted."""
-        self._sql = connection.execute
+        # One cursor for all, so every statement must run to its end: rows are taken with `get` or `fetchall`.
+        self._sql = connection.cursor().execute
         self._max_age = max_age
         self._actors: OrderedDict[str, Actor] = OrderedDict()
         self.counts: Counter[str] = Counter()
@@ -75,7 +76,7 @@ class Index:
         cached = self._actors.get(did)
         if cached is not None:
             return cached
-        row = self._sql("SELECT id, rev, active FROM actor WHERE did = ?", (did,)).fetchone()
+        row = self._sql("SELECT id, rev, active FROM actor WHERE did = ?", (did,)).get
         return self._cache(did, Actor(row[0], row[1], bool(row[2]))) if row else None
 
     def intern(self, did: str) -> Actor:
@@ -86,7 +87,7 @@ class Index:
         row = self._sql(
             "INSERT INTO actor (did) VALUES (?) ON CONFLICT (did) DO UPDATE SET did = did RETURNING id, rev, active",
             (did,),
-        ).fetchone()
+        ).get
         return self._cache(did, Actor(row[0], row[1], bool(row[2])))
 
     def _cache(self, did: str, actor: Actor) -> Actor:
@@ -100,7 +101,7 @@ class Index:
 
         A deleted account's rows are marked to be purged. `seq` fences repeated and late events.
         """
-        row = self._sql("SELECT id, active FROM actor WHERE did = ? AND account_seq < ?", (did, seq)).fetchone()
+        row = self._sql("SELECT id, active FROM actor WHERE did = ? AND account_seq < ?", (did, seq)).get
         if row is None:
             return
         actor, was_active = row
@@ -158,10 +159,7 @@ class Index:
     def _put_post(self, commit: Commit, op: PutPost, received_at: int) -> bool:
         event_at = event_micros(commit.time, received_at)
         known = self.actor(commit.did)
-        row = (
-            known
-            and self._sql("SELECT id, sort_at FROM post WHERE actor = ? AND rkey = ?", (known.id, op.rkey)).fetchone()
-        )
+        row = known and self._sql("SELECT id, sort_at FROM post WHERE actor = ? AND rkey = ?", (known.id, op.rkey)).get
         matches = op.matches
         sort_at = row[1] if row else sort_micros(op.post.created_at, event_at)
         if not row and matches and sort_at < event_at - self._max_age:
@@ -178,7 +176,7 @@ class Index:
             post = self._sql(
                 "INSERT INTO post (actor, rkey, cid, record, sort_at, event_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
                 (actor.id, op.rkey, op.cid, op.block, sort_at, event_at),
-            ).fetchone()[0]
+            ).get
             self.admit(post, matches)
             self._sql("UPDATE pin SET gone = 0 WHERE actor = ? AND rkey = ?", (actor.id, op.rkey))
             self.counts["post admitted"] += 1
@@ -242,18 +240,15 @@ class Index:
 
     def _remove_engagement(self, did: str, kind: int, rkey: str) -> bool:
         actor = self.actor(did)
-        row = (
-            actor
-            and self._sql(
-                "DELETE FROM engagement WHERE actor = ? AND kind = ? AND rkey = ? RETURNING post",
-                (actor.id, kind, rkey),
-            ).fetchone()
-        )
-        if not actor or not row:
+        if actor is None:
+            return False
+        query = "DELETE FROM engagement WHERE actor = ? AND kind = ? AND rkey = ? RETURNING post"
+        post = self._sql(query, (actor.id, kind, rkey)).get
+        if post is None:
             return False
         # Two like records of one account count once: the count falls with the last of them.
-        if actor.active and not self._engaged(row[0], kind, actor.id):
-            self._count(row[0], kind, -1)
+        if actor.active and not self._engaged(post, kind, actor.id):
+            self._count(post, kind, -1)
         self.counts[COUNTERS[kind] + " undone"] += 1
         return True
 
@@ -271,8 +266,8 @@ class Index:
         actor = self.actor(parts[1]) if parts else None
         if not parts or actor is None:
             return None
-        row = self._sql("SELECT id FROM post WHERE actor = ? AND rkey = ?", (actor.id, parts[2])).fetchone()
-        return row[0] if row else None
+        post: int | None = self._sql("SELECT id FROM post WHERE actor = ? AND rkey = ?", (actor.id, parts[2])).get
+        return post
 
     # Deletions and lists
 
@@ -280,15 +275,15 @@ class Index:
         if op.collection == POST:
             return self._delete_post(did, op.rkey)
         if op.collection == LIST_ITEM:
-            row = self._sql("DELETE FROM list_item WHERE owner = ? AND rkey = ? RETURNING 1", (did, op.rkey)).fetchone()
+            gone = self._sql("DELETE FROM list_item WHERE owner = ? AND rkey = ? RETURNING 1", (did, op.rkey)).get
         elif op.collection == LIST:
             query = "DELETE FROM list_item WHERE list = ? RETURNING 1"
-            row = self._sql(query, (f"at://{did}/{LIST}/{op.rkey}",)).fetchone()
+            gone = self._sql(query, (f"at://{did}/{LIST}/{op.rkey}",)).get
         else:
             return self._remove_engagement(did, ENGAGEMENTS[op.collection], op.rkey)
-        if row:
+        if gone:
             self.list_changes[did] += 1
-        return row is not None
+        return gone is not None
 
     def _delete_post(self, did: str, rkey: str) -> bool:
         actor = self.actor(did)
@@ -298,11 +293,11 @@ class Index:
         pinned = self._sql(
             "UPDATE pin SET gone = 1 WHERE actor = ? AND rkey = ? AND gone = 0 RETURNING 1", (actor.id, rkey)
         ).fetchall()
-        row = self._sql("SELECT id FROM post WHERE actor = ? AND rkey = ?", (actor.id, rkey)).fetchone()
-        if row:
-            self.remove_post(row[0])
+        post = self._sql("SELECT id FROM post WHERE actor = ? AND rkey = ?", (actor.id, rkey)).get
+        if post is not None:
+            self.remove_post(post)
             self.counts["post deleted"] += 1
-        return applied or bool(pinned) or row is not None
+        return applied or bool(pinned) or post is not None
 
     def _put_list_item(self, did: str, op: PutListItem) -> bool:
         if not op.list.startswith(f"at://{did}/"):
