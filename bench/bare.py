@@ -1,8 +1,8 @@
 """The baseline of the ingest benchmark: a loop that only receives and decodes every record.
 
-It receives as the service does, through the same `websockets` client with the same settings. Two forms of decoding:
-the strongest that we know, which takes nothing but each operation's block out of the CAR and does not even hash it,
-and the usual one, which decodes the whole CAR.
+It receives through the same `websockets` client with the same settings, in the loop that its documentation shows. Two
+forms of decoding: the strongest that we know, which takes nothing but each operation's block out of the CAR and does
+not even hash it, and the usual one, which decodes the whole CAR.
 """
 
 import time

@@ -67,6 +67,10 @@ class Feeds:
             self.version = version
         return version
 
+    def close(self) -> None:
+        """End the moment, before the connection is closed."""
+        self._end()
+
     def _end(self) -> None:
         """A moment that nobody asks for any more must not keep the WAL from being emptied."""
         if self._reading:

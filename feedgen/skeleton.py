@@ -25,7 +25,10 @@ def _queries(but: str = "") -> tuple[str, str]:
     items = f"FROM feed_item WHERE community = ?1 AND hidden = 0 AND (sort_at, post) < (?2, ?3){but}"
     items += " ORDER BY sort_at DESC, post DESC"
     joined = f"""SELECT group_concat(uri, '{_BETWEEN}') FROM (SELECT uri {items} LIMIT ?4)"""
-    return f"SELECT ({joined}), sort_at, post {items} LIMIT 2 OFFSET ?4 - 1", f"SELECT uri {items} LIMIT ?4"
+    return (
+        f"SELECT CAST(({joined}) AS BLOB), sort_at, post {items} LIMIT 2 OFFSET ?4 - 1",
+        f"SELECT uri {items} LIMIT ?4",
+    )
 
 
 FULL_PAGE, LAST_PAGE = _queries()
@@ -45,6 +48,7 @@ class Skeletons:
     def __init__(self, connection: Connection, key: bytes) -> None:
         """`key` signs cursors."""
         self._connection = connection
+        self._execute = connection.cursor().execute
         self._key = key
         self._first: dict[tuple[str, int], tuple[int, bytes]] = {}
         self._first_bytes = 0
@@ -77,14 +81,17 @@ class Skeletons:
         if start.pins:
             full, rest = _queries(f" AND post NOT IN ({','.join(map(str, start.pins))})")
         bindings = (feed.community, start.sort_at, start.post, limit)
-        rows = self._connection.execute(full, bindings).fetchall()
+        rows = self._execute(full, bindings).fetchall()
         if len(rows) == 2:
-            uris, *last = rows[0]
-            tail = f',"cursor":"{cursor.encode(self._key, feed.uri, cursor.Position(last[0], last[1], start.pins))}"'
+            (uris, sort_at, post), _ = rows
+            end = (
+                b'],"cursor":"%b"}'
+                % cursor.encode(self._key, feed.uri, cursor.Position(sort_at, post, start.pins)).encode()
+            )
         else:
-            uris = _BETWEEN.join([uri for (uri,) in self._connection.execute(rest, bindings)])
-            tail = ""
-        items = [f'{{"post":"{uri}","reason":{{"$type":"app.bsky.feed.defs#skeletonReasonPin"}}}}' for uri in pins]
-        if uris:
-            items.append(f'{{"post":"{uris}"}}')
-        return f'{{"feed":[{",".join(items)}]{tail}}}'.encode()
+            uris = _BETWEEN.join([uri for (uri,) in self._execute(rest, bindings)]).encode()
+            end = b"]}"
+        if pins:
+            items = [f'{{"post":"{uri}","reason":{{"$type":"app.bsky.feed.defs#skeletonReasonPin"}}}}' for uri in pins]
+            return b'{"feed":[%b%b%b' % (",".join(items).encode(), b',{"post":"%b"}' % uris if uris else b"", end)
+        return b'{"feed":[%b%b' % (b'{"post":"%b"}' % uris if uris else b"", end)

@@ -185,8 +185,12 @@ class Index:
             self.remove_post(row[0])
             self.counts["post no longer matches"] += 1
             applied = True
-        applied |= self._edge(commit.did, REPLY, op.rkey, op.parent)
-        applied |= self._edge(commit.did, QUOTE, op.rkey, op.quote)
+        for kind, subject in ((REPLY, op.parent), (QUOTE, op.quote)):
+            if subject is not None:
+                applied |= self._put_engagement(commit.did, kind, op.rkey, subject)
+            elif known is not None:
+                # It may have answered or quoted something before it was changed.
+                applied |= self._remove_engagement(commit.did, kind, op.rkey)
         return applied
 
     def admit(self, post: int, matches: list[Match], judged: Collection[int] | None = None) -> bool:
@@ -212,12 +216,6 @@ class Index:
         self._sql("DELETE FROM post WHERE id = ?", (post,))
 
     # Engagement
-
-    def _edge(self, did: str, kind: int, rkey: str, subject: str | None) -> bool:
-        """What a post answers or quotes, also after it was changed to answer or quote something else."""
-        if subject is not None:
-            return self._put_engagement(did, kind, rkey, subject)
-        return self._remove_engagement(did, kind, rkey)
 
     def _put_engagement(self, did: str, kind: int, rkey: str, subject: str) -> bool:
         post = self.find_post(subject)

@@ -111,7 +111,6 @@ def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | Non
         scope.dropped["commit of a removed kind (tooBig, rebase)"] += 1
         return None
     wanted: list[_Wanted] = []
-    cids: set[bytes] = set()
     for op in ops:
         if type(op) is not dict or type(path := op.get("path")) is not str:
             scope.dropped["op malformed"] += 1
@@ -130,16 +129,20 @@ def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | Non
         elif not is_record_cid(cid):
             scope.dropped["op cid malformed"] += 1
         else:
-            cids.add(cid)
             replaces = action == "update" and (did in scope.actors or did in scope.list_owners)
             wanted.append((collection, rkey, cid, replaces))
     if len(ops) > 1 and len({op["path"] for op in ops}) < len(ops):
         scope.dropped["op contradicts itself"] += 1
         return None
-    # Nearly every commit ends here, so what only those need that do not is looked at behind.
-    if not wanted or (len(wanted) == 1 and _is_useless(payload.get("blocks"), did, *wanted[0], scope)):
+    if not wanted:
         return None
-    found = _read_wanted(payload, did, wanted, cids, scope)
+    glanced = None
+    if len(wanted) == 1 and wanted[0][2] is not None and not wanted[0][3]:
+        # Nearly every commit ends here, so what only those need that do not is looked at behind.
+        glanced = _glance_at(payload.get("blocks"), did, wanted[0], scope)
+        if glanced is not None and glanced[1] is None:
+            return None
+    found = _read_wanted(payload, did, wanted, scope, glanced)
     return _commit(payload, seq, did, found, scope) if found else None
 
 
@@ -147,30 +150,32 @@ _Wanted = tuple[str, str, bytes | None, bool]
 """Collection, rkey, CID (None: deletion), and whether an indexed record may stand there already."""
 
 
-def _is_useless(
-    car: object, did: str, collection: str, rkey: str, cid: bytes | None, replaces: bool, scope: Scope
-) -> bool:
-    """Whether a glance at the record, where it most likely stands, shows that the index has no use for it.
+_Glanced = tuple[bytes, "Op | None"]
+"""What looked like a record's block, and what it amounts to if it is."""
 
-    What is glanced at may be something else and is held against no hash, so nothing may follow but to pass over it:
-    whatever is of use, replaces something or looks odd is then read properly.
+
+def _glance_at(car: object, did: str, wanted: _Wanted, scope: Scope) -> _Glanced | None:
+    """A look at a new record where it most likely stands, held against no hash.
+
+    It may be something else, so nothing may follow from it but to pass the record over, where it amounts to None.
+    Whatever is of use, may stand where something indexed stands or looks odd (None) is then read properly.
     """
-    if cid is None or replaces or type(car) is not bytes:
-        return False
+    collection, rkey, cid, _ = wanted
+    if type(car) is not bytes or cid is None:
+        return None
+    block = likely_block(car, cid)
     try:
-        record = glance(likely_block(car, cid))
+        op = _judge(collection, rkey, cid, block, did, scope)
     except RecordError:
-        return False
-    if record.get("$type") != collection:
-        return False
-    if collection in ENGAGEMENTS:
-        return _subject(record) not in scope.posts
-    if collection == POST and not (did in scope.actors and f"at://{did}/{POST}/{rkey}" in scope.posts):
-        post = read_post(record)
-        return post is not None and not (
-            scope.matcher.match(did, post) or post.parent in scope.posts or post.quote in scope.posts
-        )
-    return False
+        return None
+    if op is None and _may_stand(collection, rkey, did, scope):
+        return None
+    return block, op
+
+
+def _may_stand(collection: str, rkey: str, did: str, scope: Scope) -> bool:
+    """Whether a post of this name may be indexed."""
+    return collection == POST and did in scope.actors and f"at://{did}/{POST}/{rkey}" in scope.posts
 
 
 def _subject(record: dict[str, Any]) -> str:
@@ -180,8 +185,11 @@ def _subject(record: dict[str, Any]) -> str:
     return uri if type(uri) is str else ""
 
 
-def _read_wanted(payload: dict[str, Any], did: str, wanted: list[_Wanted], cids: set[bytes], scope: Scope) -> list[Op]:
+def _read_wanted(
+    payload: dict[str, Any], did: str, wanted: list[_Wanted], scope: Scope, glanced: _Glanced | None
+) -> list[Op]:
     blocks: dict[bytes, bytes] = {}
+    cids = {cid for _, _, cid, _ in wanted if cid is not None}
     if cids:
         root, car = payload.get("commit"), payload.get("blocks")
         if type(car) is not bytes or type(root) is not bytes:
@@ -200,15 +208,13 @@ def _read_wanted(payload: dict[str, Any], did: str, wanted: list[_Wanted], cids:
         else:
             # One block may stand under two hundred paths: it is read once, or a small commit could cost minutes.
             key = collection, cid
-            op = read[key] if key in read else _read_put(collection, rkey, cid, blocks[cid], did, scope)
+            op = read[key] if key in read else _read_put(collection, rkey, cid, blocks[cid], did, scope, glanced)
             read[key] = op
             if op is not None:
                 found.append(op if op.rkey == rkey else replace(op, rkey=rkey))
             elif collection == LIST:
                 continue  # a list that is made or changed: who is on it is said by its items
-            elif replaces or (
-                collection == POST and did in scope.actors and f"at://{did}/{POST}/{rkey}" in scope.posts
-            ):
+            elif replaces or _may_stand(collection, rkey, did, scope):
                 # What is indexed of this path is no longer what stands there.
                 found.append(Delete(collection, rkey))
     return found
@@ -228,40 +234,42 @@ def _commit(payload: dict[str, Any], seq: int, did: str, found: list[Op], scope:
     return Commit(seq, did, rev, time if type(time) is str else "", ops) if ops else None
 
 
-def _read_put(collection: str, rkey: str, cid: bytes, block: bytes, did: str, scope: Scope) -> Op | None:
+def _read_put(
+    collection: str, rkey: str, cid: bytes, block: bytes, did: str, scope: Scope, glanced: _Glanced | None
+) -> Op | None:
     """The operation that a created or changed record amounts to, or None when the index has no use for it."""
     try:
-        record = glance(block)
-        if collection == POST:
-            post = read_post(record)
-            if post is None:
-                scope.dropped["post invalid"] += 1
-                return None
-            matches = scope.matcher.match(did, post)
-            parent = post.parent if post.parent is not None and post.parent in scope.posts else None
-            quote = post.quote if post.quote is not None and post.quote in scope.posts else None
-            if not (matches or parent or quote):
-                return None
-            _check_kept(record, collection, block)
-            return PutPost(rkey, cid, block, post, matches, parent, quote)
-        if kind := ENGAGEMENTS.get(collection):
-            uri = _subject(record)
-            if uri in scope.posts:
-                _check_kept(record, collection, block)
-                return PutEngagement(kind, rkey, uri)
-            return None
-        if collection == LIST_ITEM:
-            listed, member = record.get("list"), record.get("subject")
-            if type(listed) is str and listed in scope.lists and type(member) is str and _DID.fullmatch(member):
-                _check_kept(record, collection, block)
-                return PutListItem(rkey, listed, member)
+        same = glanced is not None and glanced[0] == block
+        op = glanced[1] if glanced is not None and same else _judge(collection, rkey, cid, block, did, scope)
+        if op is not None:
+            # What was glanced at and is kept must be what the data model wants.
+            check_data_model(read_record(block))
     except RecordError as error:
         scope.dropped[str(error)] += 1
-    return None
+        return None
+    return op
 
 
-def _check_kept(record: dict[str, Any], collection: str, block: bytes) -> None:
-    """Raise RecordError unless what was glanced at is a record of its collection as the data model wants it."""
-    if record.get("$type") != collection:
+def _judge(collection: str, rkey: str, cid: bytes, block: bytes, did: str, scope: Scope) -> Op | None:
+    """What a record amounts to by a glance; None when the index has no use for it. Raises RecordError."""
+    record = glance(block)
+    op: Op | None = None
+    if kind := ENGAGEMENTS.get(collection):
+        if (uri := _subject(record)) in scope.posts:
+            op = PutEngagement(kind, rkey, uri)
+    elif collection == POST:
+        post = read_post(record)
+        if post is None:
+            raise RecordError("post invalid")
+        matches = scope.matcher.match(did, post)
+        parent = post.parent if post.parent in scope.posts else None
+        quote = post.quote if post.quote in scope.posts else None
+        if matches or parent or quote:
+            op = PutPost(rkey, cid, block, post, matches, parent, quote)
+    elif collection == LIST_ITEM:
+        listed, member = record.get("list"), record.get("subject")
+        if type(listed) is str and listed in scope.lists and type(member) is str and _DID.fullmatch(member):
+            op = PutListItem(rkey, listed, member)
+    if op is not None and record.get("$type") != collection:
         raise RecordError("record is not of its collection")
-    check_data_model(read_record(block))
+    return op

@@ -1,5 +1,6 @@
 """Record blocks: strict DAG-CBOR and the atproto data model (https://atproto.com/specs/data-model)."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import libipld
@@ -45,28 +46,30 @@ def glance(block: bytes) -> dict[str, Any]:
 def check_data_model(record: dict[str, Any]) -> None:
     """Raise RecordError where the data model forbids what DAG-CBOR allows: floats, wide integers, depth, width.
 
-    Iterative, so that no depth can exhaust the stack. Run on what is kept, not on what is merely looked at.
+    Run on what is kept, not on what is merely looked at.
     """
-    level: list[Any] = [record]
-    for _ in range(MAX_DEPTH):
-        below: list[Any] = []
-        for value in level:
-            if len(value) > MAX_CONTAINER:
-                raise RecordError("container too large")
-            children = value
-            if type(value) is dict:
-                children = value.values()
-                if max(map(len, value), default=0) > MAX_KEY:
-                    raise RecordError("key too long")
-            for child in children:
-                kind = type(child)
-                if kind is dict or kind is list:
-                    below.append(child)
-                elif kind is float:
-                    raise RecordError("float in record")
-                elif kind is int and not -_INT64 <= child < _INT64:
-                    raise RecordError("integer out of range")
-        if not below:
-            return
-        level = below
-    raise RecordError("record too deep")
+    _check(record, MAX_DEPTH)
+
+
+def _check(value: dict[str, Any] | list[Any], depth: int) -> None:
+    """`depth`: how many levels may stand here, this one included; it bounds the recursion."""
+    if not depth:
+        raise RecordError("record too deep")
+    if len(value) > MAX_CONTAINER:
+        raise RecordError("container too large")
+    children: Iterable[Any] = value
+    if type(value) is dict:
+        children = value.values()
+        for key in value:
+            if len(key) > MAX_KEY:
+                raise RecordError("key too long")
+    for child in children:
+        kind = type(child)
+        if kind is str:
+            continue
+        if kind is dict or kind is list:
+            _check(child, depth - 1)
+        elif kind is float:
+            raise RecordError("float in record")
+        elif kind is int and not -_INT64 <= child < _INT64:
+            raise RecordError("integer out of range")

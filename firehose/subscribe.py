@@ -11,11 +11,15 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.protocol import Event
+from websockets.typing import BytesLike
 
 from firehose.frames import FrameError, StreamError
 from firehose.pace import Pace
@@ -32,8 +36,6 @@ LONGEST_DELAY = 60.0
 HEALTHY_SECONDS = 60.0
 OPEN_SECONDS = 20.0
 CLOSE_SECONDS = 5.0
-LONGEST_TURN = 200
-"""Messages taken before the event loop gets its turn: pings and timers must not starve during catch-up."""
 UNUSUAL = 100
 """A silence is no accident when it lasts this many times as long as it usually is from one event to the next."""
 TOO_BIG_TRIES = 3
@@ -50,6 +52,51 @@ class _Connect(connect):
     def process_redirect(self, exc: Exception) -> Exception:
         """Every answer but an upgrade is a refusal."""
         return exc
+
+
+class _Socket(ClientConnection):
+    """A connection that hands each message on while it is read from the network, and holds none back.
+
+    A queue between the two would cost a fifth of all the time, and would keep pings waiting behind what is queued.
+    `fault` becomes the exception with which `receive` refused a message; nothing is handed on behind it.
+    """
+
+    def __init__(self, receive: Callable[[bytes], None], *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fault: asyncio.Future[None] = self.loop.create_future()
+        self._receive = receive
+        self._parts = bytearray()
+        self._text = False
+
+    def process_event(self, event: Event) -> None:
+        """Take a whole binary message; leave the handshake, pongs and the closing to the library."""
+        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+        elif event.opcode is Opcode.BINARY and event.fin:
+            self._hand_on(event.data)
+        else:
+            self._assemble(event)
+
+    def _assemble(self, frame: Frame) -> None:
+        """A message in several fragments; the library has checked their order and bounds their size. Texts are none of
+        ours.
+        """
+        if frame.opcode is not Opcode.CONT:
+            self._text = frame.opcode is not Opcode.BINARY
+            self._parts.clear()
+        self._parts += frame.data
+        if frame.fin:
+            message = bytes(self._parts)
+            self._parts.clear()
+            if not self._text:
+                self._hand_on(message)
+
+    def _hand_on(self, data: BytesLike) -> None:
+        if not self.fault.done():
+            try:
+                self._receive(bytes(data))
+            except Exception as error:
+                self.fault.set_exception(error)
 
 
 class Backoff:
@@ -152,23 +199,25 @@ class Subscription:
 
     async def _once(self, stop: asyncio.Event) -> End:
         """One connection, from opening to end."""
+        self._again.clear()
+        self.pipeline.connected()
         try:
             opening = _Connect(
                 self.url(),
                 **SOCKET,
+                create_connection=partial(_Socket, self.pipeline.receive),  # type: ignore[arg-type]  # any callable will do
                 open_timeout=OPEN_SECONDS,
                 close_timeout=CLOSE_SECONDS,
                 user_agent_header=self._user_agent,
             )
+            where = f"behind {after}" if (after := self.url().partition("?cursor=")[2]) else "at the live end"
             socket = await _unless(stop, opening)
             if socket is None:
                 return End("stopped")
             async with socket:
                 self.state = "reading"
-                where = f"behind {after}" if (after := self.url().partition("?cursor=")[2]) else "at the live end"
                 log.info("%s: connected %s", self.pipeline.source, where)
-                self.pipeline.connected()
-                return await self._read(socket, stop)
+                return await self._read(cast(_Socket, socket), stop)
         except InvalidStatus as error:
             return self._refused(error)
         except (OSError, TimeoutError, InvalidHandshake) as error:
@@ -185,31 +234,31 @@ class Subscription:
             return End(f"refused with {status}", "this is no event stream", delay=self._backoff.next(longest=True))
         return End(f"refused with {status}")
 
-    async def _read(self, socket: ClientConnection, stop: asyncio.Event) -> End:
-        self._again.clear()
+    async def _read(self, socket: _Socket, stop: asyncio.Event) -> End:
         closers = [asyncio.ensure_future(_close_on(told, socket)) for told in (stop, self._again)]
         watch = asyncio.ensure_future(self._watch(socket))
+        closed = asyncio.ensure_future(socket.wait_closed())
         try:
-            end = await self._feed(socket)
+            await asyncio.wait((closed, socket.fault), return_when=asyncio.FIRST_COMPLETED)
+            if socket.fault.done():
+                socket.fault.result()
             if self._again.is_set():
                 return End("events could not be stored")
-            return End("silent", f"no event for {self._pace.silence:.0f} s or more") if self._silent else end
-        except ConnectionClosed as closed:
-            return self._closed(closed)
+            if self._silent:
+                return End("silent", f"no event for {self._pace.silence:.0f} s or more")
+            return self._closed(socket.protocol.close_exc)
         except FrameError as error:
-            end = End("unreadable frame", str(error))
+            return End("unreadable frame", str(error))
         except StreamError as error:
             cause = error.name if error.name in ("FutureCursor", "ConsumerTooSlow") else "error frame"
-            end = End(cause, str(error)[:300], stand_still=cause == "FutureCursor")
+            return End(cause, str(error)[:300], stand_still=cause == "FutureCursor")
         except RewindError as error:
-            end = End("stream rewound", str(error), stand_still=True)
+            return End("stream rewound", str(error), stand_still=True)
         except StorageError as error:
-            end = End("events could not be stored", str(error))
+            return End("events could not be stored", str(error))
         finally:
-            for task in (*closers, watch):
+            for task in (*closers, watch, closed):
                 task.cancel()
-        await _leave(socket)
-        return end
 
     async def _watch(self, socket: ClientConnection) -> None:
         """Close a connection that answers pings and brings no events any more, although it used to.
@@ -230,18 +279,6 @@ class Subscription:
                     self._silent = True
                     await socket.close(1000)
                     return
-
-    async def _feed(self, socket: ClientConnection) -> End:
-        receive = self.pipeline.receive
-        turn = 0
-        async for message in socket:
-            if type(message) is bytes:
-                receive(message)
-            turn += 1
-            if turn >= LONGEST_TURN:
-                turn = 0
-                await asyncio.sleep(0)
-        return End(f"closed with {socket.close_code}")
 
     def _closed(self, closed: ConnectionClosed) -> End:
         code = closed.rcvd.code if closed.rcvd else closed.sent.code if closed.sent else 1006
@@ -278,18 +315,6 @@ async def _unless(stop: asyncio.Event, opening: Awaitable[ClientConnection]) -> 
         for one in (opened, stopped):
             one.cancel()
         await asyncio.gather(opened, stopped, return_exceptions=True)
-
-
-async def _leave(socket: ClientConnection) -> None:
-    """Close from our side. What is still under way is read and dropped: the other end's answer stands behind it."""
-    closing = asyncio.ensure_future(socket.close())
-    try:
-        async for _ in socket:
-            pass
-    except ConnectionClosed:
-        return
-    finally:
-        await closing
 
 
 async def _close_on(stop: asyncio.Event, socket: ClientConnection) -> None:

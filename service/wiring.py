@@ -142,6 +142,7 @@ async def serving(config: Config) -> AsyncIterator[tuple[Listener, Listener]]:
             finally:
                 await door.close()
                 methods.close()
+                feeds.close()
     finally:
         database.close()
 

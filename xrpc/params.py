@@ -6,7 +6,7 @@ that the method does not know are ignored, as the protocol asks for; a repeated 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -152,41 +152,48 @@ class Params:
 
     def __init__(self, spec: Mapping[str, Param] | None = None) -> None:
         self._spec = dict(spec or {})
-        # Readers ask for the same pages again and again, and a result is immutable: a repeated query costs
-        # one look-up. Long queries stay out, so that the memo cannot be made to hold megabytes.
-        self._memo = lru_cache(maxsize=_MEMO_SIZE)(self._parse)
-        # Of a page further on, only the cursor is new, and it hardly ever comes again.
-        self._varied = tuple(f"{name}=" for name, param in self._spec.items() if isinstance(param, StringParam))
-        self._pairs = lru_cache(maxsize=_MEMO_SIZE)(self._read_pair)
+        # Readers ask for the same pages again and again, and a result is immutable: a repeated query costs one look-up.
+        # Of a page further on, only the cursor is new: free text at the end is read apart from what stands before it.
+        self._memo = lru_cache(maxsize=_MEMO_SIZE)(self._read)
+        self._free = tuple(f"{name}=" for name, param in self._spec.items() if isinstance(param, StringParam))
 
     def parse(self, raw_query: str) -> Mapping[str, Any]:
         """Every parameter of the method, by name, from the undecoded query string. Raises InvalidRequest."""
-        if len(raw_query) > _MEMO_QUERY or any(mark in raw_query for mark in self._varied):
-            return self._parse(raw_query)
-        return self._memo(raw_query)
-
-    def _parse(self, raw_query: str) -> Mapping[str, Any]:
         if len(raw_query) > MAX_QUERY:
             raise InvalidRequest("The query string is too long")
         if not raw_query.isascii():
             raise InvalidRequest("The query string has characters that must be percent-encoded")
+        before, _, last = raw_query.rpartition("&")
+        if not last.startswith(self._free):
+            before, last = raw_query, ""
+        # Long queries stay out, so that the memo cannot be made to hold megabytes.
+        values, missing, counts = self._memo(before) if len(before) <= _MEMO_QUERY else self._read(before)
+        if last:
+            name, value = self._read_pair(last)
+            if name in counts:
+                raise InvalidRequest(f'"{name}" is repeated')
+            values = MappingProxyType({**values, name: value})
+            missing = missing - {name}
+        if missing:
+            raise InvalidRequest(f'"{min(missing)}" is required')
+        return values
+
+    def _read(self, raw_query: str) -> tuple[Mapping[str, Any], Set[str], Mapping[str, int]]:
+        """The values, the names of what is required and not there, and how often each parameter is given."""
         values = {name: param.default for name, param in self._spec.items()}
-        seen: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for pair in raw_query.split("&"):
-            varied = len(pair) > _MEMO_QUERY or pair.startswith(self._varied)
-            name, value = self._read_pair(pair) if varied else self._pairs(pair)
+            name, value = self._read_pair(pair)
             if name not in self._spec:
                 continue
             param = self._spec[name]
-            seen[name] = count = seen.get(name, 0) + 1
+            counts[name] = count = counts.get(name, 0) + 1
             most = param.max_items if isinstance(param, ListParam) else 1
             if count > most:
                 raise InvalidRequest(f'"{name}" may be given {most} times' if most > 1 else f'"{name}" is repeated')
             values[name] = (*(values[name] if count > 1 else ()), value) if isinstance(param, ListParam) else value
-        for name, param in self._spec.items():
-            if param.required and name not in seen:
-                raise InvalidRequest(f'"{name}" is required')
-        return MappingProxyType(values)
+        missing = frozenset(name for name, param in self._spec.items() if param.required and name not in counts)
+        return MappingProxyType(values), missing, counts
 
     def _read_pair(self, pair: str) -> tuple[str, Any]:
         """Name and value of one parameter; one that is not of this method is only decoded."""
