@@ -6,10 +6,12 @@ its rev is above the account's last one (the fence), and puts and deletes are id
 
 from collections import Counter, OrderedDict
 from collections.abc import Collection
+from dataclasses import replace
 
 import apsw
 
 from communities.matching import Match
+from firehose.events import Account, Sync
 from firehose.ops import (
     ENGAGEMENTS,
     LIKE,
@@ -22,6 +24,7 @@ from firehose.ops import (
     REPOST,
     Commit,
     Delete,
+    Op,
     PutEngagement,
     PutListItem,
     PutPost,
@@ -29,6 +32,11 @@ from firehose.ops import (
 from firehose.times import event_micros, sort_micros
 from models.database import Connection
 
+PENDING, RESYNCING, SYNCED, DESYNCHRONIZED = "pending", "resyncing", "synced", "desynchronized"
+ERROR, UNRESOLVABLE = "error", "unresolvable"
+"""States of an account whose repository is followed or has to be read (ingest.md 12)."""
+CONFIRM = 2
+"""Value of `actor.purge`: the rows are to go once the account's host has said that it is gone."""
 COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
 _COUNT = {kind: f"UPDATE post SET {column} = {column} + ? WHERE id = ?" for kind, column in COUNTERS.items()}
 _PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
@@ -38,18 +46,21 @@ _PUT_ITEM = (
     " FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?3"
     " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
 )
+_ACTOR = "SELECT a.id, a.rev, a.active, r.state, r.data FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.did = ?"
 _CACHED_ACTORS = 50_000
 
 
 class Actor:
-    """What the fence needs of an account; a mirror of its row."""
+    """What the fence and the chain need of an account; a mirror of its rows. `state`: empty without a repo row."""
 
-    __slots__ = ("active", "id", "rev")
+    __slots__ = ("active", "data", "id", "rev", "state")
 
-    def __init__(self, id: int, rev: str, active: bool) -> None:
+    def __init__(self, id: int, rev: str, active: int, state: str | None, data: bytes | None) -> None:
         self.id = id
         self.rev = rev
-        self.active = active
+        self.active = bool(active)
+        self.state = state or ""
+        self.data = data
 
 
 class Index:
@@ -62,12 +73,15 @@ class Index:
         self._max_age = max_age
         self._actors: OrderedDict[str, Actor] = OrderedDict()
         self.counts: Counter[str] = Counter()
+        self.buffers: dict[str, list[Commit]] = {}
+        """What was applied of accounts whose repositories are being read just now, since that began."""
         self.list_changes: Counter[str] = Counter()
         """How often the lists of each owner were changed by the stream, since start."""
 
     def forget(self) -> None:
         """Drop what is cached of the rows."""
         self._actors.clear()
+        self.buffers.clear()
 
     # Accounts
 
@@ -76,19 +90,16 @@ class Index:
         cached = self._actors.get(did)
         if cached is not None:
             return cached
-        row = self._sql("SELECT id, rev, active FROM actor WHERE did = ?", (did,)).get
-        return self._cache(did, Actor(row[0], row[1], bool(row[2]))) if row else None
+        row = self._sql(_ACTOR, (did,)).get
+        return self._cache(did, Actor(*row)) if row else None
 
     def intern(self, did: str) -> Actor:
         """The account's row, made if need be."""
-        cached = self._actors.get(did)
-        if cached is not None:
-            return cached
-        row = self._sql(
-            "INSERT INTO actor (did) VALUES (?) ON CONFLICT (did) DO UPDATE SET did = did RETURNING id, rev, active",
-            (did,),
-        ).get
-        return self._cache(did, Actor(row[0], row[1], bool(row[2])))
+        known = self.actor(did)
+        if known is not None:
+            return known
+        row: int = self._sql("INSERT INTO actor (did) VALUES (?) RETURNING id", (did,)).get
+        return self._cache(did, Actor(row, "", 1, None, None))
 
     def _cache(self, did: str, actor: Actor) -> Actor:
         self._actors[did] = actor
@@ -96,29 +107,40 @@ class Index:
             self._actors.popitem(last=False)
         return actor
 
-    def account(self, did: str, seq: int, active: bool, status: str | None) -> None:
-        """Apply `#account`: an overlay that hides or shows all of the account's posts and its share in counts.
+    def account(self, event: Account, source: str, now: int) -> None:
+        """Apply `#account`: an overlay that hides or shows all of the account's posts and its share in counts (A46).
 
-        A deleted account's rows are marked to be purged. `seq` fences repeated and late events.
+        `source` and the event's seq fence what is repeated and late. The rows of a deleted account are purged once its
+        host has confirmed that; one that comes back is read anew if anything was missed.
         """
-        row = self._sql("SELECT id, active FROM actor WHERE did = ? AND account_seq < ?", (did, seq)).get
+        fenced = "SELECT id, active, purge FROM actor WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
+        row = self._sql(fenced, (event.did, source, event.seq)).get
         if row is None:
             return
-        actor, was_active = row
+        actor, was_active, purge = row
+        active = event.active
         if active != bool(was_active):
-            for kind in COUNTERS:
-                self._recount(actor, kind, 1 if active else -1)
-            self._sql(
-                "UPDATE feed_item SET hidden = ? WHERE post IN (SELECT id FROM post WHERE actor = ?)",
-                (int(not active), actor),
-            )
-        purge = not active and status == "deleted"
+            self.show(actor, active)
+        if active:
+            purge = purge if purge == 1 else 0  # rows that are going already go, and are read anew
+            self._sql("UPDATE repo SET due_at = ? WHERE actor = ? AND state != ?", (now, actor, SYNCED))
+        elif event.status == "deleted":
+            purge = purge or CONFIRM
         self._sql(
-            "UPDATE actor SET active = ?, status = ?, account_seq = ?, purge = ? WHERE id = ?",
-            (int(active), None if active else status, seq, int(purge), actor),
+            "UPDATE actor SET active = ?, status = ?, account_seq = ?, account_source = ?, purge = ? WHERE id = ?",
+            (int(active), None if active else event.status, event.seq, source, purge, actor),
         )
-        self._actors.pop(did, None)
+        self._actors.pop(event.did, None)
         self.counts["account " + ("shown" if active else "hidden")] += 1
+
+    def show(self, actor: int, active: bool) -> None:
+        """Show or hide what an account wrote, and count or discount what it did."""
+        for kind in COUNTERS:
+            self._recount(actor, kind, 1 if active else -1)
+        self._sql(
+            "UPDATE feed_item SET hidden = ? WHERE post IN (SELECT id FROM post WHERE actor = ?)",
+            (int(not active), actor),
+        )
 
     def _recount(self, actor: int, kind: int, by: int) -> None:
         self._sql(
@@ -127,21 +149,42 @@ class Index:
             (by, actor, kind),
         )
 
+    def follow(self, dids: frozenset[str]) -> None:
+        """Let these be the accounts whose repositories are followed; new ones are to be read whole first."""
+        rows = self._sql("SELECT a.did, a.id, r.state, r.why FROM repo r JOIN actor a ON a.id = r.actor").fetchall()
+        held = {did for did, *_ in rows}
+        for did, actor, state, why in rows:
+            if did not in dids and (state == SYNCED or (state == PENDING and not why)):
+                self._sql("DELETE FROM repo WHERE actor = ?", (actor,))
+                self._actors.pop(did, None)
+        for did in dids - held:
+            self._sql("INSERT INTO repo (actor, state) VALUES (?, ?)", (self.intern(did).id, PENDING))
+            self._actors.pop(did, None)
+
     # Commits
 
     def commit(self, commit: Commit, received_at: int) -> None:
         """Apply the operations of one commit. `received_at`: microseconds, our clock."""
         known = self.actor(commit.did)
-        ops = commit.ops
-        if known is not None and (commit.rev <= known.rev or not known.active):
-            fenced = commit.rev <= known.rev
-            self.counts["commit already applied" if fenced else "commit of an inactive account"] += 1
-            if any(type(op) is PutListItem for op in ops):
+        if known is not None and not self._is_next(commit, known, received_at):
+            if any(type(op) is PutListItem for op in commit.ops):
                 self.list_changes[commit.did] += 1  # the matcher has believed it already: it is compiled anew
             # What an inactive account deletes must not come back with it.
-            ops = [] if fenced else [op for op in ops if type(op) is Delete]
+            removed: list[Op] = [op for op in commit.ops if type(op) is Delete]
+            if known.active or commit.rev <= known.rev or not removed:
+                return
+            commit = replace(commit, ops=removed)
+        applied = self.apply(commit, received_at)
+        if applied or (known is not None and known.state == SYNCED):
+            # The fence: this commit, and any before it, will not be applied again.
+            self.advance(self.intern(commit.did), commit)
+        if (buffer := self.buffers.get(commit.did)) is not None:
+            buffer.append(commit)
+
+    def apply(self, commit: Commit, received_at: int) -> bool:
+        """Apply the operations, whatever was applied before; whether any concerned the index."""
         applied = False
-        for op in ops:
+        for op in commit.ops:
             if type(op) is PutPost:
                 applied |= self._put_post(commit, op, received_at)
             elif type(op) is PutEngagement:
@@ -150,11 +193,64 @@ class Index:
                 applied |= self._put_list_item(commit.did, op)
             elif type(op) is Delete:
                 applied |= self._delete(commit.did, op)
-        if applied:
-            # The fence: this commit, and any before it, will not be applied again.
-            actor = self.intern(commit.did)
+        return applied
+
+    def advance(self, actor: Actor, commit: Commit) -> None:
+        """Set how far an account has come."""
+        if commit.rev > actor.rev:
             self._sql("UPDATE actor SET rev = ? WHERE id = ?", (commit.rev, actor.id))
             actor.rev = commit.rev
+        if actor.state == SYNCED:
+            actor.data = commit.proof.data if commit.proof else None
+            self._sql("UPDATE repo SET data = ? WHERE actor = ?", (actor.data, actor.id))
+
+    def _is_next(self, commit: Commit, known: Actor, now: int) -> bool:
+        """Whether a commit goes on from what is known of its account (A43, A46, A67)."""
+        # Sources without proofs split a commit into its operations, which all have its rev (J1).
+        if commit.rev < known.rev or (commit.rev == known.rev and commit.signed):
+            self.counts["commit already applied"] += 1
+            return False
+        if not known.active:
+            self.counts["commit of an inactive account"] += 1
+            self.desynchronize(commit.did, "it wrote while it was not active", now)
+            return False
+        proof = commit.proof
+        if known.state == SYNCED and proof is not None:
+            if proof.since != known.rev:
+                broken = "a commit does not follow the last one known"
+            elif proof.prev_data is not None and known.data is not None and proof.prev_data != known.data:
+                broken = "a commit follows another tree"
+            else:
+                return True
+            self.counts["chain broken"] += 1
+            self.desynchronize(commit.did, broken, now)
+            return False
+        return True
+
+    def sync(self, event: Sync, now: int) -> None:
+        """Apply `#sync`: an account whose repository stands elsewhere than known is read anew (A51)."""
+        known, proof = self.actor(event.did), event.proof
+        if known is None or proof is None or proof.rev <= known.rev:
+            return
+        if known.state == SYNCED and known.data == proof.data:
+            self._sql("UPDATE actor SET rev = ? WHERE id = ?", (proof.rev, known.id))
+            known.rev = proof.rev
+        else:
+            self.desynchronize(event.did, "#sync names another commit", now)
+
+    def desynchronize(self, did: str, why: str, now: int) -> None:
+        """Mark an account whose repository must be read anew ("mark D" of ingest.md). `now`: microseconds."""
+        actor = self.intern(did)
+        if actor.state in (PENDING, DESYNCHRONIZED):
+            return
+        self._sql(
+            "INSERT INTO repo (actor, state, why, due_at) VALUES (?, ?, ?, ?) ON CONFLICT (actor) DO UPDATE"
+            " SET state = excluded.state, why = excluded.why, data = NULL, due_at = max(due_at, excluded.due_at)",
+            (actor.id, DESYNCHRONIZED, why[:500], now),
+        )
+        actor.state, actor.data = DESYNCHRONIZED, None
+        self.buffers.pop(did, None)
+        self.counts["account desynchronized"] += 1
 
     def _put_post(self, commit: Commit, op: PutPost, received_at: int) -> bool:
         event_at = event_micros(commit.time, received_at)

@@ -16,6 +16,7 @@ from firehose.known import Known
 from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.pipeline import STORAGE_FAULTS, Pipeline, StorageError
+from firehose.proofs import Proofs
 from firehose.rules import Compiled, Rules
 from firehose.subscribe import Backoff, Subscription
 from firehose.times import now_micros, pause
@@ -47,8 +48,10 @@ class Ingest:
     """Everything that reads one event stream into the database."""
 
     def __init__(self, database: APSWDatabase, source: str, rules_path: Path, user_agent: str, *, retention: int,
-                 max_age: int, pace: Pace | None = None, backoff: Backoff | None = None) -> None:  # fmt: skip
-        """Read the rules and the filters. `retention` and `max_age` are in microseconds.
+                 max_age: int, proofs: Proofs | None = None, pace: Pace | None = None,
+                 backoff: Backoff | None = None) -> None:  # fmt: skip
+        """Read the rules and the filters. `retention` and `max_age` are in microseconds. Without `proofs` nobody's
+        signature is asked for, and nobody's repository is followed.
 
         Raises communities.declaration.DeclarationError when the rules cannot be used: there is nothing to go on with.
         """
@@ -57,16 +60,11 @@ class Ingest:
         self._pace = pace or Pace()
         self.index = Index(connection, max_age)
         self.rules = Rules(database, rules_path)
-        with writing(database):
-            # Stream positions mean nothing on another source: what fenced #account events there ends here.
-            connection.execute(
-                "UPDATE actor SET account_seq = 0 WHERE NOT EXISTS (SELECT 1 FROM source WHERE url = ?)",
-                (source,),
-            )
         self.rules.load(self.index)
         self.scope = Scope(known_posts(connection), known_actors(connection))
+        self._proofs = proofs
         self.use(self.rules.compile())
-        self.pipeline = Pipeline(database, source, self.scope, self.index, pace=self._pace)
+        self.pipeline = Pipeline(database, source, self.scope, self.index, proofs=proofs, pace=self._pace)
         self.subscription = Subscription(self.pipeline, user_agent, pace=self._pace, backoff=backoff)
         self.housekeeping = Housekeeping(database, self.index, retention)
         self._file = file_identity(database)
@@ -85,6 +83,13 @@ class Ingest:
         self.scope.matcher = compiled.matcher
         self.scope.lists = compiled.lists
         self.scope.list_owners = compiled.list_owners
+        full = compiled.full if self._proofs is not None else frozenset()
+        if full != self.scope.full:
+            with writing(self.database):
+                self.index.follow(full)
+            self.scope.full = full
+            for did in full:
+                self.scope.actors.add(did)
 
     def lists_changed(self) -> None:
         """Members of a list came or went: it is compiled anew before long, and the stored posts are looked at again."""

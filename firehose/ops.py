@@ -18,6 +18,7 @@ from communities.post import Post, read_post
 from firehose.car import CarError, is_record_cid, likely_block, read_blocks
 from firehose.known import Known
 from firehose.records import RecordError, check_data_model, glance, read_record
+from firehose.verify import Verified
 
 MAX_OPS = 200
 LIKE, REPOST, REPLY, QUOTE = 1, 2, 3, 4
@@ -78,13 +79,18 @@ Op = PutPost | PutEngagement | PutListItem | Delete
 
 @dataclass(slots=True)
 class Commit:
-    """The operations of one commit that matter. `time` is what the stream says, informal."""
+    """The operations of one commit that matter. `time` is what the stream says, informal.
+
+    `signed`: whether it came as the account signed it; `proof`: what that was found to say.
+    """
 
     seq: int
     did: str
     rev: str
     time: str
     ops: list[Op]
+    signed: bool = True
+    proof: Verified | None = None
 
 
 @dataclass(slots=True)
@@ -96,8 +102,20 @@ class Scope:
     matcher: Matcher = field(default_factory=Matcher)
     lists: frozenset[str] = frozenset()
     list_owners: frozenset[str] = frozenset()
+    full: frozenset[str] = frozenset()
+    """Accounts whose every commit is followed: members, owners."""
     latest_rev: str = "zzzzzzzzzzzzz"
     dropped: Counter[str] = field(default_factory=Counter)
+
+    def expect(self, commit: "Commit") -> None:
+        """Look for what follows from a commit from the next event on, before it is stored."""
+        self.actors.add(commit.did)
+        for op in commit.ops:
+            if type(op) is PutPost and op.matches:
+                self.posts.add(f"at://{commit.did}/{POST}/{op.rkey}")
+            elif type(op) is PutListItem and op.list.startswith(f"at://{commit.did}/"):
+                # A new member's next post may be the very next event.
+                self.matcher.add_list_member(op.list, op.subject)
 
 
 def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | None:

@@ -16,10 +16,12 @@ import peewee
 from playhouse.apsw_ext import APSWDatabase
 
 from firehose import quarantine
+from firehose.events import Account, Event, Lost, Sync
 from firehose.frames import FrameError, read_frame, sequence
 from firehose.index import Index
-from firehose.ops import Commit, PutListItem, PutPost, Scope, read_commit
+from firehose.ops import Commit, Scope, read_commit
 from firehose.pace import Pace
+from firehose.proofs import Proofs
 from firehose.times import now_micros, tid
 from models.database import Connection, sql, writing
 from xrpc.syntax import parse_datetime
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 BATCH_EVENTS = 1000
 BATCH_BYTES = 16 * 1024 * 1024
 """Of the messages that wait; each is kept as it came until its rows are stored."""
+MOST_WAITING = 4 * BATCH_EVENTS
+MOST_WAITING_BYTES = 4 * BATCH_BYTES
 FUTURE_MICROS = 5 * 60 * 1_000_000
 """A rev further ahead of our clock than this is refused."""
 LONGEST_FALL = 1_000_000
@@ -63,16 +67,12 @@ class RewindError(Exception):
 
 
 @dataclass(slots=True)
-class Account:
-    """An `#account` event."""
+class _Waiting:
+    """An event that is not stored yet, the message that it came in, and whether it must still prove who wrote it."""
 
-    seq: int
-    did: str
-    active: bool
-    status: str | None
-
-
-Event = Commit | Account
+    event: Event
+    data: bytes
+    unproven: bool
 
 
 class Pipeline:
@@ -85,11 +85,13 @@ class Pipeline:
         scope: Scope,
         index: Index,
         *,
+        proofs: Proofs | None = None,
         pace: Pace | None = None,
         clock: Callable[[], int] = now_micros,
     ) -> None:
-        """`clock` gives microseconds."""
+        """Without `proofs` nothing is held against its account's signature. `clock` gives microseconds."""
         self._pace = pace or Pace()
+        self._proofs = proofs
         self.source = source
         self.scope = scope
         self.index = index
@@ -100,8 +102,9 @@ class Pipeline:
         self._database = database
         self._clock = clock
         self.on_identity: Callable[[str], None] = lambda did: None
-        self._pending: list[tuple[Event, bytes]] = []
+        self._pending: list[_Waiting] = []
         self._pending_bytes = 0
+        self._flush_at = BATCH_EVENTS
         self._flushed_at = 0
         self._time = ""
         self._poison = quarantine.Sightings()
@@ -160,14 +163,31 @@ class Pipeline:
             log.exception("event %d cannot be read", seq)
             self._pass_over(data, seq, "event could not be read", f"{type(error).__name__}: {error}")
             event = None
+        time = payload.get("time")
+        self.take(seq, time if type(time) is str else "", event, data)
+
+    def take(self, seq: int, time: str, event: Event | None, data: bytes) -> None:
+        """Take what was read of a message: its position, its time as it says, and what matters of it, if anything.
+
+        Raises StorageError.
+        """
         self.received = seq
-        if type(time := payload.get("time")) is str:
+        if time:
             self._time = time
-        if event is not None:
-            self._pending.append((event, data))
-            self._pending_bytes += len(data)
-            if len(self._pending) >= BATCH_EVENTS or self._pending_bytes >= BATCH_BYTES:
-                self.flush()
+        if event is None:
+            return
+        unproven = self._proofs is not None and self._proofs.wanted(event, self.scope)
+        if self._proofs is not None and unproven:
+            self._proofs.prepare(event.did)
+        self._pending.append(_Waiting(event, data, unproven))
+        self._pending_bytes += len(data)
+        if len(self._pending) >= self._flush_at or self._pending_bytes >= BATCH_BYTES:
+            self.flush()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much waits for keys that nothing more should be read."""
+        return len(self._pending) >= MOST_WAITING or self._pending_bytes >= MOST_WAITING_BYTES
 
     def _fallen(self, seq: int) -> None:
         """Judge an event that is not behind the last one: it came again, or the stream is another one."""
@@ -182,17 +202,15 @@ class Pipeline:
     def _read_commit(self, payload: dict[str, Any], seq: int) -> Commit | None:
         scope = self.scope
         commit = read_commit(payload, seq, scope)
-        if commit is not None:
-            scope.actors.add(commit.did)
-            for op in commit.ops:
-                if type(op) is PutPost and op.matches:
-                    scope.posts.add(f"at://{commit.did}/app.bsky.feed.post/{op.rkey}")
-                elif type(op) is PutListItem and op.list.startswith(f"at://{commit.did}/"):
-                    # A new member's next post may be the very next event.
-                    scope.matcher.add_list_member(op.list, op.subject)
+        if commit is None:
+            did, rev = payload.get("repo"), payload.get("rev")
+            if not scope.full or type(did) is not str or did not in scope.full or type(rev) is not str:
+                return None
+            commit = Commit(seq, did, rev, "", [])  # it takes the account's chain further
+        scope.expect(commit)
         return commit
 
-    def _read(self, kind: str, payload: dict[str, Any], seq: int) -> Account | None:
+    def _read(self, kind: str, payload: dict[str, Any], seq: int) -> Account | Sync | None:
         scope = self.scope
         did = payload.get("did")
         if type(did) is not str:
@@ -203,6 +221,9 @@ class Pipeline:
                 scope.dropped["account malformed"] += 1
             elif did in scope.actors:
                 return Account(seq, did, active, status[:64] if status else None)
+        elif kind == "#sync":
+            if did in scope.actors:
+                return Sync(seq, did)
         elif kind == "#identity":
             self.on_identity(did)
         return None
@@ -219,37 +240,57 @@ class Pipeline:
             self.flush()
 
     def flush(self) -> None:
-        """Apply what waits and store the cursor, in one transaction. Raises StorageError; then nothing was stored."""
+        """Apply what waits, as far as it is proven, and store the cursor, in one transaction. Raises StorageError; then
+        nothing was stored.
+        """
         now = self._clock()
         self._flushed_at = now
-        if self.received == (self.committed or 0) and not self._pending:
+        ready = self._ready()
+        batch, rest = self._pending[:ready], self._pending[ready:]
+        # Everything before the first event that still waits was applied, or passed over by rule.
+        behind = rest[0].event.seq - 1 if rest else self.received
+        self._flush_at = len(rest) + BATCH_EVENTS
+        if not batch and behind <= (self.committed or 0):
             return
-        said = parse_datetime(self._time) if self._time else None
+        said = parse_datetime(self._time) if self._time and not rest else None
         if said is not None:
             # Of the future nothing is believed: it would show a stream as fresh that has stopped.
             self.event_at = min(said, now)
         try:
             try:
                 with writing(self._database) as connection:
-                    for event, _ in self._pending:
-                        self._apply(event, now)
-                    self._store_cursor(connection, self.received)
+                    for waiting in batch:
+                        self._apply(waiting.event, now)
+                    self._store_cursor(connection, behind)
             except (*STORAGE_FAULTS, *CORRUPTION):
                 raise
             except Exception:
-                log.exception("a batch of %d events failed; applying them one by one", len(self._pending))
-                self._flush_singly(now)
+                log.exception("a batch of %d events failed; applying them one by one", len(batch))
+                self._flush_singly(batch, behind, now)
         except STORAGE_FAULTS as error:
             self.restore()
             raise StorageError(f"the database refused a write: {error}") from error
-        self._pending.clear()
-        self._pending_bytes = 0
-        self.committed = self.received
+        self._pending = rest
+        self._pending_bytes = sum(len(waiting.data) for waiting in rest)
+        self.committed = behind
 
-    def _flush_singly(self, now: int) -> None:
+    def _ready(self) -> int:
+        """How many of the events that wait may be applied: those before the first that cannot be judged yet."""
+        if self._proofs is not None:
+            for count, waiting in enumerate(self._pending):
+                event = waiting.event
+                if waiting.unproven and isinstance(event, Commit | Sync):
+                    judged = self._proofs.judge(event, waiting.data)
+                    if judged is None:
+                        return count
+                    waiting.event, waiting.unproven = judged, False
+        return len(self._pending)
+
+    def _flush_singly(self, batch: list[_Waiting], behind: int, now: int) -> None:
         """Find the event that cannot be applied, put it into quarantine, and keep all others."""
         self.index.forget()
-        for event, data in self._pending:
+        for waiting in batch:
+            event, data = waiting.event, waiting.data
             try:
                 with writing(self._database) as connection:
                     self._apply(event, now)
@@ -262,15 +303,20 @@ class Pipeline:
                 log.exception("event %d of %s goes into quarantine", event.seq, event.did)
                 with writing(self._database) as connection:
                     quarantine.put(connection, self.source, event.seq, f"{type(error).__name__}: {error}", data, now)
+                    self.index.desynchronize(event.did, "an event could not be applied", now)
                     self._store_cursor(connection, event.seq)
         with writing(self._database) as connection:
-            self._store_cursor(connection, self.received)
+            self._store_cursor(connection, behind)
 
     def _apply(self, event: Event, now: int) -> None:
         if type(event) is Commit:
             self.index.commit(event, now)
         elif type(event) is Account:
-            self.index.account(event.did, event.seq, event.active, event.status)
+            self.index.account(event, self.source, now)
+        elif type(event) is Sync:
+            self.index.sync(event, now)
+        elif type(event) is Lost:
+            self.index.desynchronize(event.did, event.why, now)
 
     def _store_cursor(self, connection: Connection, seq: int) -> None:
         connection.execute(

@@ -32,6 +32,8 @@ class Compiled:
     matcher: Matcher
     lists: frozenset[str]
     list_owners: frozenset[str]
+    full: frozenset[str]
+    """Accounts that matter as such: members, owners of communities and of lists."""
 
 
 class Rules:
@@ -119,4 +121,5 @@ def compile_stored(connection: Connection) -> Compiled:
     rows = community_rows.declared(connection)
     matcher = compile_rules([(row.id, Community.from_json(row.rule)) for row in rows], lists)
     owners = frozenset(uri.removeprefix("at://").partition("/")[0] for uri in lists)
-    return Compiled(matcher, frozenset(lists), owners)
+    named = (row.owner for row in rows if row.owner)
+    return Compiled(matcher, frozenset(lists), owners, frozenset((*matcher.authors, *owners, *named)))

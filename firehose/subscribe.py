@@ -36,6 +36,8 @@ LONGEST_DELAY = 60.0
 HEALTHY_SECONDS = 60.0
 OPEN_SECONDS = 20.0
 CLOSE_SECONDS = 5.0
+LONGEST_HOLD = 10.0
+"""For so long a connection is not read from while too much waits; then it is left, before the server must (A32)."""
 UNUSUAL = 100
 """A silence is no accident when it lasts this many times as long as it usually is from one event to the next."""
 TOO_BIG_TRIES = 3
@@ -44,6 +46,10 @@ TOO_BIG_STEPS = 16
 
 SOCKET: dict[str, Any] = {"compression": None, "proxy": None, "max_size": MAX_MESSAGE}
 """How the connection is opened. Compression would cost more than it saves: the relay offers none."""
+
+
+class _Crowded(Exception):
+    """Too much waits, and has for too long."""
 
 
 class _Connect(connect):
@@ -58,13 +64,18 @@ class _Socket(ClientConnection):
     """A connection that hands each message on while it is read from the network, and holds none back.
 
     A queue between the two would cost a fifth of all the time, and would keep pings waiting behind what is queued.
-    `fault` becomes the exception with which `receive` refused a message; nothing is handed on behind it.
+    `fault` becomes the exception with which `receive` refused a message; nothing is handed on behind it. While
+    `crowded` says so, nothing more is read; `held_at` is when that began, in seconds of the loop.
     """
 
-    def __init__(self, receive: Callable[[bytes], None], *args: Any, **options: Any) -> None:
+    def __init__(
+        self, receive: Callable[[bytes], None], crowded: Callable[[], bool], *args: Any, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
         self.fault: asyncio.Future[None] = self.loop.create_future()
+        self.held_at = 0.0
         self._receive = receive
+        self._crowded = crowded
         self._parts = bytearray()
         self._text = False
 
@@ -97,6 +108,14 @@ class _Socket(ClientConnection):
                 self._receive(bytes(data))
             except Exception as error:
                 self.fault.set_exception(error)
+            if not self.held_at and self._crowded():
+                self.held_at = self.loop.time()
+                self.transport.pause_reading()
+
+    def release(self) -> None:
+        """Read on."""
+        self.held_at = 0.0
+        self.transport.resume_reading()
 
 
 class Backoff:
@@ -191,6 +210,8 @@ class Subscription:
             self.state = f"reconnecting: {end}"
             log.warning("%s: %s; next try in %.1f s", self.pipeline.source, end, delay)
             await pause(stop, delay)
+            while self.pipeline.crowded and not stop.is_set():
+                await pause(stop, self._pace.tick)
 
     async def _stand_still(self, stop: asyncio.Event, reset: Callable[[], bool]) -> None:
         while not stop.is_set() and not reset():
@@ -205,7 +226,7 @@ class Subscription:
             opening = _Connect(
                 self.url(),
                 **SOCKET,
-                create_connection=partial(_Socket, self.pipeline.receive),  # type: ignore[arg-type]  # any callable will do
+                create_connection=partial(_Socket, self.pipeline.receive, lambda: self.pipeline.crowded),  # type: ignore[arg-type]  # any callable will do
                 open_timeout=OPEN_SECONDS,
                 close_timeout=CLOSE_SECONDS,
                 user_agent_header=self._user_agent,
@@ -236,7 +257,7 @@ class Subscription:
 
     async def _read(self, socket: _Socket, stop: asyncio.Event) -> End:
         closers = [asyncio.ensure_future(_close_on(told, socket)) for told in (stop, self._again)]
-        watch = asyncio.ensure_future(self._watch(socket))
+        watches = [asyncio.ensure_future(watch(socket)) for watch in (self._watch, self._ease)]
         closed = asyncio.ensure_future(socket.wait_closed())
         try:
             await asyncio.wait((closed, socket.fault), return_when=asyncio.FIRST_COMPLETED)
@@ -256,8 +277,10 @@ class Subscription:
             return End("stream rewound", str(error), stand_still=True)
         except StorageError as error:
             return End("events could not be stored", str(error))
+        except _Crowded:
+            return End("too much waits", "read on once it is less")
         finally:
-            for task in (*closers, watch, closed):
+            for task in (*closers, *watches, closed):
                 task.cancel()
 
     async def _watch(self, socket: ClientConnection) -> None:
@@ -279,6 +302,17 @@ class Subscription:
                     self._silent = True
                     await socket.close(1000)
                     return
+
+    async def _ease(self, socket: _Socket) -> None:
+        """Read on when less waits; leave a connection that was held for too long."""
+        now = asyncio.get_running_loop().time
+        while not socket.fault.done():
+            await asyncio.sleep(self._pace.tick)
+            if socket.held_at and not self.pipeline.crowded:
+                socket.release()
+            elif socket.held_at and now() - socket.held_at > LONGEST_HOLD and not socket.fault.done():
+                socket.fault.set_exception(_Crowded())
+                socket.release()  # what still comes is dropped; the closing stands behind it
 
     def _closed(self, closed: ConnectionClosed) -> End:
         code = closed.rcvd.code if closed.rcvd else closed.sent.code if closed.sent else 1006

@@ -145,7 +145,30 @@ CREATE TABLE quarantine (
 CREATE TABLE process (name TEXT PRIMARY KEY, at INTEGER NOT NULL, report TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
 
-STEPS: tuple[str, ...] = (_FIRST,)
+_REPOS = """
+-- Accounts whose whole repository is followed, or has to be read once. `state`: pending, resyncing, synced,
+-- desynchronized, error or unresolvable. `data`: the root of its tree at the account's rev (NULL: unknown). `why`: what
+-- made it not synced, or the last failure. `tries`: failures in a row. `due_at`: not to be read before. `checked_at`:
+-- when its host was last asked how it stands.
+CREATE TABLE repo (
+    actor INTEGER PRIMARY KEY,
+    state TEXT NOT NULL,
+    data BLOB,
+    why TEXT NOT NULL DEFAULT '',
+    tries INTEGER NOT NULL DEFAULT 0,
+    due_at INTEGER NOT NULL DEFAULT 0,
+    checked_at INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX repo_due ON repo (due_at) WHERE state != 'synced';
+
+-- Which stream `account_seq` is a position of: it fences events of that stream only. `purge`: 1, its rows are to go; 2,
+-- they are to go if its host confirms that it is gone.
+ALTER TABLE actor ADD COLUMN account_source TEXT NOT NULL DEFAULT '';
+UPDATE actor SET account_source = coalesce((SELECT url FROM source ORDER BY event_at DESC LIMIT 1), '')
+    WHERE account_seq > 0;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _REPOS)
 
 
 class SchemaError(Exception):

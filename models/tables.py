@@ -45,7 +45,20 @@ class Actor(Model):
     active = BooleanField(default=True)
     status = TextField(null=True)
     account_seq = IntegerField(default=0)
-    purge = BooleanField(default=False)
+    purge = IntegerField(default=0)
+    account_source = TextField(default="")
+
+
+class Repo(Model):
+    """An account whose whole repository is followed, or has to be read once. `due_at`, `checked_at`: microseconds."""
+
+    actor = IntegerField(primary_key=True)
+    state = TextField()
+    data = BlobField(null=True)
+    why = TextField(default="")
+    tries = IntegerField(default=0)
+    due_at = IntegerField(default=0)
+    checked_at = IntegerField(default=0)
 
 
 class Post(Model):
@@ -187,6 +200,6 @@ class Process(Model):
 
 
 TABLES = (
-    Meta, Source, Community, Actor, Post, FeedItem, Engagement, Pin, List, ListItem, Interaction, UsedToken, Quarantine,
-    Process,
+    Meta, Source, Community, Actor, Repo, Post, FeedItem, Engagement, Pin, List, ListItem, Interaction, UsedToken,
+    Quarantine, Process,
 )  # fmt: skip

@@ -47,6 +47,10 @@ class DidUnavailable(DidError):
     """The directory or the host does not answer, or has been asked too often."""
 
 
+class DidBusy(DidUnavailable):
+    """So much is being looked up that this was not even tried."""
+
+
 class DidRefreshRefused(DidError):
     """A forced refresh came too soon after the last one."""
 
@@ -161,14 +165,14 @@ class DidResolver:
                 raise DidNotFound(did)
             directory = did.startswith("did:plc:")
             if not directory and self._hosts >= _MOST_HOSTS:
-                raise DidUnavailable(did)
+                raise DidBusy(did)
             if directory:
                 wait = self._plc_budget.allow("")
             else:
                 # Counted by the last two labels: who owns a domain owns every name below it.
                 wait = self._host_budget.allow(".".join(urlsplit(url).netloc.split(".")[-2:]))
             if wait is not None:
-                raise DidUnavailable(did)
+                raise DidBusy(did)
             flight = asyncio.create_task(self._fetch(did, url))
             self._flights[did] = flight
             self._hosts += not directory
