@@ -257,14 +257,22 @@ def _read_put(
 ) -> Op | None:
     """The operation that a created or changed record amounts to, or None when the index has no use for it."""
     try:
-        same = glanced is not None and glanced[0] == block
-        op = glanced[1] if glanced is not None and same else _judge(collection, rkey, cid, block, did, scope)
-        if op is not None:
-            # What was glanced at and is kept must be what the data model wants.
+        if glanced is None or glanced[0] != block:
+            return judge(collection, rkey, cid, block, did, scope)
+        if glanced[1] is not None:
             check_data_model(read_record(block))
+        return glanced[1]
     except RecordError as error:
         scope.dropped[str(error)] += 1
         return None
+
+
+def judge(collection: str, rkey: str, cid: bytes, block: bytes, did: str, scope: Scope) -> Op | None:
+    """What a record that is proven to be one amounts to; None when the index has no use for it. Raises RecordError."""
+    op = _judge(collection, rkey, cid, block, did, scope)
+    if op is not None:
+        # What was glanced at and is kept must be what the data model wants.
+        check_data_model(read_record(block))
     return op
 
 
