@@ -29,14 +29,15 @@ from firehose.ops import (
     PutListItem,
     PutPost,
 )
+from firehose.snapshot import Snapshot
 from firehose.times import event_micros, sort_micros
 from models.database import Connection
 
 PENDING, RESYNCING, SYNCED, DESYNCHRONIZED = "pending", "resyncing", "synced", "desynchronized"
 ERROR, UNRESOLVABLE = "error", "unresolvable"
 """States of an account whose repository is followed or has to be read (ingest.md 12)."""
-CONFIRM = 2
-"""Value of `actor.purge`: the rows are to go once the account's host has said that it is gone."""
+CONFIRMED, CONFIRM = 1, 2
+"""Values of `actor.purge`: the rows are to go; they are to go once the account's host has said that it is gone."""
 COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
 _COUNT = {kind: f"UPDATE post SET {column} = {column} + ? WHERE id = ?" for kind, column in COUNTERS.items()}
 _PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
@@ -122,7 +123,7 @@ class Index:
         if active != bool(was_active):
             self.show(actor, active)
         if active:
-            purge = purge if purge == 1 else 0  # rows that are going already go, and are read anew
+            purge = purge if purge == CONFIRMED else 0  # rows that are going already go, and are read anew
             self._sql("UPDATE repo SET due_at = ? WHERE actor = ? AND state != ?", (now, actor, SYNCED))
         elif event.status == "deleted":
             purge = purge or CONFIRM
@@ -131,6 +132,19 @@ class Index:
             (int(active), None if active else event.status, event.seq, source, purge, actor),
         )
         self._actors.pop(event.did, None)
+        self.counts["account " + ("shown" if active else "hidden")] += 1
+
+    def overlay(self, did: str, active: bool, status: str | None) -> None:
+        """Let an account be active or not, as its own host says."""
+        actor = self.intern(did)
+        if active != actor.active:
+            self.show(actor.id, active)
+        purge = CONFIRMED if status == "deleted" and not active else 0
+        self._sql(
+            "UPDATE actor SET active = ?, status = ?, purge = ? WHERE id = ?",
+            (int(active), None if active else status, purge, actor.id),
+        )
+        self._actors.pop(did, None)
         self.counts["account " + ("shown" if active else "hidden")] += 1
 
     def show(self, actor: int, active: bool) -> None:
@@ -186,7 +200,7 @@ class Index:
         applied = False
         for op in commit.ops:
             if type(op) is PutPost:
-                applied |= self._put_post(commit, op, received_at)
+                applied |= self._put_post(commit.did, op, event_micros(commit.time, received_at))
             elif type(op) is PutEngagement:
                 applied |= self._put_engagement(commit.did, op.kind, op.rkey, op.subject)
             elif type(op) is PutListItem:
@@ -252,9 +266,8 @@ class Index:
         self.buffers.pop(did, None)
         self.counts["account desynchronized"] += 1
 
-    def _put_post(self, commit: Commit, op: PutPost, received_at: int) -> bool:
-        event_at = event_micros(commit.time, received_at)
-        known = self.actor(commit.did)
+    def _put_post(self, did: str, op: PutPost, event_at: int) -> bool:
+        known = self.actor(did)
         row = known and self._sql("SELECT id, sort_at FROM post WHERE actor = ? AND rkey = ?", (known.id, op.rkey)).get
         matches = op.matches
         sort_at = row[1] if row else sort_micros(op.post.created_at, event_at)
@@ -268,7 +281,7 @@ class Index:
             self.counts["post changed"] += 1
             applied = True
         elif matches:
-            actor = self.intern(commit.did)
+            actor = self.intern(did)
             post = self._sql(
                 "INSERT INTO post (actor, rkey, cid, record, sort_at, event_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
                 (actor.id, op.rkey, op.cid, op.block, sort_at, event_at),
@@ -283,11 +296,49 @@ class Index:
             applied = True
         for kind, subject in ((REPLY, op.parent), (QUOTE, op.quote)):
             if subject is not None:
-                applied |= self._put_engagement(commit.did, kind, op.rkey, subject)
+                applied |= self._put_engagement(did, kind, op.rkey, subject)
             elif known is not None:
                 # It may have answered or quoted something before it was changed.
-                applied |= self._remove_engagement(commit.did, kind, op.rkey)
+                applied |= self._remove_engagement(did, kind, op.rkey)
         return applied
+
+    def replace(self, did: str, snapshot: Snapshot, now: int) -> None:
+        """Make the rows of an account equal to its repository: what it holds comes, all else goes (B6)."""
+        actor = self.intern(did)
+        puts = {put.rkey: (put, event_at) for put, event_at in zip(snapshot.puts, snapshot.event_at, strict=True)}
+        held = dict(self._sql("SELECT rkey, cid FROM post WHERE actor = ?", (actor.id,)).fetchall())
+        wanted = {(op.kind, op.rkey): op.subject for op in snapshot.engagements}
+        for put, _ in puts.values():
+            wanted |= {
+                (kind, put.rkey): uri for kind, uri in ((REPLY, put.parent), (QUOTE, put.quote)) if uri is not None
+            }
+        for rkey in held:
+            if rkey not in puts or not puts[rkey][0].matches:
+                self._delete_post(did, rkey)
+        edges = self._sql("SELECT kind, rkey FROM engagement WHERE actor = ?", (actor.id,)).fetchall()
+        for kind, rkey in edges:
+            if (kind, rkey) not in wanted:
+                self._remove_engagement(did, kind, rkey)
+        for rkey, (put, event_at) in puts.items():
+            if held.get(rkey) != put.cid:
+                self._put_post(did, put, event_at)
+        for (kind, rkey), subject in wanted.items():
+            self._put_engagement(did, kind, rkey, subject)
+        for rkey, gone in self._sql("SELECT rkey, gone FROM pin WHERE actor = ?", (actor.id,)).fetchall():
+            if bool(gone) == (rkey in snapshot.keys):
+                self._sql("UPDATE pin SET gone = ? WHERE actor = ? AND rkey = ?", (1 - gone, actor.id, rkey))
+        members = {member.rkey: member for member in snapshot.members}
+        items = self._sql("SELECT rkey, list, subject FROM list_item WHERE owner = ?", (did,)).fetchall()
+        for rkey, _, _ in items:
+            if rkey not in members:
+                self._delete(did, Delete(LIST_ITEM, rkey))
+        said = {(rkey, uri, subject) for rkey, uri, subject in items}
+        for member in members.values():
+            if (member.rkey, member.list, member.subject) not in said:
+                self._put_list_item(did, member)
+        self._sql("UPDATE actor SET rev = ? WHERE id = ?", (snapshot.rev, actor.id))
+        actor.rev = snapshot.rev
+        self.counts["repository read"] += 1
 
     def admit(self, post: int, matches: list[Match], judged: Collection[int] | None = None) -> bool:
         """Make the feed items of a post equal to `matches`; returns whether any came or went.

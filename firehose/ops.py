@@ -26,7 +26,9 @@ POST = "app.bsky.feed.post"
 LIST, LIST_ITEM = "app.bsky.graph.list", "app.bsky.graph.listitem"
 ENGAGEMENTS = {"app.bsky.feed.like": LIKE, "app.bsky.feed.repost": REPOST}
 _LISTS = frozenset((LIST, LIST_ITEM))
-_WATCHED = frozenset((POST, *_LISTS, *ENGAGEMENTS))
+WATCHED = frozenset((POST, *_LISTS, *ENGAGEMENTS))
+
+"""Collections whose records can matter."""
 
 _DID = re.compile(r"did:(?:plc:[a-z2-7]{24}|web:[A-Za-z0-9.%-]{1,253})")
 _RKEY = re.compile(r"(?!\.\.?$)[A-Za-z0-9._~:-]{1,512}")
@@ -118,6 +120,11 @@ class Scope:
                 self.matcher.add_list_member(op.list, op.subject)
 
 
+def is_rkey(text: str) -> bool:
+    """Whether `text` is a record key that the index takes."""
+    return _RKEY.fullmatch(text) is not None
+
+
 def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | None:
     """The part of a `#commit` payload that matters, or None."""
     ops = payload.get("ops")
@@ -138,7 +145,7 @@ def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | Non
             scope.dropped["op contradicts itself"] += 1
             return None
         collection, _, rkey = path.partition("/")
-        if collection not in _WATCHED or (collection in _LISTS and did not in scope.list_owners):
+        if collection not in WATCHED or (collection in _LISTS and did not in scope.list_owners):
             continue
         if cid is None:
             # Deletions are looked at only for accounts that rows may point to.

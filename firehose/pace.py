@@ -25,5 +25,9 @@ class Pace:
     """From one look to the next for an operator's change of the cursor."""
     lists: float = 2.0
     """From one look to the next for lists that are due to be read."""
+    resync: float = 0.5
+    """From one look to the next for repositories that are due to be read."""
+    patience: float = 1.0
+    """By what the waits between tries are multiplied."""
     silence: float = 60.0
     """How long a stream that was busy may bring no event before the connection is made anew."""

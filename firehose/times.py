@@ -1,6 +1,7 @@
 """The times of a post: when it says it was written, when its event came, and where it sorts. Integer microseconds."""
 
 import asyncio
+import re
 import time
 
 from xrpc.syntax import parse_datetime
@@ -36,6 +37,19 @@ def sort_micros(created_at: str, event_at: int) -> int:
 
 
 _TID = "234567abcdefghijklmnopqrstuvwxyz"
+
+
+_TID_TEXT = re.compile(r"[2-7a-j][2-7a-z]{12}")
+
+
+def tid_micros(text: str) -> int:
+    """The microsecond of a TID; 0 for anything else."""
+    if not _TID_TEXT.fullmatch(text):
+        return 0
+    value = 0
+    for sign in text:
+        value = value << 5 | _TID.index(sign)
+    return value >> 10
 
 
 def tid(micros: int) -> str:

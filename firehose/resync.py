@@ -1,0 +1,340 @@
+"""Reading whole repositories: of new members, and of accounts of which something was missed (ingest.md 12, B1-B11).
+
+One account at a time goes this way: the stream goes on, and what it brings of the account is noted; its repository is
+fetched from its own host and verified whole; one transaction makes the rows equal to it, creates, changes and
+deletions, and applies what was noted and is newer. Whatever breaks on the way leaves the rows as they were.
+"""
+
+import asyncio
+import logging
+import mmap
+import random
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from playhouse.apsw_ext import APSWDatabase
+
+from firehose.index import DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE, Index
+from firehose.ops import Scope
+from firehose.pace import Pace
+from firehose.pipeline import STORAGE_FAULTS
+from firehose.repo import RepoError
+from firehose.snapshot import Snapshot, read_snapshot
+from firehose.times import now_micros, pause
+from models.database import sql, writing
+from xrpc.did import DidDocument
+from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailable
+
+log = logging.getLogger(__name__)
+
+AT_ONCE, AT_ONCE_OF_A_HOST = 8, 3
+MOST_BYTES = 1 << 30
+FETCH_SECONDS = 300.0
+"""For one repository, however slowly it comes (B5)."""
+TRIES = 20
+FIRST_DELAY, LONGEST_DELAY = 5.0, 3600.0
+PARKED_SECONDS, LONGEST_PARK = 60.0, 3600.0
+"""How long a host is left alone that says "too many requests": without saying for how long, and at most."""
+GONE = {
+    "RepoNotFound": "deleted",
+    "RepoDeactivated": "deactivated",
+    "RepoSuspended": "suspended",
+    "RepoTakendown": "takendown",
+}
+"""Answers that are no failures: they say how the account stands (B4)."""
+_ORDER = {PENDING: 0, RESYNCING: 1, DESYNCHRONIZED: 2}
+
+
+class ResyncError(Exception):
+    """The repository cannot be read now; the message says why. `lasting`: trying again soon is of no use."""
+
+    def __init__(self, why: str, *, lasting: bool = False) -> None:
+        super().__init__(why)
+        self.lasting = lasting
+
+
+class _Gone(Exception):
+    """The host says that the account is not active; `status` is how."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class _Parked(Exception):
+    """The host wants to be left alone for `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the host asks to wait {seconds:.0f} s")
+        self.seconds = seconds
+
+
+class Resync:
+    """Reads the repositories that are due, a few at a time, until it is told to stop."""
+
+    def __init__(
+        self,
+        database: APSWDatabase,
+        index: Index,
+        scope: Scope,
+        resolver: DidResolver,
+        session: aiohttp.ClientSession,
+        *,
+        retention: int,
+        pace: Pace | None = None,
+        clock: Callable[[], int] = now_micros,
+    ) -> None:
+        """`retention` and `clock` are in microseconds: what is older than the one is not taken in."""
+        self.counts: Counter[str] = Counter()
+        self._database = database
+        self._index = index
+        self._scope = scope
+        self._resolver = resolver
+        self._session = session
+        self._retention = retention
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE_OF_A_HOST))
+        self._parked: dict[str, float] = {}
+        # An epoch that a stop has broken is begun anew.
+        with writing(database) as connection:
+            connection.execute("UPDATE repo SET state = ? WHERE state = ?", (DESYNCHRONIZED, RESYNCING))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read what is due until `stop`."""
+        try:
+            while not stop.is_set():
+                try:
+                    self._begin()
+                except STORAGE_FAULTS as error:
+                    log.error("repositories cannot be read now: %s", error)
+                await pause(stop, self._pace.resync)
+        finally:
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self) -> None:
+        """Begin with as many as there is room for: new accounts first, then broken ones, then those that failed."""
+        room = AT_ONCE - len(self._tasks)
+        if room <= 0:
+            return
+        rows = (
+            sql(self._database)
+            .execute(
+                "SELECT a.did, r.state FROM repo r JOIN actor a ON a.id = r.actor"
+                " WHERE r.state != ? AND r.due_at <= ? AND a.active = 1 AND a.purge = 0 ORDER BY r.due_at LIMIT 200",
+                (SYNCED, self._clock()),
+            )
+            .fetchall()
+        )
+        due = [did for did, _ in sorted(rows, key=lambda row: _ORDER.get(row[1], 9)) if did not in self._tasks]
+        for did in due[:room]:
+            self._tasks[did] = task = asyncio.ensure_future(self._account(did))
+            task.add_done_callback(lambda done, did=did: self._done(did, done))  # type: ignore[misc]
+
+    def _done(self, did: str, task: "asyncio.Task[None]") -> None:
+        del self._tasks[did]
+        if not task.cancelled() and (fault := task.exception()):
+            log.error("the repository of %s cannot be read", did, exc_info=fault)
+
+    async def _account(self, did: str) -> None:
+        """One try at one account, and what becomes of it."""
+        try:
+            try:
+                await self._read(did)
+            except _Gone as gone:
+                self._overlay(did, gone.status)
+            except _Parked as parked:
+                self._later(did, str(parked), parked.seconds, failed=False)
+            except ResyncError as error:
+                self._later(did, str(error), None, failed=True, lasting=error.lasting)
+            except DidUnavailable:
+                self._later(did, "its DID document could not be looked up", None, failed=True)
+            except DidError:
+                self._unresolvable(did)
+        except STORAGE_FAULTS as error:
+            self._index.forget()
+            log.error("%s: the repository could not be stored: %s", did, error)
+            await asyncio.sleep(FIRST_DELAY)
+
+    async def _read(self, did: str) -> None:
+        document = await self._resolver.resolve(did)
+        if not document.pds or document.key is None:
+            raise DidError(did)
+        host = document.pds
+        wait = self._parked.get(host, 0.0) - asyncio.get_running_loop().time()
+        if wait > 0:
+            raise _Parked(wait)
+        async with self._hosts[host]:
+            known = self._open_epoch(did)
+            with tempfile.TemporaryFile(dir=Path(self._database.database).parent) as file:
+                await self._fetch(did, document, file)
+                try:
+                    snapshot = await asyncio.to_thread(self._parse, file, did, document)
+                except RepoError as error:
+                    if not error.transient:
+                        # Its key may have been changed just now.
+                        await self._refresh(did)
+                    raise ResyncError(str(error)) from error
+            if snapshot.rev < known:
+                raise ResyncError("its host has an older repository than the stream has shown")
+            self._store(did, snapshot)
+
+    async def _refresh(self, did: str) -> None:
+        try:
+            await self._resolver.resolve(did, fresh=True)
+        except (DidError, DidRefreshRefused):
+            return
+
+    def _open_epoch(self, did: str) -> str:
+        """Note from now on what the stream brings; returns the rev that the rows have."""
+        with writing(self._database) as connection:
+            actor = self._index.intern(did)
+            connection.execute("UPDATE repo SET state = ?, data = NULL WHERE actor = ?", (RESYNCING, actor.id))
+        actor.state, actor.data = RESYNCING, None
+        self._index.buffers[did] = []
+        return actor.rev
+
+    async def _fetch(self, did: str, document: DidDocument, file: IO[bytes]) -> None:
+        """The repository as a CAR, into `file`."""
+        url = f"{document.pds}/xrpc/com.atproto.sync.getRepo?did={quote(did, safe='')}"
+        try:
+            async with (
+                asyncio.timeout(FETCH_SECONDS),
+                self._session.get(
+                    url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
+                ) as answer,
+            ):
+                if answer.status != 200:
+                    await self._refused(answer, document)
+                size = 0
+                async for chunk in answer.content.iter_chunked(1 << 16):
+                    size += len(chunk)
+                    if size > MOST_BYTES:
+                        raise ResyncError(f"it is larger than {MOST_BYTES >> 20} MB", lasting=True)
+                    file.write(chunk)
+        except TimeoutError:
+            raise ResyncError(f"{document.pds} took longer than {FETCH_SECONDS:.0f} s") from None
+        except (aiohttp.ClientError, OSError) as fault:
+            raise ResyncError(f"{document.pds} could not be reached ({type(fault).__name__})") from fault
+        file.flush()
+        if not size:
+            raise ResyncError(f"{document.pds} sent nothing")
+
+    async def _refused(self, answer: aiohttp.ClientResponse, document: DidDocument) -> None:
+        """Say what an answer other than a repository means. Always raises."""
+        if answer.status == 429:
+            seconds = _retry_after(answer)
+            if document.pds:
+                self._parked[document.pds] = asyncio.get_running_loop().time() + seconds
+            raise _Parked(seconds)
+        if answer.status in {400, 404}:
+            try:
+                said = orjson.loads(await answer.content.read(4096))
+            except ValueError:
+                said = None
+            name = said.get("error") if isinstance(said, dict) else None
+            if isinstance(name, str) and name in GONE:
+                raise _Gone(GONE[name])
+        raise ResyncError(f"{document.pds} answered {answer.status}")
+
+    def _parse(self, file: IO[bytes], did: str, document: DidDocument) -> Snapshot:
+        """In a thread: the verified records of the file that the index has a use for."""
+        assert document.key is not None  # noqa: S101
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return read_snapshot(data, did, document.key, self._scope, self._clock() - self._retention)
+
+    def _store(self, did: str, snapshot: Snapshot) -> None:
+        """The one transaction; nothing may have happened to the epoch meanwhile (B6)."""
+        noted = self._index.buffers.get(did)
+        now = self._clock()
+        with writing(self._database) as connection:
+            actor = self._index.actor(did)
+            if noted is None or actor is None or actor.state != RESYNCING or not actor.active:
+                raise ResyncError("something else happened to it meanwhile")
+            self._index.replace(did, snapshot, now)
+            full = did in self._scope.full
+            if full:
+                connection.execute(
+                    "UPDATE repo SET state = ?, data = ?, why = '', tries = 0, checked_at = ? WHERE actor = ?",
+                    (SYNCED, snapshot.data, now, actor.id),
+                )
+                actor.state, actor.data = SYNCED, snapshot.data
+            else:
+                connection.execute("DELETE FROM repo WHERE actor = ?", (actor.id,))
+                actor.state, actor.data = "", None
+            # What the stream brought is applied on top; what does not follow marks the account again.
+            self._index.buffers.pop(did, None)
+            for commit in noted:
+                self._index.commit(commit, now)
+        for uri in snapshot.posts():
+            self._scope.posts.add(uri)
+        self._scope.actors.add(did)
+        self.counts["repositories read"] += 1
+        self.counts["records read"] += snapshot.records
+        log.info("%s: repository read, %d records", did, snapshot.records)
+
+    # When it did not work
+
+    def _later(self, did: str, why: str, seconds: float | None, *, failed: bool, lasting: bool = False) -> None:
+        self._index.buffers.pop(did, None)
+        self.counts["repositories refused"] += 1
+        with writing(self._database) as connection:
+            actor = self._index.intern(did)
+            row = connection.execute("SELECT tries FROM repo WHERE actor = ?", (actor.id,)).fetchone()
+            tries = (row[0] if row else 0) + failed
+            if seconds is None:
+                seconds = LONGEST_DELAY if lasting else min(FIRST_DELAY * 2 ** min(tries, 16), LONGEST_DELAY)
+            due = self._clock() + int(random.uniform(1.0, 1.5) * seconds * self._pace.patience * 1_000_000)
+            state = ERROR if tries >= TRIES or lasting else DESYNCHRONIZED
+            connection.execute(
+                "UPDATE repo SET state = ?, why = ?, tries = ?, due_at = ? WHERE actor = ?",
+                (state, why[:500], tries, due, actor.id),
+            )
+            actor.state = state
+        log.warning("%s: repository not read: %s", did, why)
+
+    def _unresolvable(self, did: str) -> None:
+        self._index.buffers.pop(did, None)
+        with writing(self._database) as connection:
+            actor = self._index.intern(did)
+            due = self._clock() + int(LONGEST_DELAY * 6_000_000)
+            connection.execute(
+                "UPDATE repo SET state = ?, why = ?, due_at = ? WHERE actor = ?",
+                (UNRESOLVABLE, "its DID document is missing or names no host", due, actor.id),
+            )
+            actor.state = UNRESOLVABLE
+        self.counts["accounts unresolvable"] += 1
+
+    def _overlay(self, did: str, status: str) -> None:
+        """Its own host says that it is not active: hide it, and read it when it comes back."""
+        self._index.buffers.pop(did, None)
+        with writing(self._database) as connection:
+            actor = self._index.intern(did)
+            connection.execute(
+                "UPDATE repo SET state = ?, why = ? WHERE actor = ?",
+                (DESYNCHRONIZED, f"its host says: {status}", actor.id),
+            )
+            self._index.overlay(did, False, status)
+        self.counts["accounts not active"] += 1
+
+
+def _retry_after(answer: aiohttp.ClientResponse) -> float:
+    """Seconds that a 429 asks for."""
+    for name in ("Retry-After", "RateLimit-Reset"):
+        text = answer.headers.get(name, "")
+        if text.isascii() and text.isdecimal():
+            seconds = float(text[:12])
+            if seconds > 1e9:  # RateLimit-Reset of the reference server is a time, not a span
+                seconds -= now_micros() / 1e6
+            return min(max(seconds, 1.0), LONGEST_PARK)
+    return PARKED_SECONDS

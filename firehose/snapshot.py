@@ -1,0 +1,65 @@
+"""What the index has a use for of one whole, verified repository."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from mmap import mmap
+
+from firehose.ops import LIST_ITEM, POST, WATCHED, PutEngagement, PutListItem, PutPost, Scope, is_rkey, judge
+from firehose.records import RecordError
+from firehose.repo import read_repo
+from firehose.times import sort_micros, tid_micros
+from xrpc.key import PublicKey
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The state of a repository at `rev`. `data`: root of its tree; times are microseconds.
+
+    `event_at` says when each post of `puts` was written, as far as its key tells. `keys` are the keys of all posts,
+    of those too that are of no use.
+    """
+
+    did: str
+    rev: str
+    data: bytes
+    records: int = 0
+    puts: list[PutPost] = field(default_factory=list)
+    event_at: list[int] = field(default_factory=list)
+    engagements: list[PutEngagement] = field(default_factory=list)
+    members: list[PutListItem] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+
+    def posts(self) -> Iterator[str]:
+        """URIs of the posts that belong to communities."""
+        return (f"at://{self.did}/{POST}/{put.rkey}" for put in self.puts if put.matches)
+
+
+def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, oldest: int) -> Snapshot:
+    """Read the repository export `car`. Posts written before `oldest` are left out. Raises RepoError."""
+    repo = read_repo(car, did, key, scope.latest_rev)
+    found = Snapshot(did, repo.rev, repo.data)
+    now = tid_micros(scope.latest_rev)
+    for path, cid, block in repo.records():
+        found.records += 1
+        collection, _, rkey = path.partition("/")
+        if collection not in WATCHED or not is_rkey(rkey):
+            continue
+        if collection == POST:
+            found.keys.add(rkey)
+        elif collection == LIST_ITEM and did not in scope.list_owners:
+            continue
+        try:
+            op = judge(collection, rkey, cid, block, did, scope)
+        except RecordError:
+            continue
+        if type(op) is PutPost:
+            written = tid_micros(rkey) or sort_micros(op.post.created_at, now)
+            written = min(written, now)
+            if written >= oldest:
+                found.puts.append(op)
+                found.event_at.append(written)
+        elif type(op) is PutEngagement:
+            found.engagements.append(op)
+        elif type(op) is PutListItem and op.list.startswith(f"at://{did}/"):
+            found.members.append(op)
+    return found
