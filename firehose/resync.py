@@ -17,7 +17,6 @@ from typing import IO
 from urllib.parse import quote
 
 import aiohttp
-import orjson
 from playhouse.apsw_ext import APSWDatabase
 
 from firehose.index import DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE, Index
@@ -29,6 +28,7 @@ from firehose.snapshot import Snapshot, read_snapshot
 from firehose.times import now_micros, pause
 from models.database import sql, writing
 from xrpc.did import DidDocument
+from xrpc.egress import read_error
 from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailable
 
 log = logging.getLogger(__name__)
@@ -237,14 +237,8 @@ class Resync:
             if document.pds:
                 self._parked[document.pds] = asyncio.get_running_loop().time() + seconds
             raise _Parked(seconds)
-        if answer.status in {400, 404}:
-            try:
-                said = orjson.loads(await answer.content.read(4096))
-            except ValueError:
-                said = None
-            name = said.get("error") if isinstance(said, dict) else None
-            if isinstance(name, str) and name in GONE:
-                raise _Gone(GONE[name])
+        if (status := GONE.get(await read_error(answer))) and answer.status in {400, 404}:
+            raise _Gone(status)
         raise ResyncError(f"{document.pds} answered {answer.status}")
 
     def _parse(self, file: IO[bytes], did: str, document: DidDocument) -> Snapshot:

@@ -160,9 +160,11 @@ CREATE TABLE repo (
     checked_at INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX repo_due ON repo (due_at) WHERE state != 'synced';
+CREATE INDEX repo_checked ON repo (checked_at) WHERE state = 'synced';
 
 -- Which stream `account_seq` is a position of: it fences events of that stream only. `purge`: 1, its rows are to go; 2,
 -- they are to go if its host confirms that it is gone.
+CREATE INDEX actor_confirm ON actor (id) WHERE purge = 2;
 ALTER TABLE actor ADD COLUMN account_source TEXT NOT NULL DEFAULT '';
 UPDATE actor SET account_source = coalesce((SELECT url FROM source ORDER BY event_at DESC LIMIT 1), '')
     WHERE account_seq > 0;

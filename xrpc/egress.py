@@ -52,11 +52,14 @@ USER_AGENT = "communities (AT Protocol feed service)"
 
 
 class FetchError(Exception):
-    """A document could not be fetched. `status` is the HTTP status when there was an answer, else None."""
+    """A document could not be fetched. `status` is the HTTP status when there was an answer, else None; `error` is the
+    XRPC error that a refusal names, if any.
+    """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, error: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.error = error
 
 
 class BlockedAddress(OSError):
@@ -153,6 +156,16 @@ def egress_session(allow: tuple[str, ...] = (), own: tuple[str, ...] = ()) -> ai
     )
 
 
+async def read_error(response: aiohttp.ClientResponse) -> str:
+    """The error that a refusal of XRPC names (its first 4 KiB are looked at), or nothing."""
+    try:
+        body = orjson.loads(await response.content.read(4096))
+    except ValueError:
+        return ""
+    name = body.get("error") if isinstance(body, dict) else None
+    return name[:100] if isinstance(name, str) else ""
+
+
 async def fetch_json(
     session: aiohttp.ClientSession,
     url: str,
@@ -171,7 +184,7 @@ async def fetch_json(
             session.get(url, allow_redirects=False, headers={"Accept": "application/json"}) as response,
         ):
             if response.status != 200:
-                raise FetchError(f"answered {response.status}", response.status)
+                raise FetchError(f"answered {response.status}", response.status, await read_error(response))
             if not _JSON_TYPE.fullmatch(response.content_type):
                 raise FetchError("is not sent as JSON", response.status)
             body = bytearray()

@@ -1,0 +1,190 @@
+"""The slow round through all accounts that rows point to: whether their own hosts say what we hold (ingest.md B10).
+
+The stream is one witness. It may have lost an event, a relay may have been throttled, a host may be blind: what nobody
+else notices is noticed here. Deletions of whole accounts are believed here only (A46): the stream's word hides, the
+host's own word purges.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from playhouse.apsw_ext import APSWDatabase
+
+from firehose.index import CONFIRM, CONFIRMED, SYNCED, Index
+from firehose.ops import POST, Commit, Delete
+from firehose.pace import Pace
+from firehose.pipeline import STORAGE_FAULTS
+from firehose.times import now_micros, pause, tid_micros
+from models.database import sql, writing
+from xrpc.did import DidDocument
+from xrpc.egress import FetchError, fetch_json
+from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailable
+
+log = logging.getLogger(__name__)
+
+EVERY = 3_600_000_000
+"""Microseconds between two looks at an account whose repository is followed."""
+LAG = 300_000_000
+"""Microseconds by which the stream may be behind a host."""
+MOST_POSTS = 20
+"""Of an author who is no member, so many of the newest posts are asked for."""
+RETRY = 60.0
+
+
+class Sweep:
+    """Asks one host after the other, at a low rate, until it is told to stop."""
+
+    def __init__(
+        self,
+        database: APSWDatabase,
+        index: Index,
+        resolver: DidResolver,
+        session: aiohttp.ClientSession,
+        *,
+        pace: Pace | None = None,
+        clock: Callable[[], int] = now_micros,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._database = database
+        self._index = index
+        self._resolver = resolver
+        self._session = session
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._retry_at: dict[str, float] = {}
+        self._after = 0
+        self._round_at = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look at one account after the other until `stop`."""
+        while not stop.is_set():
+            try:
+                did = self._next()
+                if did is not None:
+                    await self._look_at(did)
+            except STORAGE_FAULTS as error:
+                self._index.forget()
+                log.error("what hosts say cannot be stored now: %s", error)
+            await pause(stop, self._pace.sweep)
+
+    def _next(self) -> str | None:
+        """Accounts that are said to be gone first; then those that are followed; then all authors, once a round."""
+        now = asyncio.get_running_loop().time()
+        execute = sql(self._database).execute
+        for (did,) in execute("SELECT did FROM actor WHERE purge = ? LIMIT 100", (CONFIRM,)).fetchall():
+            if self._retry_at.get(did, 0.0) <= now:
+                return str(did)
+        followed = execute(
+            "SELECT a.did, a.id FROM repo r JOIN actor a ON a.id = r.actor WHERE r.state = 'synced' AND r.checked_at < ?"
+            " ORDER BY r.checked_at LIMIT 1",
+            (self._clock() - EVERY,),
+        ).fetchone()
+        if followed is not None:
+            with writing(self._database) as connection:
+                connection.execute("UPDATE repo SET checked_at = ? WHERE actor = ?", (self._clock(), followed[1]))
+            return str(followed[0])
+        if not self._after and now < self._round_at:
+            return None
+        (author,) = execute("SELECT min(actor) FROM post WHERE actor > ?", (self._after,)).fetchone()
+        if author is None:
+            self._after, self._round_at = 0, now + self._pace.round
+            self._retry_at.clear()
+            return None
+        self._after = author
+        row = execute("SELECT did FROM actor WHERE id = ?", (author,)).fetchone()
+        return str(row[0]) if row else None
+
+    async def _look_at(self, did: str) -> None:
+        self.counts["accounts looked at"] += 1
+        try:
+            document = await self._resolver.resolve(did)
+            status = await self._status(document)
+            if not status.get("active"):
+                # It may just have moved: only the host that it has now is believed.
+                document = await self._resolver.resolve(did, fresh=True)
+                status = await self._status(document)
+        except (DidUnavailable, DidRefreshRefused, FetchError) as error:
+            self._retry_at[did] = asyncio.get_running_loop().time() + RETRY * self._pace.patience
+            self.counts["accounts not to be had"] += 1
+            log.debug("%s cannot be asked for: %s", did, error)
+            return
+        except DidError:
+            status = {"active": False, "status": "deleted"}
+            document = None
+        self._compare(did, status)
+        if document is not None and status.get("active"):
+            await self._compare_posts(did, document)
+
+    async def _status(self, document: DidDocument) -> dict[str, Any]:
+        """What `com.atproto.sync.getRepoStatus` says; an account that is not there is deleted. Raises FetchError."""
+        if not document.pds:
+            return {"active": False, "status": "deleted"}
+        url = f"{document.pds}/xrpc/com.atproto.sync.getRepoStatus?{urlencode({'did': document.did})}"
+        try:
+            said = await fetch_json(self._session, url, timeout=10.0)
+        except FetchError as fault:
+            if fault.error == "RepoNotFound":
+                return {"active": False, "status": "deleted"}
+            raise
+        if not isinstance(said, dict) or type(said.get("active")) is not bool:
+            raise FetchError("did not answer getRepoStatus as the lexicon says", 200)
+        return said
+
+    def _compare(self, did: str, said: dict[str, Any]) -> None:
+        now = self._clock()
+        row = sql(self._database).execute("SELECT active, purge, rev FROM actor WHERE did = ?", (did,)).fetchone()
+        if row is None:
+            return
+        active, purge, rev = row
+        status = said.get("status")
+        with writing(self._database) as connection:
+            if purge == CONFIRM and not said["active"]:
+                connection.execute("UPDATE actor SET purge = ? WHERE did = ?", (CONFIRMED, did))
+                self.counts["deletions confirmed"] += 1
+            elif bool(active) != said["active"]:
+                self._index.overlay(did, said["active"], status if type(status) is str else None)
+                self.counts["accounts put right"] += 1
+                if said["active"]:
+                    self._index.desynchronize(did, "its host says that it is active", now)
+            known = self._index.actor(did)
+            ahead = said.get("rev")
+            if (
+                known is not None
+                and known.state == SYNCED
+                and type(ahead) is str
+                and ahead > rev
+                and 0 < tid_micros(ahead) < now - LAG
+            ):
+                self.counts["accounts behind"] += 1
+                self._index.desynchronize(did, "its host is ahead of the stream", now)
+
+    async def _compare_posts(self, did: str, document: DidDocument) -> None:
+        """Whether the posts of an author who is not followed are still there (A34)."""
+        known = self._index.actor(did)
+        if known is None or known.state:
+            return
+        rows = sql(self._database).execute(
+            "SELECT rkey FROM post WHERE actor = ? AND event_at < ? ORDER BY sort_at DESC LIMIT ?",
+            (known.id, self._clock() - LAG, MOST_POSTS),
+        )
+        for (rkey,) in rows.fetchall():
+            query = urlencode({"repo": did, "collection": POST, "rkey": rkey})
+            try:
+                await fetch_json(
+                    self._session,
+                    f"{document.pds}/xrpc/com.atproto.repo.getRecord?{query}",
+                    limit=1 << 20,
+                    timeout=10.0,
+                )
+            except FetchError as fault:
+                if fault.error != "RecordNotFound":
+                    return
+                with writing(self._database):
+                    # Without a rev of its own: what the account writes next goes on from where it was.
+                    self._index.apply(Commit(0, did, "", "", [Delete(POST, rkey)]), self._clock())
+                self.counts["posts gone"] += 1
