@@ -62,6 +62,8 @@ class Ingest:
         self.rules = Rules(database, rules_path)
         self.rules.load(self.index)
         self.scope = Scope(known_posts(connection), known_actors(connection))
+        if proofs is not None:
+            self.scope.dropped = proofs.dropped
         self._proofs = proofs
         self.use(self.rules.compile())
         self.pipeline = Pipeline(database, source, self.scope, self.index, proofs=proofs, pace=self._pace)

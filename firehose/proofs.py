@@ -33,14 +33,13 @@ class Proofs:
     def __init__(
         self,
         resolver: DidResolver,
-        dropped: "Counter[str]",
         *,
         everything: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`dropped` counts refusals by reason; with `everything` whatever the index takes must be proven."""
+        """With `everything` whatever the index takes must be proven. `dropped` counts refusals by reason."""
+        self.dropped: Counter[str] = Counter()
         self._resolver = resolver
-        self._dropped = dropped
         self._everything = everything
         self._clock = clock
         self._places = asyncio.Semaphore(PLACES)
@@ -90,20 +89,20 @@ class Proofs:
             return self.judge(event, frame)
         except InversionError as fault:
             # What it says of its own past does not fit together; what it contains now may still be good.
-            self._dropped[str(fault)] += 1
+            self.dropped[str(fault)] += 1
             return Lost(event.seq, event.did, str(fault))
         except VerifyError as fault:
             return self._refuse(event, str(fault))
         return event
 
     def _refuse(self, event: Commit | Sync, reason: str) -> Refused:
-        self._dropped[reason] += 1
+        self.dropped[reason] += 1
         return Refused(event.seq, event.did)
 
     def _unknown(self, event: Commit | Sync, reason: str) -> Event:
         if reason:
             return self._refuse(event, reason)
-        self._dropped["key not to be had"] += 1
+        self.dropped["key not to be had"] += 1
         return Lost(event.seq, event.did, "its key could not be looked up")
 
     def _document(self, did: str) -> DidDocument | str | None:

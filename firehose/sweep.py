@@ -80,8 +80,8 @@ class Sweep:
             if self._retry_at.get(did, 0.0) <= now:
                 return str(did)
         followed = execute(
-            "SELECT a.did, a.id FROM repo r JOIN actor a ON a.id = r.actor WHERE r.state = 'synced' AND r.checked_at < ?"
-            " ORDER BY r.checked_at LIMIT 1",
+            "SELECT a.did, a.id FROM repo r JOIN actor a ON a.id = r.actor"
+            " WHERE r.state = 'synced' AND r.checked_at < ? ORDER BY r.checked_at LIMIT 1",
             (self._clock() - EVERY,),
         ).fetchone()
         if followed is not None:
@@ -174,13 +174,9 @@ class Sweep:
         )
         for (rkey,) in rows.fetchall():
             query = urlencode({"repo": did, "collection": POST, "rkey": rkey})
+            url = f"{document.pds}/xrpc/com.atproto.repo.getRecord?{query}"
             try:
-                await fetch_json(
-                    self._session,
-                    f"{document.pds}/xrpc/com.atproto.repo.getRecord?{query}",
-                    limit=1 << 20,
-                    timeout=10.0,
-                )
+                await fetch_json(self._session, url, limit=1 << 20, timeout=10.0)
             except FetchError as fault:
                 if fault.error != "RecordNotFound":
                     return

@@ -69,6 +69,12 @@ def _hostname(value: str) -> str:
     return value
 
 
+def _verify(value: str) -> str:
+    if value not in ("members", "all", "none"):
+        raise ValueError("must be members, all or none")
+    return value
+
+
 def _level(value: str) -> str:
     if value not in ("debug", "info", "warning", "error"):
         raise ValueError("must be debug, info, warning or error")
@@ -105,6 +111,12 @@ class Config:
     metrics_host: str = _setting("127.0.0.1", _text, "Address of /metrics; keep it private.")
     metrics_port: int = _setting("3001", _whole(0, 65535), "Port of /metrics; 0 takes a free one.")
     source: str = _setting("wss://bsky.network", _url("wss", "ws"), "Relay (or PDS) whose event stream is read.")
+    verify: str = _setting(
+        "members",
+        _verify,
+        "Whose commits must be proven by signature and tree: members (of communities, owners, authors of what is"
+        " shown), all (whoever the index takes anything from), none.",
+    )
     plc_url: str = _setting("https://plc.directory", _url("https", "http"), "Directory that resolves did:plc.")
     appview_url: str = _setting(
         "https://public.api.bsky.app",

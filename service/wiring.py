@@ -17,6 +17,9 @@ from feedgen.skeleton import Skeletons
 from firehose.housekeeping import DAY
 from firehose.ingest import Ingest
 from firehose.lists import ListReader
+from firehose.proofs import Proofs
+from firehose.resync import Resync
+from firehose.sweep import Sweep
 from firehose.times import pause
 from models import meta
 from models.commits import CommitWatch
@@ -61,32 +64,35 @@ async def run_ingest(config: Config, stop: asyncio.Event) -> None:
 async def _ingest(config: Config, stop: asyncio.Event) -> None:
     database = open_database(config.database)
     try:
-        ingest = Ingest(
-            database,
-            config.source,
-            config.rules,
-            f"{USER_AGENT} (+https://{config.hostname})",
-            retention=config.retention_days * DAY,
-            max_age=config.max_post_age_days * DAY,
-        )
         async with egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session:
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
-            ingest.on_identity(resolver.forget)
-            lists = ListReader(
+            proofs = None if config.verify == "none" else Proofs(resolver, everything=config.verify == "all")
+            ingest = Ingest(
                 database,
-                ingest.index,
-                resolver,
-                session,
-                config.list_refresh_minutes * 60_000_000,
-                ingest.lists_changed,
+                config.source,
+                config.rules,
+                f"{USER_AGENT} (+https://{config.hostname})",
+                retention=config.retention_days * DAY,
+                max_age=config.max_post_age_days * DAY,
+                proofs=proofs,
             )
-            reading = asyncio.create_task(lists.run(stop))
+            ingest.on_identity(resolver.forget)
+            index = ingest.index
+            lists = ListReader(
+                database, index, resolver, session, config.list_refresh_minutes * 60_000_000, ingest.lists_changed
+            )
+            resync = Resync(database, index, ingest.scope, resolver, session, retention=config.retention_days * DAY)
+            sweep = Sweep(database, index, resolver, session)
+            beside = [asyncio.create_task(one.run(stop)) for one in (lists, resync, sweep)]
             settle()
             try:
                 await ingest.run(stop)
             finally:
-                reading.cancel()
-                await asyncio.gather(reading, return_exceptions=True)
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
+                if proofs is not None:
+                    await proofs.close()
     finally:
         database.close()
 
