@@ -29,6 +29,8 @@ class Pace:
     """From one look to the next for repositories that are due to be read."""
     sweep: float = 1.0
     """From one account whose host is asked to the next."""
+    sweep_after: float = 60.0
+    """From the start to the first look round all authors."""
     patience: float = 1.0
     """By what the waits between tries are multiplied."""
     silence: float = 60.0

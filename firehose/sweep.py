@@ -58,7 +58,7 @@ class Sweep:
         self._clock = clock
         self._retry_at: dict[str, float] = {}
         self._after = 0
-        self._round_at = 0.0
+        self._round_at: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look at one account after the other until `stop`."""
@@ -88,6 +88,8 @@ class Sweep:
             with writing(self._database) as connection:
                 connection.execute("UPDATE repo SET checked_at = ? WHERE actor = ?", (self._clock(), followed[1]))
             return str(followed[0])
+        if self._round_at is None:
+            self._round_at = now + self._pace.sweep_after
         if not self._after and now < self._round_at:
             return None
         (author,) = execute("SELECT min(actor) FROM post WHERE actor > ?", (self._after,)).fetchone()

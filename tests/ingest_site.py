@@ -17,7 +17,10 @@ from firehose.housekeeping import DAY
 from firehose.ingest import Ingest
 from firehose.lists import ListReader
 from firehose.pace import Pace
+from firehose.proofs import Proofs
+from firehose.resync import Resync
 from firehose.subscribe import Backoff
+from firehose.sweep import Sweep
 from models.database import open_database, sql, writing
 from service.config import read_config
 from service.wiring import serving
@@ -30,7 +33,8 @@ from xrpc.resolver import DidResolver
 
 T = TypeVar("T")
 
-QUICK = Pace(tick=0.01, batch=0.02, cursor=0.02, rules=0.03, report=0.1, stand_still=0.02, lists=0.02)
+QUICK = Pace(tick=0.01, batch=0.02, cursor=0.02, rules=0.03, report=0.1, stand_still=0.02, lists=0.02,
+             resync=0.01, sweep=0.01, patience=0.001)  # fmt: skip
 PUBLISHER = "did:web:feeds.example.com"
 RULES = """
 [[community]]
@@ -62,6 +66,7 @@ class Site:
         max_age: int = 7 * DAY,
         pace: Pace = QUICK,
         check: bool = True,
+        verify: str = "none",
     ) -> None:
         self.world = World(seed, now)
         self.folder = folder
@@ -72,12 +77,14 @@ class Site:
         self.max_age = max_age
         self.pace = pace
         self.check = check
+        self.verify = verify
         self._stack = AsyncExitStack()
         self._starts = 0
         self._feeds: tuple[aiohttp.ClientSession, str] | None = None
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.world)
+        self.session = await self._stack.enter_async_context(egress_session(("127.0.0.1",)))
         self.open()
         await self.start()
         return self
@@ -99,6 +106,8 @@ class Site:
     def open(self) -> Ingest:
         """Build the ingest as a process does that starts on the database as it is, without reading yet."""
         self._database = open_database(self.path)
+        self.resolver = DidResolver(self.session, self.world.plc_url, allow=("127.0.0.1",), plc_per_second=10_000.0)
+        self.proofs = None if self.verify == "none" else Proofs(self.resolver, everything=self.verify == "all")
         self.ingest = Ingest(
             self._database,
             self.world.relay_url,
@@ -106,9 +115,16 @@ class Site:
             "communities/test (+https://feeds.example.com)",
             retention=self.retention,
             max_age=self.max_age,
+            proofs=self.proofs,
             pace=self.pace,
             backoff=Backoff(first=0.001, longest=0.02),
         )
+        self.ingest.on_identity(self.resolver.forget)
+        index, scope = self.ingest.index, self.ingest.scope
+        self.resync = Resync(
+            self._database, index, scope, self.resolver, self.session, retention=self.retention, pace=self.pace
+        )
+        self.sweep = Sweep(self._database, index, self.resolver, self.session, pace=self.pace)
         return self.ingest
 
     async def start(self) -> None:
@@ -116,12 +132,16 @@ class Site:
         sessions = len(self.world.relay.sessions)
         self._stop = asyncio.Event()
         self.task = asyncio.create_task(self.ingest.run(self._stop))
+        self._beside = [asyncio.create_task(one.run(self._stop)) for one in (self.resync, self.sweep)]
         await self.until("the connection", lambda: len(self.world.relay.sessions) > sessions)
 
     async def stop(self) -> None:
         """As SIGTERM does. A failure of the ingest is raised here."""
         self._stop.set()
         await asyncio.wait_for(self.task, 20 * PATIENCE)
+        await asyncio.wait_for(asyncio.gather(*self._beside), 20 * PATIENCE)
+        if self.proofs is not None:
+            await self.proofs.close()
 
     async def again(self) -> None:
         """Stop, and start anew on the same file."""
