@@ -11,7 +11,7 @@ from playhouse.apsw_ext import APSWDatabase
 
 from communities.matching import Matcher
 from communities.post import Post, read_post
-from firehose.index import COUNTERS, Index
+from firehose.index import COUNTERS, PENDING, Index
 from firehose.records import RecordError, read_record
 from firehose.rules import REAPPLY
 from firehose.times import now_micros, tid
@@ -81,7 +81,14 @@ class Housekeeping:
                 (actor, STEP_ROWS),
             ).fetchall()
             if not posts and not edges:
-                connection.execute("UPDATE actor SET purge = 0 WHERE id = ?", (actor,))
+                # Should it come back, nothing of before counts: its repository is read.
+                connection.execute("UPDATE actor SET purge = 0, rev = '' WHERE id = ?", (actor,))
+                connection.execute(
+                    "INSERT INTO repo (actor, state, why) VALUES (?, ?, 'purged') ON CONFLICT (actor) DO UPDATE"
+                    " SET state = excluded.state, why = excluded.why, data = NULL",
+                    (actor, PENDING),
+                )
+                self._index.forget_account(actor)
                 self._index.counts["accounts purged"] += 1
 
         return work

@@ -84,6 +84,12 @@ class Index:
         self._actors.clear()
         self.buffers.clear()
 
+    def forget_account(self, actor: int) -> None:
+        """Drop what is cached of one account, after its rows were changed behind this one's back."""
+        (did,) = self._sql("SELECT did FROM actor WHERE id = ?", (actor,)).fetchall()[0]
+        self._actors.pop(did, None)
+        self.buffers.pop(did, None)
+
     # Accounts
 
     def actor(self, did: str) -> Actor | None:
