@@ -24,6 +24,7 @@ COMMANDS = {
     "doctor": "service.doctor",
     "explain": "service.explain",
     "backtest": "service.backtest",
+    "backfill": "service.backfill",
     "cursor": "service.cursor",
 }
 """Command -> module. A module is imported when its command is used, so that `--help` stays quick."""
@@ -38,6 +39,7 @@ ABOUT = {
     "doctor": "check from outside what may be wrong, and say how to mend it",
     "explain": "say why a post is, or is not, in a community",
     "backtest": "show what changed rules would have matched over the stored posts",
+    "backfill": "read the whole repository of an account, or of a community's members",
     "cursor": "show or move the position in the event stream",
 }
 
