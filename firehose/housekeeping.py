@@ -177,9 +177,10 @@ class Housekeeping:
                 (now // 1_000_000, STEP_ROWS),
             )
             gone = connection.execute(
-                "DELETE FROM actor WHERE id > ? AND id <= ? AND active = 1 AND rev < ?"
+                "DELETE FROM actor WHERE id > ? AND id <= ? AND shown = 1 AND rev < ?"
                 " AND NOT EXISTS (SELECT 1 FROM post WHERE post.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM engagement WHERE engagement.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM repo WHERE repo.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.actor = actor.id) RETURNING 1",
                 (after, after + STEP_ROWS, tid(now - REPLAY_DAYS * DAY)),
             ).fetchall()
@@ -215,7 +216,7 @@ def recount(connection: Connection) -> int:
     for kind, column in COUNTERS.items():
         truth = (
             "(SELECT count(DISTINCT e.actor) FROM engagement e JOIN actor a ON a.id = e.actor"
-            f" WHERE e.post = post.id AND e.kind = {kind} AND a.active = 1)"
+            f" WHERE e.post = post.id AND e.kind = {kind} AND a.shown = 1)"
         )
         rows = connection.execute(
             f"UPDATE post SET {column} = {truth} WHERE {column} != {truth} RETURNING 1"

@@ -106,6 +106,7 @@ class Pipeline:
         self._pending_bytes = 0
         self._flush_at = BATCH_EVENTS
         self._flushed_at = 0
+        self._version = 0
         self._time = ""
         self._poison = quarantine.Sightings()
         self._fresh = True
@@ -259,6 +260,7 @@ class Pipeline:
         try:
             try:
                 with writing(self._database) as connection:
+                    self._notice_others(connection)
                     for waiting in batch:
                         self._apply(waiting.event, now)
                     self._store_cursor(connection, behind)
@@ -273,6 +275,13 @@ class Pipeline:
         self._pending = rest
         self._pending_bytes = sum(len(waiting.data) for waiting in rest)
         self.committed = behind
+
+    def _notice_others(self, connection: Connection) -> None:
+        """Another process may have changed rows of accounts: a command of the operator does."""
+        (version,) = connection.execute("PRAGMA data_version").fetchall()[0]
+        if version != self._version:
+            self._version = version
+            self.index.forget_accounts()
 
     def _ready(self) -> int:
         """How many of the events that wait may be applied: those before the first that cannot be judged yet."""

@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": "service.explain",
     "backtest": "service.backtest",
     "backfill": "service.backfill",
+    "takedown": "service.takedown",
     "cursor": "service.cursor",
 }
 """Command -> module. A module is imported when its command is used, so that `--help` stays quick."""
@@ -40,6 +41,7 @@ ABOUT = {
     "explain": "say why a post is, or is not, in a community",
     "backtest": "show what changed rules would have matched over the stored posts",
     "backfill": "read the whole repository of an account, or of a community's members",
+    "takedown": "hide an account on this site",
     "cursor": "show or move the position in the event stream",
 }
 

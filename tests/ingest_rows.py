@@ -14,7 +14,7 @@ def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
     """See `Site.dump`."""
     posts = "SELECT p.*, a.did FROM post p JOIN actor a ON a.id = p.actor"
     queries = {
-        "accounts": "SELECT did, rev, active, status FROM actor ORDER BY did",
+        "accounts": "SELECT did, rev, active, status, allowed FROM actor ORDER BY did",
         "posts": f"SELECT did, rkey, cid, record, sort_at, {', '.join(COUNTS)} FROM ({posts}) ORDER BY did, rkey",
         "items": "SELECT c.slug, p.did, p.rkey, i.sort_at, i.evidence FROM feed_item i"
         f" JOIN community c ON c.id = i.community JOIN ({posts}) p ON p.id = i.post ORDER BY 1, 2, 3",
@@ -41,7 +41,7 @@ def check_rest(connection: Connection) -> None:
         "items without a post": "feed_item i LEFT JOIN post p ON p.id = i.post WHERE p.id IS NULL",
         "items sorted unlike their post": "feed_item i JOIN post p ON p.id = i.post WHERE p.sort_at != i.sort_at",
         "items shown unlike their author": "feed_item i JOIN post p ON p.id = i.post JOIN actor a ON a.id = p.actor"
-        " WHERE i.hidden != 1 - a.active OR i.uri != 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey",
+        " WHERE i.hidden != 1 - a.shown OR i.uri != 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey",
         "posts in no community": "post p WHERE NOT EXISTS (SELECT 1 FROM feed_item i WHERE i.post = p.id)",
         "posts without an account": "post p LEFT JOIN actor a ON a.id = p.actor WHERE a.id IS NULL",
         "engagement of nobody": "engagement e LEFT JOIN actor a ON a.id = e.actor WHERE a.id IS NULL",
