@@ -51,6 +51,7 @@ _ACTOR = (
     "SELECT a.id, a.rev, a.active, a.shown, r.state, r.data FROM actor a LEFT JOIN repo r ON r.actor = a.id"
     " WHERE a.did = ?"
 )
+_FENCED = "SELECT id, active, allowed, purge FROM actor WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
 _CACHED_ACTORS = 50_000
 
 
@@ -128,9 +129,7 @@ class Index:
         `source` and the event's seq fence what is repeated and late. The rows of a deleted account are purged once its
         host has confirmed that; one that comes back is read anew if anything was missed.
         """
-        fenced = "SELECT id, active, allowed, purge FROM actor"
-            " WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
-        row = self._sql(fenced, (event.did, source, event.seq)).get
+        row = self._sql(_FENCED, (event.did, source, event.seq)).get
         if row is None:
             return
         actor, was_active, allowed, purge = row
