@@ -1,4 +1,4 @@
-"""Whole accounts against the real PDS: repositories read, commits verified, bursts over a stop, takedown and deletion."""
+"""Whole accounts on the real PDS: repositories read, commits verified, bursts over a stop, takedowns, deletions."""
 
 import json
 from collections.abc import Iterator
