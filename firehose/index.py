@@ -269,6 +269,14 @@ class Index:
             return False
         return True
 
+    def identity(self, did: str, now: int) -> None:
+        """What could not be read may be read now: the account may have another host, or a document again (A45)."""
+        self._sql(
+            "UPDATE repo SET due_at = min(due_at, ?), tries = 0 WHERE state IN (?, ?, ?)"
+            " AND actor = (SELECT id FROM actor WHERE did = ?)",
+            (now, DESYNCHRONIZED, ERROR, UNRESOLVABLE, did),
+        )
+
     def sync(self, event: Sync, now: int) -> None:
         """Apply `#sync`: an account whose repository stands elsewhere than known is read anew (A51)."""
         known, proof = self.actor(event.did), event.proof

@@ -16,7 +16,7 @@ import peewee
 from playhouse.apsw_ext import APSWDatabase
 
 from firehose import quarantine
-from firehose.events import Account, Event, Lost, Sync
+from firehose.events import Account, Event, Identity, Lost, Sync
 from firehose.frames import FrameError, read_frame, sequence
 from firehose.index import Index
 from firehose.ops import Commit, Scope, read_commit
@@ -211,7 +211,7 @@ class Pipeline:
         scope.expect(commit)
         return commit
 
-    def _read(self, kind: str, payload: dict[str, Any], seq: int) -> Account | Sync | None:
+    def _read(self, kind: str, payload: dict[str, Any], seq: int) -> Account | Identity | Sync | None:
         scope = self.scope
         did = payload.get("did")
         if type(did) is not str:
@@ -220,13 +220,17 @@ class Pipeline:
             active, status = payload.get("active"), payload.get("status")
             if type(active) is not bool or not (status is None or type(status) is str):
                 scope.dropped["account malformed"] += 1
-            elif did in scope.actors:
+                return None
+            self.on_identity(did)  # it may be at another host now
+            if did in scope.actors:
                 return Account(seq, did, active, status[:64] if status else None)
         elif kind == "#sync":
             if did in scope.actors:
                 return Sync(seq, did)
         elif kind == "#identity":
             self.on_identity(did)
+            if did in scope.actors:
+                return Identity(seq, did)
         return None
 
     # Writing
@@ -322,6 +326,8 @@ class Pipeline:
             self.index.commit(event, now)
         elif type(event) is Account:
             self.index.account(event, self.source, now)
+        elif type(event) is Identity:
+            self.index.identity(event.did, now)
         elif type(event) is Sync:
             self.index.sync(event, now)
         elif type(event) is Lost:

@@ -167,6 +167,11 @@ class Resync:
                 self._later(did, "its DID document could not be looked up", None, failed=True)
             except DidError:
                 self._unresolvable(did)
+            except STORAGE_FAULTS:
+                raise
+            except Exception as error:
+                log.exception("the repository of %s cannot be read", did)
+                self._later(did, f"{type(error).__name__}: {error}", None, failed=True, lasting=True)
         except STORAGE_FAULTS as error:
             self._index.forget()
             log.error("%s: the repository could not be stored: %s", did, error)

@@ -54,7 +54,7 @@ async def test_b6_the_diff_brings_creates_changes_and_deletions(site: TrustSite)
     came = unseen(alice)
     alice.sync()
     await site.synced(alice)
-    assert await site.feed() == uris(came, theirs, kept)
+    assert await site.feed() == uris(came, kept, theirs)
     assert await site.feed("rust") == [changed.uri]
     assert site.counts(theirs) == (1, 0, 0, 0)
     assert alice.read(liked.path)
@@ -152,7 +152,7 @@ async def test_a46_a_deleted_account_is_purged_only_when_its_host_confirms(site:
     assert await site.feed() == [post.uri]
     carol.set_status(False, "deleted")
     await site.settled()
-    assert site.counts(post) is None and site.count("deletions confirmed") == 1
+    assert site.counts(post) is None
 
 
 async def test_a46_a_purge_waits_while_the_host_cannot_be_reached(site: TrustSite) -> None:
