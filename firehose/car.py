@@ -92,7 +92,7 @@ def read_all_blocks(car: bytes, *, most: int = MOST) -> tuple[bytes, dict[bytes,
     count = 0
     try:
         while at < end:
-            size, at = _read_varint(car, at)
+            size, at = read_varint(car, at)
             cid, block = car[at : at + CID_LENGTH], car[at + CID_LENGTH : at + size]
             at += size
             if at > end:
@@ -119,7 +119,7 @@ def _scan(car: bytes, at: int, wanted: Collection[bytes]) -> dict[bytes, bytes]:
     missing = len(wanted)
     try:
         while at < end and missing:
-            size, at = _read_varint(car, at)
+            size, at = read_varint(car, at)
             if size < CID_LENGTH:
                 # Also what bounds the number of turns: two million blocks of nothing would take a second.
                 raise CarError("block without a CID")
@@ -153,13 +153,13 @@ def _read_header(car: bytes, root: bytes) -> int:
 def read_root(car: bytes | memoryview | mmap) -> tuple[bytes, int]:
     """The one root that the header names, and the offset of the first block. Raises CarError."""
     try:
-        size, at = _read_varint(car, 0)
+        size, at = read_varint(car, 0)
         if size > MAX_HEADER:
             raise CarError("CAR header too large")
         header = libipld.decode_dag_cbor(bytes(car[at : at + size]))
     except (IndexError, ValueError, RecursionError) as error:
         raise CarError("CAR header unreadable") from error
-    if type(header) is not dict or header.get("version") != 1:
+    if type(header) is not dict or type(version := header.get("version")) is not int or version != 1:
         raise CarError("CAR version is not 1")
     roots = header.get("roots")
     if type(roots) is not list or len(roots) != 1 or type(roots[0]) is not bytes:
@@ -167,7 +167,7 @@ def read_root(car: bytes | memoryview | mmap) -> tuple[bytes, int]:
     return roots[0], at + size
 
 
-def _read_varint(data: bytes | memoryview | mmap, at: int) -> tuple[int, int]:
+def read_varint(data: bytes | memoryview | mmap, at: int) -> tuple[int, int]:
     """The unsigned varint at `at` and the offset behind it; raises CarError when it is longer than any block could
     need.
     """

@@ -47,18 +47,36 @@ class Change(NamedTuple):
 
 
 class _Node:
-    """`kids` has one place more than `keys`, each a subtree. A node is never changed, but replaced."""
+    """`kids` has one place more than `keys`, each a subtree. A node is never changed, but replaced.
 
-    __slots__ = ("cid", "keys", "kids", "layer", "values")
+    `block` is what it was read from, or what the node that it replaces was, as long as the keys and values are those;
+    `links` are the subtrees there.
+    """
+
+    __slots__ = ("block", "cid", "keys", "kids", "layer", "links", "values")
 
     def __init__(
-        self, layer: int, keys: list[bytes], values: list[bytes], kids: "list[_Node | bytes | None]", cid: bytes = b""
+        self,
+        layer: int,
+        keys: list[bytes],
+        values: list[bytes],
+        kids: "list[_Node | bytes | None]",
+        block: bytes = b"",
+        links: "list[_Node | bytes | None] | None" = None,
     ) -> None:
         self.layer = layer
         self.keys = keys
         self.values = values
         self.kids = kids
-        self.cid = cid
+        self.block = block
+        self.links = links or kids
+        self.cid = b""
+
+    def with_kid(self, at: int, kid: "_Node | bytes | None") -> "_Node":
+        """The node with another subtree at one place."""
+        kids = self.kids.copy()
+        kids[at] = kid
+        return _Node(self.layer, self.keys, self.values, kids, self.block, self.links)
 
 
 _Tree = _Node | bytes | None
@@ -115,13 +133,13 @@ def _read(block: bytes, layer: int | None) -> _Node:
     key = b""
     while head is not None:
         at = match.end()
-        end = at + (head[0] & 0x1F if len(head) == 1 else _number(head))
+        end = at + (head[0] - 0x40 if len(head) == 1 else _number(head))
         rest = block[at:end]
         match = _REST.match(block, end)
         if match is None:
             raise MstError("tree node malformed")
         prefix, kid, value, head, left = match.groups()
-        shared = prefix[0] if len(prefix) == 1 else _number(prefix)
+        shared = prefix[-1] if len(prefix) < 3 else _number(prefix)
         if shared != len(key):
             if shared > len(key):
                 raise MstError("tree key prefix wrong")
@@ -136,7 +154,7 @@ def _read(block: bytes, layer: int | None) -> _Node:
             raise MstError("tree key too long")
         if layer is None:
             layer = height(key)
-        elif height(key) != layer:
+        elif (_ZEROS[sha256(key).digest()[0]] if layer < 4 else height(key)) != layer:
             raise MstError("tree key at wrong height")
         keys.append(key)
         values.append(value)
@@ -152,13 +170,16 @@ def _read(block: bytes, layer: int | None) -> _Node:
         raise MstError("tree too deep")
     elif not keys and left is None:
         raise MstError("tree leaf empty")
-    return _Node(layer, keys, values, kids)
+    return _Node(layer, keys, values, kids, block)
 
 
 def _write(node: _Node) -> bytes:
     """The block of a node whose children have their CIDs."""
+    cids = [kid.cid if isinstance(kid, _Node) else kid for kid in node.kids]
+    if node.block and (patched := _patch(node, cids)):
+        return patched
     before = b""
-    left, *right = [_NULL if kid is None else _LINK + (kid if isinstance(kid, bytes) else kid.cid) for kid in node.kids]
+    left, *right = [_NULL if cid is None else _LINK + cid for cid in cids]
     parts = [b"\xa2ae", _head(0x80, len(node.keys))]
     for key, value, kid in zip(node.keys, node.values, right, strict=True):
         shared = _shared(before, key)
@@ -167,6 +188,18 @@ def _write(node: _Node) -> bytes:
         before = key
     parts += (b"al", left)
     return b"".join(parts)
+
+
+def _patch(node: _Node, cids: list[bytes | None]) -> bytes | None:
+    """The block that the node has a claim to, with its links exchanged; None where that is not the whole difference."""
+    block = node.block
+    for kid, cid in zip(node.links, cids, strict=True):
+        old = kid.cid if isinstance(kid, _Node) else kid
+        if old != cid:
+            if old is None or cid is None or block.count(old) != 1:
+                return None
+            block = block.replace(old, cid)
+    return block
 
 
 def _shared(left: bytes, right: bytes) -> int:
@@ -252,35 +285,31 @@ def walk(root: bytes, blocks: Mapping[bytes, bytes]) -> Iterator[tuple[str, byte
     last = b""
     # Subtrees with their layers, and keys with the CIDs of their records, from the last to the next.
     waiting: list[tuple[bytes, int | None, bytes]] = [(root, None, b"")]
-    while waiting:
-        cid, layer, key = waiting.pop()
-        if key:
-            if key <= last:
-                raise MstError("tree keys not ascending")
-            last = key
-            yield _text(key), cid
-            continue
-        block = blocks.get(cid)
-        if block is None:
-            raise MissingNodeError("tree node missing")
-        node = _read(block, layer)
-        if not any(node.kids):
-            if node.keys:
-                if node.keys[0] <= last:
-                    raise MstError("tree keys not ascending")
-                last = node.keys[-1]
-            yield from zip(map(_text, node.keys), node.values, strict=True)
-            continue
-        for at in range(len(node.keys), -1, -1):
-            if (kid := node.kids[at]) is not None:
-                waiting.append((_seal(kid), node.layer - 1, b""))
-            if at:
-                waiting.append((node.values[at - 1], None, node.keys[at - 1]))
-
-
-def _text(key: bytes) -> str:
     try:
-        return key.decode()
+        while waiting:
+            cid, layer, key = waiting.pop()
+            if key:
+                if key <= last:
+                    raise MstError("tree keys not ascending")
+                last = key
+                yield key.decode(), cid
+                continue
+            block = blocks.get(cid)
+            if block is None:
+                raise MissingNodeError("tree node missing")
+            node = _read(block, layer)
+            if not any(node.kids):
+                if node.keys:
+                    if node.keys[0] <= last:
+                        raise MstError("tree keys not ascending")
+                    last = node.keys[-1]
+                yield from zip(map(bytes.decode, node.keys), node.values, strict=True)
+                continue
+            for at in range(len(node.keys), -1, -1):
+                if (kid := node.kids[at]) is not None:
+                    waiting.append((_seal(kid), node.layer - 1, b""))
+                if at:
+                    waiting.append((node.values[at - 1], None, node.keys[at - 1]))
     except UnicodeDecodeError:
         raise MstError("tree key is no text") from None
 
@@ -358,7 +387,7 @@ def _without(
     below = _without(nodes, nodes.kid(kid, node.layer - 1, low, high), key, layer, low, high, change)
     if below is None and not node.keys:
         return None
-    return _Node(node.layer, node.keys, node.values, [*kids[:at], below, *kids[at + 1 :]])
+    return node.with_kid(at, below)
 
 
 def _with(nodes: _Nodes, node: _Node, key: bytes, layer: int, low: bytes, high: bytes | None, value: bytes) -> _Node:
@@ -377,12 +406,7 @@ def _with(nodes: _Nodes, node: _Node, key: bytes, layer: int, low: bytes, high: 
             [*kids[:at], *halves, *kids[at + 1 :]],
         )
     below = _Node(node.layer - 1, [], [], [None]) if kid is None else nodes.kid(kid, node.layer - 1, low, high)
-    return _Node(
-        node.layer,
-        node.keys,
-        node.values,
-        [*kids[:at], _with(nodes, below, key, layer, low, high, value), *kids[at + 1 :]],
-    )
+    return node.with_kid(at, _with(nodes, below, key, layer, low, high, value))
 
 
 def _merge(
