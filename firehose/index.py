@@ -272,6 +272,19 @@ class Index:
         self.buffers.pop(did, None)
         self.counts["account desynchronized"] += 1
 
+    def desynchronize_all(self, why: str, now: int) -> int:
+        """Mark all accounts whose repositories were read, or are being read just now: events of theirs may be missing.
+
+        Returns how many. `now`: microseconds.
+        """
+        marked = self._sql(
+            "UPDATE repo SET state = ?, why = ?, data = NULL, due_at = max(due_at, ?) WHERE state IN (?, ?) RETURNING 1",
+            (DESYNCHRONIZED, why[:500], now, SYNCED, RESYNCING),
+        ).fetchall()
+        self.forget()
+        self.counts["account desynchronized"] += len(marked)
+        return len(marked)
+
     def _put_post(self, did: str, op: PutPost, event_at: int) -> bool:
         known = self.actor(did)
         row = known and self._sql("SELECT id, sort_at FROM post WHERE actor = ? AND rkey = ?", (known.id, op.rkey)).get
