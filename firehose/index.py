@@ -51,6 +51,15 @@ _ACTOR = "SELECT a.id, a.rev, a.active, r.state, r.data FROM actor a LEFT JOIN r
 _CACHED_ACTORS = 50_000
 
 
+def count_repos(connection: Connection) -> dict[str, int]:
+    """How many accounts are in each of the states, those without any included."""
+    rows = connection.execute(
+        "SELECT state, count(*) FROM repo WHERE state != 'synced' GROUP BY state"
+        " UNION ALL SELECT 'synced', count(*) FROM repo WHERE state = 'synced'"
+    ).fetchall()
+    return dict.fromkeys((PENDING, RESYNCING, SYNCED, DESYNCHRONIZED, ERROR, UNRESOLVABLE), 0) | dict(rows)
+
+
 class Actor:
     """What the fence and the chain need of an account; a mirror of its rows. `state`: empty without a repo row."""
 
@@ -278,7 +287,8 @@ class Index:
         Returns how many. `now`: microseconds.
         """
         marked = self._sql(
-            "UPDATE repo SET state = ?, why = ?, data = NULL, due_at = max(due_at, ?) WHERE state IN (?, ?) RETURNING 1",
+            "UPDATE repo SET state = ?, why = ?, data = NULL, due_at = max(due_at, ?) WHERE state IN (?, ?)"
+            " RETURNING 1",
             (DESYNCHRONIZED, why[:500], now, SYNCED, RESYNCING),
         ).fetchall()
         self.forget()

@@ -233,9 +233,7 @@ class Pipeline:
             self.restore()
             raise StorageError(f"the database refused a write: {error}") from error
         self.gaps.marked(gap)
-        then = (
-            f"{marked} repositories are read anew" if marked else "no repository is followed, so nothing is read anew"
-        )
+        then = f"{marked} repositories are read anew" if marked else "no repository is followed"
         log.error("%s: %s; %s", self.source, gap, then)
 
     def _read_commit(self, payload: dict[str, Any], seq: int) -> Commit | None:
