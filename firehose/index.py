@@ -55,6 +55,15 @@ _FENCED = "SELECT id, active, allowed, purge FROM actor WHERE did = ? AND NOT (a
 _CACHED_ACTORS = 50_000
 
 
+def count_repos(connection: Connection) -> dict[str, int]:
+    """How many accounts are in each of the states, those without any included."""
+    rows = connection.execute(
+        "SELECT state, count(*) FROM repo WHERE state != 'synced' GROUP BY state"
+        " UNION ALL SELECT 'synced', count(*) FROM repo WHERE state = 'synced'"
+    ).fetchall()
+    return dict.fromkeys((PENDING, RESYNCING, SYNCED, DESYNCHRONIZED, ERROR, UNRESOLVABLE), 0) | dict(rows)
+
+
 class Actor:
     """What the fence and the chain need of an account; a mirror of its rows. `state`: empty without a repo row."""
 
@@ -301,6 +310,20 @@ class Index:
         actor.state, actor.data = DESYNCHRONIZED, None
         self.buffers.pop(did, None)
         self.counts["account desynchronized"] += 1
+
+    def desynchronize_all(self, why: str, now: int) -> int:
+        """Mark all accounts whose repositories were read, or are being read just now: events of theirs may be missing.
+
+        Returns how many. `now`: microseconds.
+        """
+        marked = self._sql(
+            "UPDATE repo SET state = ?, why = ?, data = NULL, due_at = max(due_at, ?) WHERE state IN (?, ?)"
+            " RETURNING 1",
+            (DESYNCHRONIZED, why[:500], now, SYNCED, RESYNCING),
+        ).fetchall()
+        self.forget()
+        self.counts["account desynchronized"] += len(marked)
+        return len(marked)
 
     def _put_post(self, did: str, op: PutPost, event_at: int) -> bool:
         known = self.actor(did)

@@ -18,6 +18,7 @@ from playhouse.apsw_ext import APSWDatabase
 from firehose import quarantine
 from firehose.events import Account, Event, Identity, Lost, Sync
 from firehose.frames import FrameError, read_frame, sequence
+from firehose.gaps import Gap, Gaps
 from firehose.index import Index
 from firehose.ops import Commit, Scope, read_commit
 from firehose.pace import Pace
@@ -99,6 +100,8 @@ class Pipeline:
         self.committed: int | None = None
         self.received = 0
         self.event_at = 0
+        self.heard_at = 0
+        self.gaps = Gaps(int(self._pace.gap * 1_000_000))
         self._database = database
         self._clock = clock
         self.on_identity: Callable[[str], None] = lambda did: None
@@ -111,6 +114,7 @@ class Pipeline:
         self._poison = quarantine.Sightings()
         self._fresh = True
         self._lost = False
+        self._heard = 0
         self.scope.latest_rev = tid(clock() + FUTURE_MICROS)
         self.restore()
 
@@ -123,6 +127,7 @@ class Pipeline:
         )
         self.committed, self.event_at = row or (None, 0)
         self.received = self.committed or 0
+        self._time = ""
         self._pending.clear()
         self._pending_bytes = 0
         self._lost = True
@@ -132,6 +137,7 @@ class Pipeline:
         """A new connection was made; its first event says whether it continues where we stopped."""
         self._fresh = True
         self._lost = False
+        self.gaps.begin(self.received, max(self.event_at, self._past(self._time)))
 
     def receive(self, data: bytes) -> None:
         """Take one message. Raises FrameError, StreamError, StorageError or RewindError: the connection must end."""
@@ -152,11 +158,15 @@ class Pipeline:
                 # Anything else than texts stays unprinted: nested deeply enough, it would end the process that prints.
                 said = [text for text in (payload.get("name"), payload.get("message")) if type(text) is str]
                 log.warning("%s says %.300r", self.source, ": ".join(said)[:300])
+                if said[:1] == ["OutdatedCursor"]:
+                    self.gaps.missed("the source no longer has them")
             return
         if seq <= self.received:
             self._fallen(seq)
             return
-        self._fresh = False
+        if self._fresh:
+            self._fresh = False
+            self._mark(self.gaps.first(seq, self._past(payload.get("time"))))
         try:
             event = self._read_commit(payload, seq) if kind == "#commit" else self._read(kind, payload, seq)
         except Exception as error:
@@ -186,6 +196,11 @@ class Pipeline:
             self.flush()
 
     @property
+    def waiting(self) -> tuple[int, int]:
+        """How many events wait to be stored, and the bytes of their messages."""
+        return len(self._pending), self._pending_bytes
+
+    @property
     def crowded(self) -> bool:
         """Whether so much waits for keys that nothing more should be read."""
         return len(self._pending) >= MOST_WAITING or self._pending_bytes >= MOST_WAITING_BYTES
@@ -199,6 +214,28 @@ class Pipeline:
             # One seq of the far future must not silence the stream behind it for ever (S84).
             raise RewindError(f"the stream fell from {self.received} to {seq}")
         self.scope.dropped["seq not rising"] += 1
+
+    def _past(self, time: object) -> int:
+        """A time that an event states, in microseconds and never in our future; 0 for none."""
+        said = parse_datetime(time) if type(time) is str else None
+        return min(said or 0, self._clock())
+
+    def _mark(self, gap: Gap | None) -> None:
+        """Have the accounts whose chain is followed read anew, since nobody knows whose events are missing.
+
+        Before the stream goes on, so that the cursor never passes a gap that nothing follows from. Raises StorageError.
+        """
+        if gap is None:
+            return
+        try:
+            with writing(self._database):
+                marked = self.index.desynchronize_all("events were missed", self._clock())
+        except STORAGE_FAULTS as error:
+            self.restore()
+            raise StorageError(f"the database refused a write: {error}") from error
+        self.gaps.marked(gap)
+        then = f"{marked} repositories are read anew" if marked else "no repository is followed"
+        log.error("%s: %s; %s", self.source, gap, then)
 
     def _read_commit(self, payload: dict[str, Any], seq: int) -> Commit | None:
         scope = self.scope
@@ -239,6 +276,9 @@ class Pipeline:
         """Let time pass, several times a second: flush what has waited long enough. Raises StorageError."""
         now = self._clock()
         self.scope.latest_rev = tid(now + FUTURE_MICROS)
+        if (heard := self.kinds.total()) != self._heard:
+            self._heard, self.heard_at = heard, now
+        self._mark(self.gaps.found(now))
         longest = self._pace.batch if self._pending else self._pace.cursor
         # A clock that was set back must not keep the rows waiting until it has caught up.
         if not 0 <= now - self._flushed_at < longest * 1_000_000:

@@ -28,7 +28,7 @@ from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
 from service.config import Config
 from service.process import settle
-from service.status import read_status, render_metrics, sizes
+from service.status import public_status, read_status, render_metrics, sizes
 from xrpc.auth import ServiceAuth
 from xrpc.egress import egress_session
 from xrpc.listener import Listener, listen
@@ -111,12 +111,11 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
             ingest.on_identity(resolver.forget)
             index, refresh = ingest.index, config.list_refresh_minutes * 60_000_000
             try:
-                yield _Reading(
-                    ingest,
-                    ListReader(database, index, resolver, session, refresh, ingest.lists_changed),
-                    Resync(database, index, ingest.scope, resolver, session, retention=retention),
-                    Sweep(database, index, resolver, session),
-                )
+                lists = ListReader(database, index, resolver, session, refresh, ingest.lists_changed)
+                resync = Resync(database, index, ingest.scope, resolver, session, retention=retention)
+                sweep = Sweep(database, index, resolver, session)
+                ingest.counters |= {"resync": resync.counts, "sweep": sweep.counts}
+                yield _Reading(ingest, lists, resync, sweep)
             finally:
                 if proofs is not None:
                     await proofs.close()
@@ -152,8 +151,7 @@ async def serving(config: Config) -> AsyncIterator[tuple[Listener, Listener]]:
 
             async def health(call: Call) -> Answer:
                 feeds.refresh()
-                status = read_status(connection, config.source)
-                return {"version": VERSION, **{k: v for k, v in status.items() if k != "report"}}
+                return {"version": VERSION, **public_status(read_status(connection, config.source))}
 
             async def metrics(request: web.Request) -> web.Response:
                 feeds.refresh()

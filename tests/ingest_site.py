@@ -125,6 +125,7 @@ class Site:
             self._database, index, scope, self.resolver, self.session, retention=self.retention, pace=self.pace
         )
         self.sweep = Sweep(self._database, index, self.resolver, self.session, pace=self.pace)
+        self.ingest.counters |= {"resync": self.resync.counts, "sweep": self.sweep.counts}
         return self.ingest
 
     async def start(self) -> None:
