@@ -21,7 +21,7 @@ from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.subscribe import Backoff
 from firehose.sweep import Sweep
-from models.database import open_database, sql, writing
+from models.database import Connection, open_database, sql, writing
 from service.config import read_config
 from service.wiring import serving
 from tests.ingest_rows import COUNTS, check_rest, dump
@@ -199,8 +199,9 @@ class Site:
         await self.until(f"cursor {wanted}", lambda: (self.cursor or 0) >= wanted)
 
     async def settled(self) -> None:
-        """`caught_up`, and housekeeping has nothing to do."""
+        """`caught_up`, deletions are confirmed by their hosts, and housekeeping has nothing to do."""
         await self.caught_up()
+        await self.until("no purge", lambda: not self.rows("SELECT did FROM actor WHERE purge != 0"))
         await self.until("no housekeeping", lambda: not self.ingest.housekeeping.step(self.ingest.scope.matcher))
 
     async def marked(self) -> None:
@@ -208,6 +209,11 @@ class Site:
         await self.caught_up(self.world.account(f"marker{len(self.world.accounts)}").post("#marker").seq)
 
     # What came of it
+
+    @property
+    def connection(self) -> Connection:
+        """That of the ingest."""
+        return sql(self._database)
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of the database as the connection of the ingest sees them."""
