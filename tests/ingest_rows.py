@@ -4,8 +4,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from cbrrr import CID
+
 from firehose.housekeeping import recount
 from models.database import Connection, open_database, sql, writing
+from tests.oracle import KINDS, Seen
 
 COUNTS = ("likes", "reposts", "replies", "quotes")
 
@@ -23,6 +26,33 @@ def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
         "lists": "SELECT owner, rkey, list, subject FROM list_item ORDER BY 1, 2",
     }
     return {name: connection.execute(query).fetchall() for name, query in queries.items()}
+
+
+def seen(connection: Connection) -> Seen:
+    """The whole index, in the words of the oracle."""
+    posts = "SELECT p.*, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey AS uri FROM post p"
+    posts = f"({posts} JOIN actor a ON a.id = p.actor)"
+    rows = connection.execute(f"SELECT uri, cid, {', '.join(COUNTS)} FROM {posts}").fetchall()
+    items = connection.execute(
+        f"SELECT c.slug, i.hidden, i.uri, p.uri, i.evidence FROM feed_item i JOIN community c ON c.id = i.community"
+        f" JOIN {posts} p ON p.id = i.post ORDER BY i.sort_at DESC, i.post DESC"
+    ).fetchall()
+    assert all(shown == uri for _, _, shown, uri, _ in items)
+    edges = connection.execute(
+        f"SELECT a.did, e.kind, e.rkey, p.uri FROM engagement e JOIN actor a ON a.id = e.actor"
+        f" JOIN {posts} p ON p.id = e.post"
+    ).fetchall()
+    lists = connection.execute("SELECT owner, rkey, list, subject FROM list_item").fetchall()
+    accounts = connection.execute("SELECT did, active, status FROM actor").fetchall()
+    slugs = [slug for (slug,) in connection.execute("SELECT slug FROM community WHERE declared = 1").fetchall()]
+    return Seen(
+        {slug: [uri for place, hidden, _, uri, _ in items if place == slug and not hidden] for slug in slugs},
+        {uri: (CID(cid).encode(), tuple(counts)) for uri, cid, *counts in rows},
+        {(slug, uri): frozenset(evidence.split("\n")) for slug, _, _, uri, evidence in items},
+        {(did, KINDS[kind - 1], rkey): uri for did, kind, rkey, uri in edges},
+        {(owner, rkey): (uri, subject) for owner, rkey, uri, subject in lists},
+        {did: (bool(active), status) for did, active, status in accounts},
+    )
 
 
 def dump_file(path: Path) -> dict[str, list[tuple[Any, ...]]]:

@@ -21,7 +21,7 @@ from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.subscribe import Backoff
 from firehose.sweep import Sweep
-from models.database import open_database, sql, writing
+from models.database import Connection, open_database, sql, writing
 from service.config import read_config
 from service.wiring import serving
 from tests.ingest_rows import COUNTS, check_rest, dump
@@ -210,6 +210,11 @@ class Site:
         await self.caught_up(self.world.account(f"marker{len(self.world.accounts)}").post("#marker").seq)
 
     # What came of it
+
+    @property
+    def connection(self) -> Connection:
+        """That of the ingest."""
+        return sql(self._database)
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of the database as the connection of the ingest sees them."""
