@@ -341,10 +341,12 @@ def invert(root: bytes, changes: Iterable[Change], blocks: Mapping[bytes, bytes]
         waiting = missing[::-1]
     if missing:
         raise MissingNodeError("tree node missing")
-    tree: _Node | bytes = top
-    while isinstance(tree, _Node) and not tree.keys and (kid := tree.kids[0]) is not None:
-        tree = kid  # which need not be at hand: its CID is known
-    return _seal(tree)
+    while not top.keys and (kid := top.kids[0]) is not None:
+        try:
+            top = nodes.kid(kid, top.layer - 1, b"", None)
+        except MissingNodeError:
+            return _seal(kid)  # it need not be at hand: its CID is known
+    return _seal(top)
 
 
 def _undo(nodes: _Nodes, top: _Node, change: Change) -> _Node:
