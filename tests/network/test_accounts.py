@@ -20,7 +20,7 @@ def declaration(*members: Person) -> str:
     return f'[[community]]\nslug = "crew"\nname = "Crew"\ninclude.members = {dids}\n'
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def crew(site: Site, pytestconfig: pytest.Config) -> Iterator[Site]:
     """A second service with nothing but the members of one community, who wrote before it was there."""
     judy, mallory = site.person("judy"), site.person("mallory")
@@ -65,6 +65,7 @@ def test_a_member_who_wrote_before_is_read_whole_and_then_followed(crew: Site) -
 def test_a_stop_in_the_middle_of_a_burst_loses_nothing(crew: Site) -> None:
     judy = crew.people["judy"]
     until("followed", lambda: states(crew).get(judy.did) == "synced")
+    crew.caught_up()
     before = set(crew.skeleton("crew"))
     written = [judy.post(f"burst {number}")["uri"] for number in range(10)]
     crew.service.kill()
