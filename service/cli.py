@@ -27,6 +27,7 @@ COMMANDS = {
     "backfill": "service.backfill",
     "takedown": "service.takedown",
     "cursor": "service.cursor",
+    "quarantine": "service.quarantine",
 }
 """Command -> module. A module is imported when its command is used, so that `--help` stays quick."""
 
@@ -43,6 +44,7 @@ ABOUT = {
     "backfill": "read the whole repository of an account, or of a community's members",
     "takedown": "hide an account on this site",
     "cursor": "show or move the position in the event stream",
+    "quarantine": "show or delete the messages that were passed over",
 }
 
 

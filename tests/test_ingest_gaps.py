@@ -12,6 +12,7 @@ import pytest
 from models.database import writing
 from service.cli import main
 from tests.ingest_site import QUICK, Site, write_lock
+from tests.trust_site import TrustSite
 from tests.world import Account
 from tests.world.clock import wall
 from tests.world.faults import Script
@@ -210,3 +211,28 @@ async def test_a4_moving_the_position_by_hand_has_the_repositories_read_anew(
         assert missed(site) == [("the position in the stream was moved", None, 1)] * 2
         site.open()
         await site.start()
+
+
+@pytest.mark.parametrize("manners", ["pds", "relay"])
+async def test_what_members_did_in_a_gap_is_made_up_for(tmp_path: Path, clock: Slow, manners: Any) -> None:
+    """Nothing that comes later is of the account: only the gap says that its repository has to be read."""
+    site = TrustSite(tmp_path, now=clock)
+    site.world.relay.manners = manners
+    async with site:
+        alice, bob, carol = site.people("alice", "bob", "carol")
+        gone, kept, other = alice.post("gone"), alice.post("kept"), bob.post("other")
+        await site.synced(alice, bob)
+        assert set(await site.feed("club")) == {gone.uri, kept.uri, other.uri}
+        await site.stop()
+        clock.ahead += LATER
+        alice.delete(gone)
+        missed = alice.post("missed")
+        site.world.relay.retention = 2
+        for _ in range(4):
+            carol.post("meanwhile #python")
+        site.open()
+        await site.start()
+        await site.synced(alice, bob)
+        assert set(await site.feed("club")) == {missed.uri, kept.uri, other.uri}
+        assert site.ingest.pipeline.gaps.counts == GAP
+        assert (site.count("repositories read"), site.count("accounts behind")) == (2, 0)
