@@ -182,7 +182,7 @@ def _write(node: _Node) -> bytes:
     left, *right = [_NULL if cid is None else _LINK + cid for cid in cids]
     parts = [b"\xa2ae", _head(0x80, len(node.keys))]
     for key, value, kid in zip(node.keys, node.values, right, strict=True):
-        shared = _shared(before, key)
+        shared = common_prefix(before, key)
         rest = key[shared:]
         parts += (b"\xa4ak", _head(0x40, len(rest)), rest, b"ap", _head(0, shared), b"at", kid, b"av", _LINK, value)
         before = key
@@ -202,7 +202,7 @@ def _patch(node: _Node, cids: list[bytes | None]) -> bytes | None:
     return block
 
 
-def _shared(left: bytes, right: bytes) -> int:
+def common_prefix(left: bytes, right: bytes) -> int:
     """Number of equal bytes at the start of both."""
     size = min(len(left), len(right))
     differing = int.from_bytes(left[:size], "big") ^ int.from_bytes(right[:size], "big")

@@ -129,11 +129,11 @@ def _block(car: Car, place: int) -> bytes:
 
 
 def _read_places(car: Car) -> tuple[bytes, dict[bytes, int]]:
-    """The root, and where each block stands, every one held against its hash. Raises CarError."""
+    """The root, and where each block stands, every one held against its hash. Raises CarError or RepoError."""
     root, at = read_root(car)
     end = len(car)
     if end >> _SIZE_BITS:
-        raise CarError("file too large")
+        raise RepoError("file too large", transient=False)
     places: dict[bytes, int] = {}
     try:
         while at < end:
@@ -148,7 +148,7 @@ def _read_places(car: Car) -> tuple[bytes, dict[bytes, int]]:
             if sha256(car[start:at]).digest() != cid[4:]:
                 raise CarError("block does not match its hash")
             if len(places) >= MOST_BLOCKS:
-                raise CarError("too many blocks")
+                raise RepoError("too many blocks", transient=False)
             places[cid] = start << _SIZE_BITS | size - CID_LENGTH
     except IndexError:
         raise CarError("blocks cut short") from None

@@ -58,7 +58,10 @@ def verify_commit(payload: dict[str, Any], key: PublicKey) -> Verified:
     named, blocks = _read_car(payload.get("blocks"))
     if named != root:
         raise VerifyError("CAR root is not the commit")
-    commit = _signed(blocks, named, payload.get("repo"), payload.get("rev"), key)
+    commit = _read_commit(blocks, named, payload.get("repo"))
+    if commit.rev != payload.get("rev"):
+        raise VerifyError("commit has another rev")
+    _check_signature(commit, key)
     for change in changes:
         if change.cid is not None and change.cid not in blocks:
             raise VerifyError("record block missing")
@@ -80,7 +83,10 @@ def verify_sync(payload: dict[str, Any], key: PublicKey) -> Verified:
     if type(car) is bytes and len(car) > MAX_SYNC:
         raise VerifyError("blocks too large")
     root, blocks = _read_car(car)
-    commit = _signed(blocks, root, payload.get("did"), payload.get("rev"), key)
+    commit = _read_commit(blocks, root, payload.get("did"))
+    if commit.rev != payload.get("rev"):
+        raise VerifyError("commit has another rev")
+    _check_signature(commit, key)
     return Verified(commit.did, commit.rev, commit.data)
 
 
@@ -89,7 +95,8 @@ def verify_proof(car: bytes, did: str, path: str, key: PublicKey) -> bytes | Non
     none. Raises VerifyError.
     """
     root, blocks = _read_car(car)
-    commit = _signed(blocks, root, did, None, key)
+    commit = _read_commit(blocks, root, did)
+    _check_signature(commit, key)
     try:
         cid = find(commit.data, path, blocks)
     except MstError as error:
@@ -110,8 +117,8 @@ def _read_car(car: object) -> tuple[bytes, dict[bytes, bytes]]:
         raise VerifyError(str(error)) from error
 
 
-def _signed(blocks: dict[bytes, bytes], root: bytes, did: object, rev: object, key: PublicKey) -> SignedCommit:
-    """The commit at the root of a CAR, of this account and rev (None: any), signed by `key`."""
+def _read_commit(blocks: dict[bytes, bytes], root: bytes, did: object) -> SignedCommit:
+    """The commit at the root of a CAR, of this account."""
     if root not in blocks:
         raise VerifyError("commit block missing")
     try:
@@ -120,13 +127,14 @@ def _signed(blocks: dict[bytes, bytes], root: bytes, did: object, rev: object, k
         raise VerifyError(str(error)) from error
     if commit.did != did:
         raise VerifyError("commit is of another account")
-    if rev is not None and commit.rev != rev:
-        raise VerifyError("commit has another rev")
+    return commit
+
+
+def _check_signature(commit: SignedCommit, key: PublicKey) -> None:
     if not commit.is_signed_by(key):
         if commit.is_signed_high_by(key):
             raise VerifyError("signature has a high s")
         raise SignatureError("signature is not the account's")
-    return commit
 
 
 def _read_ops(ops: object, *, chained: bool) -> list[Change]:
@@ -155,13 +163,7 @@ def _read_ops(ops: object, *, chained: bool) -> list[Change]:
 
 
 def _check_after(data: bytes, changes: list[Change], blocks: dict[bytes, bytes]) -> None:
-    """Hold the operations against the tree after them."""
+    """Hold the operations against the tree after them: what changed in it is enough to tell."""
     for path, cid, _ in changes:
-        try:
-            found = find(data, path, blocks)
-        except MissingNodeError:
-            if cid is None:
-                continue  # older producers send what they changed, which need not show that something is not there
-            raise
-        if found != cid:
+        if find(data, path, blocks) != cid:
             raise VerifyError("op is not in the tree" if cid is not None else "deleted record is in the tree")
