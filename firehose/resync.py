@@ -19,14 +19,14 @@ from urllib.parse import quote
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
-from firehose.index import DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE, Index
+from firehose.index import DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE, Actor, Index
 from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.pipeline import STORAGE_FAULTS
 from firehose.repo import RepoError
 from firehose.snapshot import Snapshot, read_snapshot
 from firehose.times import now_micros, pause
-from models.database import sql, writing
+from models.database import Connection, sql, writing
 from xrpc.did import DidDocument
 from xrpc.egress import read_error
 from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailable
@@ -170,6 +170,7 @@ class Resync:
             except STORAGE_FAULTS:
                 raise
             except Exception as error:
+                self._index.forget()
                 log.exception("the repository of %s cannot be read", did)
                 self._later(did, f"{type(error).__name__}: {error}", None, failed=True, lasting=True)
         except STORAGE_FAULTS as error:
@@ -307,6 +308,8 @@ class Resync:
                 (state, why[:500], tries, due, actor.id),
             )
             actor.state = state
+            if tries > TRIES:
+                self._let_go(connection, did, actor)
         log.warning("%s: repository not read: %s", did, why)
 
     def _unresolvable(self, did: str) -> None:
@@ -314,12 +317,28 @@ class Resync:
         with writing(self._database) as connection:
             actor = self._index.intern(did)
             due = self._clock() + int(LONGEST_DELAY * 6_000_000)
-            connection.execute(
-                "UPDATE repo SET state = ?, why = ?, due_at = ? WHERE actor = ?",
+            again = connection.execute(
+                "UPDATE repo SET state = ?, why = ?, due_at = ?, tries = tries + 1 WHERE actor = ? RETURNING tries > 1",
                 (UNRESOLVABLE, "its DID document is missing or names no host", due, actor.id),
-            )
+            ).fetchall()
             actor.state = UNRESOLVABLE
+            if again and again[0][0]:
+                self._let_go(connection, did, actor)
         self.counts["accounts unresolvable"] += 1
+
+    def _let_go(self, connection: Connection, did: str, actor: Actor) -> None:
+        """An account that is not followed and has nothing here is not tried for ever: anybody can name any number."""
+        if did in self._scope.full:
+            return
+        gone = connection.execute(
+            "DELETE FROM repo WHERE actor = ?1 AND NOT EXISTS"
+            " (SELECT 1 FROM post WHERE actor = ?1) AND NOT EXISTS (SELECT 1 FROM engagement WHERE actor = ?1)"
+            " RETURNING 1",
+            (actor.id,),
+        ).fetchall()
+        if gone:
+            actor.state = ""
+            self.counts["accounts let go"] += 1
 
     def _overlay(self, did: str, status: str) -> None:
         """Its own host says that it is not active: hide it, and read it when it comes back."""

@@ -273,3 +273,18 @@ async def test_b11_an_account_whose_every_commit_breaks_is_not_read_without_end(
         await site.caught_up()
     await site.synced(alice)
     assert len(await site.feed()) == 20
+
+
+async def test_an_account_that_nobody_needs_is_not_tried_for_ever(site: TrustSite) -> None:
+    """Anybody can name any number of accounts that cannot be looked up, by posting in their names."""
+    (carol,) = site.people("carol")
+    await site.caught_up()
+    site.world.plc.overrides[carol.did] = None
+    site.resolver.forget(carol.did)
+    with resync.writing(site.ingest.database):
+        site.ingest.index.desynchronize(carol.did, "a test", 0)
+    await site.until("unresolvable", lambda: site.state(carol) == "unresolvable")
+    with resync.writing(site.ingest.database) as connection:
+        connection.execute("UPDATE repo SET due_at = 0")
+    await site.until("let go", lambda: site.count("accounts let go"))
+    assert site.state(carol) is None
