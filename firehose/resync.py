@@ -313,18 +313,25 @@ class Resync:
         log.warning("%s: repository not read: %s", did, why)
 
     def _unresolvable(self, did: str) -> None:
+        """No document, no key or no host: an `#identity` may change that, and may have come while it was looked up."""
         self._index.buffers.pop(did, None)
         with writing(self._database) as connection:
             actor = self._index.intern(did)
-            due = self._clock() + int(LONGEST_DELAY * 6_000_000)
-            again = connection.execute(
-                "UPDATE repo SET state = ?, why = ?, due_at = ?, tries = tries + 1 WHERE actor = ? RETURNING tries > 1",
-                (UNRESOLVABLE, "its DID document is missing or names no host", due, actor.id),
-            ).fetchall()
+            (tries,) = connection.execute("SELECT tries FROM repo WHERE actor = ?", (actor.id,)).fetchone() or (0,)
+            due = self._clock() + self._delay(tries)
+            connection.execute(
+                "UPDATE repo SET state = ?, why = ?, due_at = ?, tries = ? WHERE actor = ?",
+                (UNRESOLVABLE, "its DID document is missing or names no host", due, tries + 1, actor.id),
+            )
             actor.state = UNRESOLVABLE
-            if again and again[0][0]:
+            if tries >= TRIES:
                 self._let_go(connection, did, actor)
         self.counts["accounts unresolvable"] += 1
+
+    def _delay(self, tries: int) -> int:
+        """Microseconds until the next try after so many, with jitter."""
+        seconds = min(FIRST_DELAY * 2 ** min(tries, 16), LONGEST_DELAY) * random.uniform(1.0, 1.5)
+        return int(seconds * self._pace.patience * 1_000_000)
 
     def _let_go(self, connection: Connection, did: str, actor: Actor) -> None:
         """An account that is not followed and has nothing here is not tried for ever: anybody can name any number."""
