@@ -237,6 +237,8 @@ class Subscription:
                 return End("stopped")
             async with socket:
                 self.state = "reading"
+                if self._tip:
+                    self.pipeline.gaps.missed("a message in between could not be received", anew=True)
                 log.info("%s: connected %s", self.pipeline.source, where)
                 return await self._read(cast(_Socket, socket), stop)
         except InvalidStatus as error:
