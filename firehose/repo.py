@@ -11,7 +11,8 @@ from mmap import mmap
 
 from firehose.car import CID_LENGTH, MAX_RECORD, CarError, is_block_cid, read_root, read_varint
 from firehose.commit import CommitError, read_signed_commit
-from firehose.mst import MissingNodeError, MstError, walk
+from firehose.mst import MissingNodeError, walk
+from firehose.mst_node import MstError
 from xrpc.key import PublicKey
 
 MOST_BLOCKS = 4_000_000
