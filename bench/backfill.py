@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from cbrrr import encode_dag_cbor
 
@@ -86,7 +87,7 @@ def make_repo(count: int) -> tuple[Repo, list[tuple[str, str]], dict[str, int]]:
     edges = set()
     for collection in rng.choices(list(SHARES), list(SHARES.values()), k=count):
         at = now - rng.randrange(60 * DAY)
-        record: dict[str, object] = {"$type": collection, "createdAt": iso(at)}
+        record: dict[str, Any] = {"$type": collection, "createdAt": iso(at)}
         path = f"{collection}/{tid(at, rng.randrange(1024))}"
         if path in repo.records:
             continue
