@@ -45,6 +45,9 @@ class _Places(Mapping[bytes, bytes]):
     def __getitem__(self, cid: bytes) -> bytes:
         return _block(self._car, self.places[cid])
 
+    def __contains__(self, cid: object) -> bool:
+        return cid in self.places
+
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.places)
 
