@@ -13,19 +13,8 @@ from cbrrr import CID, encode_dag_cbor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firehose.mst import (
-    MAX_ENTRIES,
-    MAX_KEY,
-    Change,
-    ChangeError,
-    MissingNodeError,
-    MstError,
-    common_prefix,
-    find,
-    height,
-    invert,
-    walk,
-)
+from firehose.mst import Change, ChangeError, MissingNodeError, find, invert, walk
+from firehose.mst_node import MAX_ENTRIES, MAX_KEY, MstError, common_prefix, height
 from tests.world import mst
 from tests.world.car import cid_of
 
