@@ -129,7 +129,7 @@ def measure(car: bytes, repo: Repo, indexed: list[tuple[str, str]], kinds: dict[
             scope = Scope(Known.of(uris, len(uris)), Known.of([repo.did], 1), compile_rules([(1, club)], {}))
             scope.latest_rev = tid(now_micros())
             began = time.perf_counter()
-            snapshot = read_snapshot(car, repo.did, key, scope, 0)
+            snapshot = read_snapshot(car, repo.did, key, scope, 0, now_micros())
             read = time.perf_counter()
             with writing(database):
                 index.replace(repo.did, snapshot, now_micros())

@@ -38,6 +38,7 @@ ERROR, UNRESOLVABLE = "error", "unresolvable"
 """States of an account whose repository is followed or has to be read (ingest.md 12)."""
 CONFIRMED, CONFIRM = 1, 2
 """Values of `actor.purge`: the rows are to go; they are to go once the account's host has said that it is gone."""
+COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
 COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
 _COUNT = {kind: f"UPDATE post SET {column} = {column} + ? WHERE id = ?" for kind, column in COUNTERS.items()}
 _PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
@@ -88,6 +89,8 @@ class Index:
         self._max_age = max_age
         self._actors: OrderedDict[str, Actor] = OrderedDict()
         self.counts: Counter[str] = Counter()
+        self.late: dict[str, set[tuple[str, str]]] = {}
+        """What repositories held that were read ahead of the stream, until it has come as far."""
         self.buffers: dict[str, list[Commit]] = {}
         """What was applied of accounts whose repositories are being read just now, since that began."""
         self.list_changes: Counter[str] = Counter()
@@ -97,6 +100,7 @@ class Index:
         """Drop what is cached of the rows, and what was noted for repositories that are being read."""
         self._actors.clear()
         self.buffers.clear()
+        self.late.clear()
 
     def forget_accounts(self) -> None:
         """Drop what is cached of accounts: another process may have changed them."""
@@ -218,6 +222,8 @@ class Index:
         """Apply the operations of one commit. `received_at`: microseconds, our clock."""
         known = self.actor(commit.did)
         if known is not None and not self._is_next(commit, known, received_at):
+            if commit.rev <= known.rev and (late := self.late.get(commit.did)):
+                self._catch_up(commit, late)
             if any(type(op) is PutListItem for op in commit.ops):
                 self.list_changes[commit.did] += 1  # the matcher has believed it already: it is compiled anew
             # What an inactive account deletes must not come back with it.
@@ -225,12 +231,26 @@ class Index:
             if known.active or commit.rev <= known.rev or not removed:
                 return
             commit = replace(commit, ops=removed)
+        self.late.pop(commit.did, None)
         applied = self.apply(commit, received_at)
         if applied or (known is not None and known.state == SYNCED):
             # The fence: this commit, and any before it, will not be applied again.
             self.advance(self.intern(commit.did), commit)
         if (buffer := self.buffers.get(commit.did)) is not None:
             buffer.append(commit)
+
+    def _catch_up(self, commit: Commit, late: set[tuple[str, str]]) -> None:
+        """A repository was read before the stream had brought a post that it likes or answers; now it has.
+
+        Only what the repository held then counts: what it held no more was undone.
+        """
+        for op in commit.ops:
+            if type(op) is PutEngagement and (COLLECTIONS[op.kind], op.rkey) in late:
+                self._put_engagement(commit.did, op.kind, op.rkey, op.subject)
+            elif type(op) is PutPost and (POST, op.rkey) in late:
+                for kind, subject in ((REPLY, op.parent), (QUOTE, op.quote)):
+                    if subject is not None:
+                        self._put_engagement(commit.did, kind, op.rkey, subject)
 
     def apply(self, commit: Commit, received_at: int) -> bool:
         """Apply the operations, whatever was applied before; whether any concerned the index."""
@@ -397,6 +417,8 @@ class Index:
                 self._put_list_item(did, member)
         self._sql("UPDATE actor SET rev = ? WHERE id = ?", (snapshot.rev, actor.id))
         actor.rev = snapshot.rev
+        if snapshot.late:
+            self.late[did] = snapshot.late
         self.counts["repository read"] += 1
 
     def admit(self, post: int, matches: list[Match], judged: Collection[int] | None = None) -> bool:

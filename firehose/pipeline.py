@@ -244,6 +244,9 @@ class Pipeline:
             did, rev = payload.get("repo"), payload.get("rev")
             if not scope.full or type(did) is not str or did not in scope.full or type(rev) is not str:
                 return None
+            if rev > scope.latest_rev:
+                scope.dropped["rev in the future"] += 1
+                return None
             commit = Commit(seq, did, rev, "", [])  # it takes the account's chain further
         scope.expect(commit)
         return commit
@@ -262,7 +265,10 @@ class Pipeline:
             if did in scope.actors:
                 return Account(seq, did, active, status[:64] if status else None)
         elif kind == "#sync":
-            if did in scope.actors:
+            rev = payload.get("rev")
+            if type(rev) is not str or rev > scope.latest_rev:
+                scope.dropped["rev in the future" if type(rev) is str else "sync malformed"] += 1
+            elif did in scope.actors:
                 return Sync(seq, did)
         elif kind == "#identity":
             self.on_identity(did)

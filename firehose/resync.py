@@ -187,11 +187,11 @@ class Resync:
         if wait > 0:
             raise _Parked(wait)
         async with self._hosts[host]:
-            known = self._open_epoch(did)
+            known, stream_at = self._open_epoch(did), self._stream_at()
             with tempfile.TemporaryFile(dir=Path(self._database.database).parent) as file:
                 await self._fetch(did, document, file)
                 try:
-                    snapshot = await asyncio.to_thread(self._parse, file, did, document)
+                    snapshot = await asyncio.to_thread(self._parse, file, did, document, stream_at)
                 except RepoError as error:
                     if not error.transient:
                         # Its key may have been changed just now.
@@ -200,6 +200,12 @@ class Resync:
             if snapshot.rev < known:
                 raise ResyncError("its host has an older repository than the stream has shown")
             self._store(did, snapshot)
+
+    def _stream_at(self) -> int:
+        """A time before which the stream has brought everything, in microseconds; a minute's grace for clocks."""
+        (at,) = sql(self._database).execute("SELECT max(event_at) FROM source").fetchall()[0]
+        now = self._clock()
+        return min(at or now, now) - 60_000_000
 
     async def _refresh(self, did: str) -> None:
         try:
@@ -253,11 +259,12 @@ class Resync:
             raise _Gone(status)
         raise ResyncError(f"{document.pds} answered {answer.status}")
 
-    def _parse(self, file: IO[bytes], did: str, document: DidDocument) -> Snapshot:
+    def _parse(self, file: IO[bytes], did: str, document: DidDocument, stream_at: int) -> Snapshot:
         """In a thread: the verified records of the file that the index has a use for."""
         assert document.key is not None  # noqa: S101
+        now = self._clock()
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return read_snapshot(data, did, document.key, self._scope, self._clock() - self._retention)
+            return read_snapshot(data, did, document.key, self._scope, now - self._retention, stream_at)
 
     def _store(self, did: str, snapshot: Snapshot) -> None:
         """The one transaction; nothing may have happened to the epoch meanwhile (B6)."""
