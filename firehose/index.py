@@ -4,7 +4,7 @@ Each function may be called again with what it was already given and then change
 its rev is above the account's last one (the fence), and puts and deletes are idempotent by (did, collection, rkey).
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -54,6 +54,7 @@ _ACTOR = (
 )
 _FENCED = "SELECT id, active, allowed, purge FROM actor WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
 _CACHED_ACTORS = 50_000
+MOST_DOUBTS = 1000
 
 
 def count_repos(connection: Connection) -> dict[str, int]:
@@ -89,6 +90,8 @@ class Index:
         self._max_age = max_age
         self._actors: OrderedDict[str, Actor] = OrderedDict()
         self.counts: Counter[str] = Counter()
+        self.doubts: deque[str] = deque(maxlen=MOST_DOUBTS)
+        """Accounts that the stream has just called inactive; the sweep asks their own hosts."""
         self.late: dict[str, set[tuple[str, str]]] = {}
         """What repositories held that were read ahead of the stream, until it has come as far."""
         self.buffers: dict[str, list[Commit]] = {}
@@ -154,6 +157,8 @@ class Index:
             self._sql("UPDATE repo SET due_at = ? WHERE actor = ? AND state != ?", (now, actor, SYNCED))
         elif event.status == "deleted":
             purge = purge or CONFIRM
+        elif event.status != "takendown":
+            self.doubts.append(event.did)  # it may be the host that the account has left (B9)
         self._sql(
             "UPDATE actor SET active = ?, status = ?, account_seq = ?, account_source = ?, purge = ? WHERE id = ?",
             (int(active), None if active else event.status, event.seq, source, purge, actor),

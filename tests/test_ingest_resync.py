@@ -59,7 +59,7 @@ async def test_b6_the_diff_brings_creates_changes_and_deletions(site: TrustSite)
     came = unseen(alice)
     alice.sync()
     await site.synced(alice)
-    assert await site.feed() == uris(came, kept, theirs)
+    assert set(await site.feed()) == {came.uri, kept.uri, theirs.uri}
     assert await site.feed("rust") == [changed.uri]
     assert site.counts(theirs) == (1, 0, 0, 0)
     assert alice.read(liked.path)
@@ -216,6 +216,35 @@ async def test_b10_the_sweep_finds_what_the_stream_withheld(tmp_path: Path, monk
         await site.until("the account", lambda: site.count("accounts put right"))
         assert await site.feed() == uris(missed, kept)
         assert silent.uri not in await site.feed()
+
+
+async def test_b9_the_host_that_an_account_has_left_does_not_hide_it(site: TrustSite) -> None:
+    alice, carol = site.people("alice", "carol")
+    posts = [who.post("#python") for who in (carol, alice)]
+    await site.synced(alice)
+    for who in (alice, carol):
+        # It is at another host now, with another key; what the old one says comes last.
+        who.rotate_key("p256")
+        posts.append(who.post("from the new host #python"))
+        who._relay.send("#account", {"did": who.did, "active": False, "status": "deactivated"})
+    await site.until("put right", lambda: site.count("accounts put right") == 2)
+    posts.append(alice.post("and on #python"))
+    await site.synced(alice)
+    assert set(await site.feed()) == set(uris(*posts))
+
+
+async def test_a48_a_takedown_by_the_relay_stands_whatever_the_host_says(site: TrustSite) -> None:
+    (carol,) = site.people("carol")
+    post = carol.post("#python")
+    await site.caught_up()
+    carol._relay.send("#account", {"did": carol.did, "active": False, "status": "takendown"})
+    await site.caught_up()
+    site.sweep._round_at = 0.0
+    await site.until("asked", lambda: site.count("accounts that the relay has taken down"))
+    assert await site.feed() == []
+    carol._relay.send("#account", {"did": carol.did, "active": True})
+    await site.caught_up()
+    assert await site.feed() == [post.uri]
 
 
 async def test_a47_a_local_takedown_and_the_network_are_two_overlays(site: TrustSite) -> None:
