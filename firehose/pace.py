@@ -35,3 +35,5 @@ class Pace:
     """By what the waits between tries are multiplied."""
     silence: float = 60.0
     """How long a stream that was busy may bring no event before the connection is made anew."""
+    preferred: float = 600.0
+    """From one look to the next whether a source works again that is preferred to the one that is read."""

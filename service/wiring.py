@@ -75,12 +75,14 @@ async def _ingest(config: Config, stop: asyncio.Event) -> None:
                 retention=config.retention_days * DAY,
                 max_age=config.max_post_age_days * DAY,
                 proofs=proofs,
+                session=session,
             )
             ingest.on_identity(resolver.forget)
             index = ingest.index
             lists = ListReader(
                 database, index, resolver, session, config.list_refresh_minutes * 60_000_000, ingest.lists_changed
             )
+            ingest.on_doubt(lists.doubt)
             resync = Resync(database, index, ingest.scope, resolver, session, retention=config.retention_days * DAY)
             sweep = Sweep(database, index, resolver, session)
             beside = [asyncio.create_task(one.run(stop)) for one in (lists, resync, sweep)]
