@@ -1,4 +1,4 @@
-"""`python -m bench [ingest] [matching] [skeleton]`: run the benchmarks and print their tables."""
+"""`python -m bench [NAME ...]`: run the benchmarks and print their tables."""
 
 import argparse
 import importlib
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.report import as_json, machine
 
-NAMES = ("ingest", "matching", "skeleton")
+NAMES = ("ingest", "matching", "skeleton", "backfill")
 
 
 MARKER = "<!-- Everything below is written by `python -m bench --markdown`. -->"

@@ -91,7 +91,7 @@ def store(connection: Connection, token: Token, interactions: Sequence[Interacti
     Raises JwtReplayed when the token was used before, AccountInactive when the network has hidden the viewer's account
     (S41): then nothing may be kept.
     """
-    row = connection.execute("SELECT active FROM actor WHERE did = ?", (token.iss,)).fetchone()
+    row = connection.execute("SELECT shown FROM actor WHERE did = ?", (token.iss,)).fetchone()
     if row and not row[0]:
         raise AccountInactive("Your account is not active.")
     used = connection.execute(

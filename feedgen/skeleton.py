@@ -34,7 +34,7 @@ def _queries(but: str = "") -> tuple[str, str]:
 FULL_PAGE, LAST_PAGE = _queries()
 _PINS = (
     "SELECT 'at://' || a.did || '/app.bsky.feed.post/' || n.rkey, (SELECT p.id FROM post p WHERE p.actor = n.actor AND"
-    " p.rkey = n.rkey) FROM pin n JOIN actor a ON a.id = n.actor WHERE n.community = ? AND n.gone = 0 AND a.active = 1"
+    " p.rkey = n.rkey) FROM pin n JOIN actor a ON a.id = n.actor WHERE n.community = ? AND n.gone = 0 AND a.shown = 1"
     " ORDER BY n.position LIMIT ?"
 )
 _GOOD_URI = re.compile(r"at://did:[a-z]+:[A-Za-z0-9._:%-]+/app\.bsky\.feed\.post/[A-Za-z0-9._~:-]+")

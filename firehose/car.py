@@ -6,6 +6,7 @@ records are not looked at here.
 
 from collections.abc import Collection
 from hashlib import sha256
+from mmap import mmap
 
 import libipld
 
@@ -14,10 +15,16 @@ MAX_BLOCKS = 2_000_000
 MAX_RECORD = 1_000_000
 """Bytes of one record block."""
 
+MAX_HEADER = 10_000
+"""Bytes of the header."""
+MOST = 10_000
+"""Blocks of a commit; 200 operations in a large repository need a third of that."""
+
 CID_LENGTH = 36
 _LONG_SEARCH = 2 * MAX_BLOCKS
 """Bytes to search through for all wanted blocks, above which one pass over the file is cheaper."""
 _CID_PREFIX = b"\x01\x71\x12\x20"  # CIDv1, dag-cbor, sha-256, 32 bytes
+_RAW_PREFIX = b"\x01\x55\x12\x20"
 _HEADER_START = b"\x3a\xa2eroots\x81\xd8\x2a\x58\x25\x00"
 _HEADER_END = b"gversion\x01"
 
@@ -67,6 +74,44 @@ def likely_block(car: bytes, cid: bytes) -> bytes:
     return car[at + CID_LENGTH : at + size]
 
 
+def is_block_cid(cid: object) -> bool:
+    """Whether `cid` is one of the two kinds that a CAR may hold: of DAG-CBOR, or of raw bytes."""
+    return type(cid) is bytes and len(cid) == CID_LENGTH and cid.startswith((_CID_PREFIX, _RAW_PREFIX))
+
+
+def read_all_blocks(car: bytes, *, most: int = MOST) -> tuple[bytes, dict[bytes, bytes]]:
+    """The one root of the file and all its blocks by CID, each checked against its hash.
+
+    They may come in any order, twice, and in excess, but not more than `most` of them. Raises CarError.
+    """
+    if len(car) > MAX_BLOCKS:
+        raise CarError("blocks too large")
+    root, at = read_root(car)
+    end = len(car)
+    found: dict[bytes, bytes] = {}
+    count = 0
+    try:
+        while at < end:
+            size, at = read_varint(car, at)
+            cid, block = car[at : at + CID_LENGTH], car[at + CID_LENGTH : at + size]
+            at += size
+            if at > end:
+                raise CarError("blocks cut short")
+            if size < CID_LENGTH or not cid.startswith((_CID_PREFIX, _RAW_PREFIX)):
+                raise CarError("block without a CID")
+            if len(block) > MAX_RECORD:
+                raise CarError("record too large")
+            if sha256(block).digest() != cid[4:]:
+                raise CarError("block does not match its hash")
+            count += 1
+            if count > most:
+                raise CarError("too many blocks")
+            found[cid] = block
+    except IndexError:
+        raise CarError("blocks cut short") from None
+    return root, found
+
+
 def _scan(car: bytes, at: int, wanted: Collection[bytes]) -> dict[bytes, bytes]:
     """The wanted blocks, looked for from one block to the next from offset `at` on."""
     end = len(car)
@@ -74,7 +119,7 @@ def _scan(car: bytes, at: int, wanted: Collection[bytes]) -> dict[bytes, bytes]:
     missing = len(wanted)
     try:
         while at < end and missing:
-            size, at = _read_varint(car, at)
+            size, at = read_varint(car, at)
             if size < CID_LENGTH:
                 # Also what bounds the number of turns: two million blocks of nothing would take a second.
                 raise CarError("block without a CID")
@@ -99,22 +144,30 @@ def _scan(car: bytes, at: int, wanted: Collection[bytes]) -> dict[bytes, bytes]:
 
 def _read_header(car: bytes, root: bytes) -> int:
     """The offset of the first block behind a header that is not the usual one. Raises CarError."""
+    named, at = read_root(car)
+    if named != root:
+        raise CarError("CAR root is not the commit")
+    return at
+
+
+def read_root(car: bytes | memoryview | mmap) -> tuple[bytes, int]:
+    """The one root that the header names, and the offset of the first block. Raises CarError."""
     try:
-        size, at = _read_varint(car, 0)
-        header = libipld.decode_dag_cbor(car[at : at + size])
+        size, at = read_varint(car, 0)
+        if size > MAX_HEADER:
+            raise CarError("CAR header too large")
+        header = libipld.decode_dag_cbor(bytes(car[at : at + size]))
     except (IndexError, ValueError, RecursionError) as error:
         raise CarError("CAR header unreadable") from error
-    if type(header) is not dict or header.get("version") != 1:
+    if type(header) is not dict or type(version := header.get("version")) is not int or version != 1:
         raise CarError("CAR version is not 1")
     roots = header.get("roots")
-    if type(roots) is not list or len(roots) != 1:
+    if type(roots) is not list or len(roots) != 1 or type(roots[0]) is not bytes:
         raise CarError("CAR has not one root")
-    if roots[0] != root:
-        raise CarError("CAR root is not the commit")
-    return at + size
+    return roots[0], at + size
 
 
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+def read_varint(data: bytes | memoryview | mmap, at: int) -> tuple[int, int]:
     """The unsigned varint at `at` and the offset behind it; raises CarError when it is longer than any block could
     need.
     """

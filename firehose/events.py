@@ -17,6 +17,14 @@ class Account:
 
 
 @dataclass(slots=True)
+class Identity:
+    """Anything about an account's identity may have changed: key, host, handle (A45)."""
+
+    seq: int
+    did: str
+
+
+@dataclass(slots=True)
 class Sync:
     """An account's repository stands at another commit, without saying what changed (A51)."""
 
@@ -42,4 +50,4 @@ class Refused:
     did: str
 
 
-Event = Commit | Account | Sync | Lost | Refused
+Event = Commit | Account | Identity | Sync | Lost | Refused

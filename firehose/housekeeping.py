@@ -11,7 +11,7 @@ from playhouse.apsw_ext import APSWDatabase
 
 from communities.matching import Matcher
 from communities.post import Post, read_post
-from firehose.index import COUNTERS, Index
+from firehose.index import COUNTERS, PENDING, Index
 from firehose.records import RecordError, read_record
 from firehose.rules import REAPPLY
 from firehose.times import now_micros, tid
@@ -81,7 +81,14 @@ class Housekeeping:
                 (actor, STEP_ROWS),
             ).fetchall()
             if not posts and not edges:
-                connection.execute("UPDATE actor SET purge = 0 WHERE id = ?", (actor,))
+                # Should it come back, nothing of before counts: its repository is read.
+                connection.execute("UPDATE actor SET purge = 0, rev = '' WHERE id = ?", (actor,))
+                connection.execute(
+                    "INSERT INTO repo (actor, state, why) VALUES (?, ?, 'purged') ON CONFLICT (actor) DO UPDATE"
+                    " SET state = excluded.state, why = excluded.why, data = NULL",
+                    (actor, PENDING),
+                )
+                self._index.forget_account(actor)
                 self._index.counts["accounts purged"] += 1
 
         return work
@@ -170,9 +177,10 @@ class Housekeeping:
                 (now // 1_000_000, STEP_ROWS),
             )
             gone = connection.execute(
-                "DELETE FROM actor WHERE id > ? AND id <= ? AND active = 1 AND rev < ?"
+                "DELETE FROM actor WHERE id > ? AND id <= ? AND shown = 1 AND rev < ?"
                 " AND NOT EXISTS (SELECT 1 FROM post WHERE post.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM engagement WHERE engagement.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM repo WHERE repo.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.actor = actor.id) RETURNING 1",
                 (after, after + STEP_ROWS, tid(now - REPLAY_DAYS * DAY)),
             ).fetchall()
@@ -208,7 +216,7 @@ def recount(connection: Connection) -> int:
     for kind, column in COUNTERS.items():
         truth = (
             "(SELECT count(DISTINCT e.actor) FROM engagement e JOIN actor a ON a.id = e.actor"
-            f" WHERE e.post = post.id AND e.kind = {kind} AND a.active = 1)"
+            f" WHERE e.post = post.id AND e.kind = {kind} AND a.shown = 1)"
         )
         rows = connection.execute(
             f"UPDATE post SET {column} = {truth} WHERE {column} != {truth} RETURNING 1"

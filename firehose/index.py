@@ -43,23 +43,37 @@ _COUNT = {kind: f"UPDATE post SET {column} = {column} + ? WHERE id = ?" for kind
 _PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
 _PUT_ITEM = (
     "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
-    " SELECT ?1, 1 - a.active, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, ?2"
+    " SELECT ?1, 1 - a.shown, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, ?2"
     " FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?3"
     " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
 )
-_ACTOR = "SELECT a.id, a.rev, a.active, r.state, r.data FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.did = ?"
+_ACTOR = (
+    "SELECT a.id, a.rev, a.active, a.shown, r.state, r.data FROM actor a LEFT JOIN repo r ON r.actor = a.id"
+    " WHERE a.did = ?"
+)
+_FENCED = "SELECT id, active, allowed, purge FROM actor WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
 _CACHED_ACTORS = 50_000
+
+
+def count_repos(connection: Connection) -> dict[str, int]:
+    """How many accounts are in each of the states, those without any included."""
+    rows = connection.execute(
+        "SELECT state, count(*) FROM repo WHERE state != 'synced' GROUP BY state"
+        " UNION ALL SELECT 'synced', count(*) FROM repo WHERE state = 'synced'"
+    ).fetchall()
+    return dict.fromkeys((PENDING, RESYNCING, SYNCED, DESYNCHRONIZED, ERROR, UNRESOLVABLE), 0) | dict(rows)
 
 
 class Actor:
     """What the fence and the chain need of an account; a mirror of its rows. `state`: empty without a repo row."""
 
-    __slots__ = ("active", "data", "id", "rev", "state")
+    __slots__ = ("active", "data", "id", "rev", "shown", "state")
 
-    def __init__(self, id: int, rev: str, active: int, state: str | None, data: bytes | None) -> None:
+    def __init__(self, id: int, rev: str, active: int, shown: int, state: str | None, data: bytes | None) -> None:
         self.id = id
         self.rev = rev
         self.active = bool(active)
+        self.shown = bool(shown)
         self.state = state or ""
         self.data = data
 
@@ -82,9 +96,19 @@ class Index:
         """How often the lists of each owner were changed by the stream, since start."""
 
     def forget(self) -> None:
-        """Drop what is cached of the rows."""
+        """Drop what is cached of the rows, and what was noted for repositories that are being read."""
         self._actors.clear()
         self.buffers.clear()
+
+    def forget_accounts(self) -> None:
+        """Drop what is cached of accounts: another process may have changed them."""
+        self._actors.clear()
+
+    def forget_account(self, actor: int) -> None:
+        """Drop what is cached of one account, after its rows were changed behind this one's back."""
+        (did,) = self._sql("SELECT did FROM actor WHERE id = ?", (actor,)).fetchall()[0]
+        self._actors.pop(did, None)
+        self.buffers.pop(did, None)
 
     # Accounts
 
@@ -102,7 +126,7 @@ class Index:
         if known is not None:
             return known
         row: int = self._sql("INSERT INTO actor (did) VALUES (?) RETURNING id", (did,)).get
-        return self._cache(did, Actor(row, "", 1, None, None))
+        return self._cache(did, Actor(row, "", 1, 1, None, None))
 
     def _cache(self, did: str, actor: Actor) -> Actor:
         self._actors[did] = actor
@@ -116,13 +140,12 @@ class Index:
         `source` and the event's seq fence what is repeated and late. The rows of a deleted account are purged once its
         host has confirmed that; one that comes back is read anew if anything was missed.
         """
-        fenced = "SELECT id, active, purge FROM actor WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
-        row = self._sql(fenced, (event.did, source, event.seq)).get
+        row = self._sql(_FENCED, (event.did, source, event.seq)).get
         if row is None:
             return
-        actor, was_active, purge = row
+        actor, was_active, allowed, purge = row
         active = event.active
-        if active != bool(was_active):
+        if active != bool(was_active) and allowed:
             self.show(actor, active)
         if active:
             purge = purge if purge == CONFIRMED else 0  # rows that are going already go, and are read anew
@@ -138,8 +161,9 @@ class Index:
 
     def overlay(self, did: str, active: bool, status: str | None) -> None:
         """Let an account be active or not, as its own host says."""
+        self._actors.pop(did, None)  # another process may have taken it down
         actor = self.intern(did)
-        if active != actor.active:
+        if active != actor.active and self._allowed(actor.id):
             self.show(actor.id, active)
         purge = CONFIRMED if status == "deleted" and not active else 0
         self._sql(
@@ -148,6 +172,19 @@ class Index:
         )
         self._actors.pop(did, None)
         self.counts["account " + ("shown" if active else "hidden")] += 1
+
+    def take_down(self, did: str, allowed: bool) -> None:
+        """Let this site show an account or not, whatever its host says of it (A47)."""
+        self._actors.pop(did, None)
+        actor = self.intern(did)
+        if self._allowed(actor.id) != allowed:
+            if actor.active:
+                self.show(actor.id, allowed)
+            self._sql("UPDATE actor SET allowed = ? WHERE id = ?", (int(allowed), actor.id))
+            self._actors.pop(did, None)
+
+    def _allowed(self, actor: int) -> bool:
+        return bool(self._sql("SELECT allowed FROM actor WHERE id = ?", (actor,)).get)
 
     def show(self, actor: int, active: bool) -> None:
         """Show or hide what an account wrote, and count or discount what it did."""
@@ -245,6 +282,14 @@ class Index:
             return False
         return True
 
+    def identity(self, did: str, now: int) -> None:
+        """What could not be read may be read now: the account may have another host, or a document again (A45)."""
+        self._sql(
+            "UPDATE repo SET due_at = min(due_at, ?), tries = 0 WHERE state IN (?, ?, ?)"
+            " AND actor = (SELECT id FROM actor WHERE did = ?)",
+            (now, DESYNCHRONIZED, ERROR, UNRESOLVABLE, did),
+        )
+
     def sync(self, event: Sync, now: int) -> None:
         """Apply `#sync`: an account whose repository stands elsewhere than known is read anew (A51)."""
         known, proof = self.actor(event.did), event.proof
@@ -269,6 +314,20 @@ class Index:
         actor.state, actor.data = DESYNCHRONIZED, None
         self.buffers.pop(did, None)
         self.counts["account desynchronized"] += 1
+
+    def desynchronize_all(self, why: str, now: int) -> int:
+        """Mark all accounts whose repositories were read, or are being read just now: events of theirs may be missing.
+
+        Returns how many. `now`: microseconds.
+        """
+        marked = self._sql(
+            "UPDATE repo SET state = ?, why = ?, data = NULL, due_at = max(due_at, ?) WHERE state IN (?, ?)"
+            " RETURNING 1",
+            (DESYNCHRONIZED, why[:500], now, SYNCED, RESYNCING),
+        ).fetchall()
+        self.forget()
+        self.counts["account desynchronized"] += len(marked)
+        return len(marked)
 
     def _put_post(self, did: str, op: PutPost, event_at: int) -> bool:
         known = self.actor(did)
@@ -382,7 +441,7 @@ class Index:
             # The record was there before, and named another post.
             self._remove_engagement(did, kind, rkey)
             self._sql(_PUT_EDGE, (actor.id, kind, rkey, post))
-        if not held:
+        if not held and actor.shown:
             self._count(post, kind, 1)
         self.counts[COUNTERS[kind]] += 1
         return True
@@ -396,7 +455,7 @@ class Index:
         if post is None:
             return False
         # Two like records of one account count once: the count falls with the last of them.
-        if actor.active and not self._engaged(post, kind, actor.id):
+        if actor.shown and not self._engaged(post, kind, actor.id):
             self._count(post, kind, -1)
         self.counts[COUNTERS[kind] + " undone"] += 1
         return True

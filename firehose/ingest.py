@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from playhouse.apsw_ext import APSWDatabase
 
 from firehose.dialect import dialect_of
 from firehose.housekeeping import Housekeeping
-from firehose.index import Index
+from firehose.index import Index, count_repos
 from firehose.known import Known
 from firehose.ops import Scope
 from firehose.pace import Pace
@@ -76,6 +77,8 @@ class Ingest:
         self.subscription = Subscription(self.pipeline, user_agent, sources=sources, session=session, pace=self._pace,
                                          backoff=backoff)  # fmt: skip
         self.housekeeping = Housekeeping(database, self.index, retention)
+        self.counters: dict[str, Counter[str]] = {}
+        """What others count that run beside the stream, by their names: put in by whoever starts them."""
         self._file = file_identity(database)
         self._rules_stale = self._lists_stale = False
         self._lists_seen = 0
@@ -200,18 +203,29 @@ class Ingest:
     def state(self) -> dict[str, Any]:
         """What the process says of itself: for health, metrics and `doctor`."""
         pipeline = self.pipeline
-        return {
-            "source": pipeline.source,
+        waiting, waiting_bytes = pipeline.waiting
+        source = {
             "state": self.subscription.state,
             "cursor": pipeline.committed,
             "received": pipeline.received,
             "eventAt": pipeline.event_at,
+            "closes": dict(self.subscription.closes),
+        }
+        return {
+            "source": pipeline.source,
+            **source,
+            "sources": [{"url": pipeline.source, "kind": "seq", **source}],
+            "heardAt": pipeline.heard_at,
             "startedAt": self._started_at,
             "rulesFault": self.rules.fault,
+            "waiting": waiting,
+            "waitingBytes": waiting_bytes,
+            "accounts": count_repos(sql(self.database)),
             "events": dict(pipeline.kinds),
             "applied": dict(self.index.counts),
             "dropped": dict(self.scope.dropped),
-            "closes": dict(self.subscription.closes),
+            "gaps": dict(pipeline.gaps.counts),
+            "beside": {name: dict(counts) for name, counts in self.counters.items()},
         }
 
     def report(self) -> None:

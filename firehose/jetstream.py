@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from firehose.events import Account, Event, Lost
+from firehose.events import Account, Event, Identity, Lost
 from firehose.frames import MAX_FRAME, FrameError, StreamError
 from firehose.ops import Scope
 from firehose.times import now_micros
@@ -111,9 +111,12 @@ def read_event(
     if told.get("did") != did:
         scope.dropped["message contradicts itself"] += 1
     elif kind == "#account":
+        on_identity(did)  # it may be at another host now
         return read_account(told.get("active"), told.get("status"), did, seq, scope)
     elif kind == "#identity":
         on_identity(did)
+        if did in scope.actors:
+            return Identity(seq, did)
     elif kind == "#sync" and did in scope.actors:
         return Lost(seq, did, "#sync of a source without proofs")
     return None

@@ -236,6 +236,9 @@ def _read_wanted(
             read[key] = op
             if op is not None:
                 found.append(op if op.rkey == rkey else replace(op, rkey=rkey))
+                if type(op) is PutPost and op.matches:
+                    # A whole thread may come as one commit: what answers this post may be the next operation.
+                    scope.posts.add(f"at://{did}/{POST}/{rkey}")
             elif collection == LIST:
                 continue  # a list that is made or changed: who is on it is said by its items
             elif replaces or may_stand(collection, rkey, did, scope):

@@ -33,6 +33,8 @@ class Pace:
     """From the start to the first look round all authors."""
     patience: float = 1.0
     """By what the waits between tries are multiplied."""
+    gap: float = 60.0
+    """How much later than it was left a stream may go on with numbers left out, before events count as missed."""
     silence: float = 60.0
     """How long a stream that was busy may bring no event before the connection is made anew."""
     preferred: float = 600.0

@@ -17,8 +17,9 @@ from playhouse.apsw_ext import APSWDatabase
 
 from firehose import quarantine
 from firehose.dialect import Dialect, SubscribeRepos
-from firehose.events import Account, Event, Lost, Sync
+from firehose.events import Account, Event, Identity, Lost, Sync
 from firehose.frames import FrameError
+from firehose.gaps import Gap, Gaps
 from firehose.index import Index
 from firehose.ops import Commit, Scope, read_commit
 from firehose.pace import Pace
@@ -104,6 +105,8 @@ class Pipeline:
         self.committed: int | None = None
         self.received = 0
         self.event_at = 0
+        self.heard_at = 0
+        self.gaps = Gaps(int(self._pace.gap * 1_000_000))
         self._database = database
         self._clock = clock
         self.on_identity: Callable[[str], None] = lambda did: None
@@ -112,10 +115,12 @@ class Pipeline:
         self._pending_bytes = 0
         self._flush_at = BATCH_EVENTS
         self._flushed_at = 0
+        self._version = 0
         self._time = ""
         self._poison = quarantine.Sightings()
         self._fresh = True
         self._lost = False
+        self._heard = 0
         self.scope.latest_rev = tid(clock() + FUTURE_MICROS)
         self.restore()
 
@@ -128,6 +133,7 @@ class Pipeline:
         )
         self.committed, self.event_at = row or (None, 0)
         self.received = self.committed or 0
+        self._time = ""
         self._pending.clear()
         self._pending_bytes = 0
         self._lost = True
@@ -157,19 +163,14 @@ class Pipeline:
         at: int = sql(self._database).execute(query, urls).fetchone()[0]
         return at
 
-    def missed(self, why: str) -> None:
-        """Have every account read anew that is followed: events were missed, and no cursor brings them back."""
-        log.error("%s: %s", self.source, why)
-        for did in sorted(self.scope.full):
-            self._pending.append(_Waiting(Lost(self.received, did, why), b"", False))
-
-    def connected(self, *, by_time: bool = False) -> None:
-        """A new connection was made; its first event says whether it continues where we stopped, unless the stream was
-        asked for `by_time`.
+    def connected(self, *, elsewhere: bool = False) -> None:
+        """A new connection was made; its first event says whether it continues where we stopped, unless it was asked to
+        begin `elsewhere`: where what was read of another source ends.
         """
         self.dialect.connected()
-        self._fresh = not by_time
+        self._fresh = not elsewhere
         self._lost = False
+        self.gaps.begin(self.received, max(self.event_at, self._past(self._time)))
 
     def receive(self, data: bytes) -> None:
         """Take one message. Raises FrameError, StreamError, CompressionError, StorageError or RewindError: the
@@ -191,11 +192,15 @@ class Pipeline:
                 # Anything else than texts stays unprinted: nested deeply enough, it would end the process that prints.
                 said = [text for text in (payload.get("name"), payload.get("message")) if type(text) is str]
                 log.warning("%s says %.300r", self.source, ": ".join(said)[:300])
+                if said[:1] == ["OutdatedCursor"]:
+                    self.gaps.missed("the source no longer has them")
             return
         if seq <= self.received and self.dialect.kind == "seq":
             self._fallen(seq)
             return
-        self._fresh = False
+        if self._fresh:
+            self._fresh = False
+            self._mark(self.gaps.first(seq, self._past(payload.get("time"))))
         try:
             event = self.dialect.read(kind, payload, seq, self)
         except Exception as error:
@@ -225,6 +230,11 @@ class Pipeline:
             self.flush()
 
     @property
+    def waiting(self) -> tuple[int, int]:
+        """How many events wait to be stored, and the bytes of their messages."""
+        return len(self._pending), self._pending_bytes
+
+    @property
     def crowded(self) -> bool:
         """Whether so much waits for keys that nothing more should be read."""
         return len(self._pending) >= MOST_WAITING or self._pending_bytes >= MOST_WAITING_BYTES
@@ -238,6 +248,28 @@ class Pipeline:
             # One seq of the far future must not silence the stream behind it for ever (S84).
             raise RewindError(f"the stream fell from {self.received} to {seq}")
         self.scope.dropped["seq not rising"] += 1
+
+    def _past(self, time: object) -> int:
+        """A time that an event states, in microseconds and never in our future; 0 for none."""
+        said = parse_datetime(time) if type(time) is str else None
+        return min(said or 0, self._clock())
+
+    def _mark(self, gap: Gap | None) -> None:
+        """Have the accounts whose chain is followed read anew, since nobody knows whose events are missing.
+
+        Before the stream goes on, so that the cursor never passes a gap that nothing follows from. Raises StorageError.
+        """
+        if gap is None:
+            return
+        try:
+            with writing(self._database):
+                marked = self.index.desynchronize_all("events were missed", self._clock())
+        except STORAGE_FAULTS as error:
+            self.restore()
+            raise StorageError(f"the database refused a write: {error}") from error
+        self.gaps.marked(gap)
+        then = f"{marked} repositories are read anew" if marked else "no repository is followed"
+        log.error("%s: %s; %s", self.source, gap, then)
 
     def read_frame_event(self, kind: str, payload: dict[str, Any], seq: int) -> Event | None:
         """What matters of a frame of `subscribeRepos`."""
@@ -254,7 +286,7 @@ class Pipeline:
         scope.expect(commit)
         return commit
 
-    def _read(self, kind: str, payload: dict[str, Any], seq: int) -> Account | Sync | None:
+    def _read(self, kind: str, payload: dict[str, Any], seq: int) -> Account | Identity | Sync | None:
         scope = self.scope
         did = payload.get("did")
         if type(did) is not str:
@@ -263,13 +295,17 @@ class Pipeline:
             active, status = payload.get("active"), payload.get("status")
             if type(active) is not bool or not (status is None or type(status) is str):
                 scope.dropped["account malformed"] += 1
-            elif did in scope.actors:
+                return None
+            self.on_identity(did)  # it may be at another host now
+            if did in scope.actors:
                 return Account(seq, did, active, status[:64] if status else None)
         elif kind == "#sync":
             if did in scope.actors:
                 return Sync(seq, did)
         elif kind == "#identity":
             self.on_identity(did)
+            if did in scope.actors:
+                return Identity(seq, did)
         return None
 
     # Writing
@@ -278,6 +314,9 @@ class Pipeline:
         """Let time pass, several times a second: flush what has waited long enough. Raises StorageError."""
         now = self._clock()
         self.scope.latest_rev = tid(now + FUTURE_MICROS)
+        if (heard := self.kinds.total()) != self._heard:
+            self._heard, self.heard_at = heard, now
+        self._mark(self.gaps.found(now))
         longest = self._pace.batch if self._pending else self._pace.cursor
         # A clock that was set back must not keep the rows waiting until it has caught up.
         if not 0 <= now - self._flushed_at < longest * 1_000_000:
@@ -303,6 +342,7 @@ class Pipeline:
         try:
             try:
                 with writing(self._database) as connection:
+                    self._notice_others(connection)
                     for waiting in batch:
                         self._apply(waiting.event, now)
                     self._store_cursor(connection, behind)
@@ -317,6 +357,13 @@ class Pipeline:
         self._pending = rest
         self._pending_bytes = sum(len(waiting.data) for waiting in rest)
         self.committed = behind
+
+    def _notice_others(self, connection: Connection) -> None:
+        """Another process may have changed rows of accounts: a command of the operator does."""
+        (version,) = connection.execute("PRAGMA data_version").fetchall()[0]
+        if version != self._version:
+            self._version = version
+            self.index.forget_accounts()
 
     def _ready(self) -> int:
         """How many of the events that wait may be applied: those before the first that cannot be judged yet."""
@@ -357,6 +404,8 @@ class Pipeline:
             self.index.commit(event, now)
         elif type(event) is Account:
             self.index.account(event, self.source, now)
+        elif type(event) is Identity:
+            self.index.identity(event.did, now)
         elif type(event) is Sync:
             self.index.sync(event, now)
         elif type(event) is Lost:

@@ -5,6 +5,8 @@ cursor: perhaps it was cut on the way. The same bytes at the same place for the 
 """
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 
 from models.database import Connection
@@ -49,3 +51,42 @@ def put(connection: Connection, source: str, seq: int, reason: str, frame: bytes
         (MOST_ROWS,),
     )
     return new is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A frame in quarantine. `seq`: its own if it could be read so far, else that of the event which it came behind.
+    `at`: microseconds. `size`: bytes that are kept.
+    """
+
+    id: int
+    source: str
+    seq: int
+    reason: str
+    at: int
+    size: int
+
+
+_KEPT = "SELECT id, source, seq, reason, at, length(frame) FROM quarantine"
+
+
+def newest(connection: Connection, limit: int) -> list[Kept]:
+    """The frames that were kept last, newest first."""
+    return [Kept(*row) for row in connection.execute(f"{_KEPT} ORDER BY id DESC LIMIT ?", (limit,)).fetchall()]
+
+
+def find(connection: Connection, number: int) -> tuple[Kept, bytes] | None:
+    """One of them, and its bytes; None if there is none of this id."""
+    row = connection.execute(f"{_KEPT} WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        return None
+    (frame,) = connection.execute("SELECT frame FROM quarantine WHERE id = ?", (number,)).fetchone()
+    return Kept(*row), frame
+
+
+def clear(connection: Connection, numbers: Sequence[int] = ()) -> list[int]:
+    """Delete these, or all if none are named; the ids of those that were there. Call inside a write."""
+    if not numbers:
+        return [row[0] for row in connection.execute("DELETE FROM quarantine RETURNING id").fetchall()]
+    delete = "DELETE FROM quarantine WHERE id = ? RETURNING id"
+    return [row[0] for number in numbers for row in connection.execute(delete, (number,)).fetchall()]

@@ -37,6 +37,8 @@ AT_ONCE, AT_ONCE_OF_A_HOST = 8, 3
 MOST_BYTES = 1 << 30
 FETCH_SECONDS = 300.0
 """For one repository, however slowly it comes (B5)."""
+GAP_SECONDS = 12.0
+"""Between two readings of the same repository: one whose every commit breaks must not keep its host busy (B11)."""
 TRIES = 20
 FIRST_DELAY, LONGEST_DELAY = 5.0, 3600.0
 PARKED_SECONDS, LONGEST_PARK = 60.0, 3600.0
@@ -103,6 +105,7 @@ class Resync:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE_OF_A_HOST))
         self._parked: dict[str, float] = {}
+        self._read_at: dict[str, float] = {}
         # An epoch that a stop has broken is begun anew.
         with writing(database) as connection:
             connection.execute("UPDATE repo SET state = ? WHERE state = ?", (DESYNCHRONIZED, RESYNCING))
@@ -136,7 +139,10 @@ class Resync:
             )
             .fetchall()
         )
-        due = [did for did, _ in sorted(rows, key=lambda row: _ORDER.get(row[1], 9)) if did not in self._tasks]
+        earliest = asyncio.get_running_loop().time() - GAP_SECONDS * self._pace.patience
+        self._read_at = {did: at for did, at in self._read_at.items() if at > earliest}
+        rows.sort(key=lambda row: _ORDER.get(row[1], 9))
+        due = [did for did, _ in rows if did not in self._tasks and did not in self._read_at]
         for did in due[:room]:
             self._tasks[did] = task = asyncio.ensure_future(self._account(did))
             task.add_done_callback(lambda done, did=did: self._done(did, done))  # type: ignore[misc]
@@ -161,6 +167,11 @@ class Resync:
                 self._later(did, "its DID document could not be looked up", None, failed=True)
             except DidError:
                 self._unresolvable(did)
+            except STORAGE_FAULTS:
+                raise
+            except Exception as error:
+                log.exception("the repository of %s cannot be read", did)
+                self._later(did, f"{type(error).__name__}: {error}", None, failed=True, lasting=True)
         except STORAGE_FAULTS as error:
             self._index.forget()
             log.error("%s: the repository could not be stored: %s", did, error)
@@ -270,6 +281,7 @@ class Resync:
             self._index.buffers.pop(did, None)
             for commit in noted:
                 self._index.commit(commit, now)
+        self._read_at[did] = asyncio.get_running_loop().time()
         for uri in snapshot.posts():
             self._scope.posts.add(uri)
         self._scope.actors.add(did)

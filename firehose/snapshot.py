@@ -1,9 +1,10 @@
 """What the index has a use for of one whole, verified repository."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from mmap import mmap
 
+from firehose.known import Known
 from firehose.ops import LIST_ITEM, POST, WATCHED, PutEngagement, PutListItem, PutPost, Scope, is_rkey, judge
 from firehose.records import RecordError
 from firehose.repo import read_repo
@@ -34,10 +35,29 @@ class Snapshot:
         return (f"at://{self.did}/{POST}/{put.rkey}" for put in self.puts if put.matches)
 
 
+class _Own(Known):
+    """The posts that are known, and those found in this repository: what answers them stands behind them.
+
+    The filter itself belongs to another thread.
+    """
+
+    __slots__ = ("_known", "also")
+
+    def __init__(self, known: Known) -> None:
+        super().__init__()
+        self.also: set[str] = set()
+        self._known = known
+
+    def __contains__(self, key: str | None) -> bool:
+        return key in self.also or key in self._known
+
+
 def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, oldest: int) -> Snapshot:
     """Read the repository export `car`. Posts written before `oldest` are left out. Raises RepoError."""
     repo = read_repo(car, did, key, scope.latest_rev)
     found = Snapshot(did, repo.rev, repo.data)
+    own = _Own(scope.posts)
+    scope = replace(scope, posts=own)
     now = tid_micros(scope.latest_rev)
     for path, cid, block in repo.records():
         found.records += 1
@@ -56,6 +76,8 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
             written = tid_micros(rkey) or sort_micros(op.post.created_at, now)
             written = min(written, now)
             if written >= oldest:
+                if op.matches:
+                    own.also.add(f"at://{did}/{POST}/{rkey}")
                 found.puts.append(op)
                 found.event_at.append(written)
         elif type(op) is PutEngagement:

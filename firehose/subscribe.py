@@ -194,6 +194,7 @@ class Subscription:
         self._too_big = 0
         self._skip = 0
         self._tip = False
+        self._gap = ""
         self._silent = False
         self._again = asyncio.Event()
 
@@ -235,7 +236,7 @@ class Subscription:
             self.closes[end.cause] += 1
             forward = self.dialect is dialect and self.pipeline.received > before
             if forward:
-                self._start = None
+                self._start, self._gap = None, ""
             good = forward or loop.time() - began > HEALTHY_SECONDS
             if good:
                 self._backoff.reset()
@@ -272,6 +273,7 @@ class Subscription:
         """Go on with the source that was chosen, from where what is stored of all of them ends."""
         self.state = "connecting"
         self._better = self._start = None
+        self._gap = ""
         self._too_big = self._skip = 0
         self._tip = False
         pipeline, dialect = self.pipeline, self.dialect
@@ -295,12 +297,13 @@ class Subscription:
     async def _once(self, stop: asyncio.Event) -> End:
         """One connection, from opening to end."""
         self._again.clear()
-        self.pipeline.connected(by_time=self._start is not None)
+        self.pipeline.connected(elsewhere=self._start is not None)
         try:
             await _unless(stop, self._fetch_dictionary())
             if self._since and not stop.is_set():
                 self.state = "looking for its place in the stream"
                 await _unless(stop, self._find_start())
+                self.pipeline.connected(elsewhere=self._start is not None)
             cursor = self.cursor()
             creator = partial(_Socket, self.pipeline.receive, lambda: self.pipeline.crowded, self.dialect.texts)
             socket = await _unless(stop, self._connect(self.source, self.dialect, cursor, create_connection=creator))
@@ -308,6 +311,8 @@ class Subscription:
                 return End("stopped")
             async with socket:
                 self.state = "reading"
+                if self._gap:
+                    self.pipeline.gaps.missed(self._gap, anew=True)
                 where = "at the live end" if cursor is None else f"behind {cursor}"
                 log.info("%s: connected %s", self.pipeline.source, where)
                 return await self._read(cast(_Socket, socket), stop)
@@ -359,10 +364,11 @@ class Subscription:
                     if place is not None:
                         return place
 
-        self._start, complete = await find_start(ask, self._since, self.pipeline.committed)
+        start, complete = await find_start(ask, self._since, self.pipeline.committed)
+        self._start = None if start == self.pipeline.committed else start
         self._since = 0
         if not complete:
-            self.pipeline.missed("it does not reach back to where the last source was left")
+            self._gap = "the source does not reach back to where the last one was left"
 
     def _refused(self, error: InvalidStatus) -> End:
         status, dialect = error.response.status_code, self.dialect
@@ -383,7 +389,7 @@ class Subscription:
                 return End(name)
             if name == "CursorTooOld":
                 # It takes a time instead, and begins with the oldest event that it has.
-                self.pipeline.missed("it does not have the events any more that come next")
+                self._gap = "the source no longer has them"
                 self._start = max(self.pipeline.event_at, TIMES_FROM)
                 return End(name)
         if status in (405, 426, 501):
@@ -510,6 +516,7 @@ class Subscription:
             log.error("a message behind %d is too large; asking behind %d", self.pipeline.received, self._skip)
         if self._skip > TOO_BIG_STEPS:
             self._tip = True
+            self._gap = "a message in between could not be received"
             log.error("no way past %d: going on at the live tip; events in between are lost", self.pipeline.received)
         return End("message too large")
 

@@ -58,6 +58,7 @@ class Sweep:
         self._clock = clock
         self._retry_at: dict[str, float] = {}
         self._after = 0
+        self._turn = False
         self._round_at: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -73,25 +74,41 @@ class Sweep:
             await pause(stop, self._pace.sweep)
 
     def _next(self) -> str | None:
-        """Accounts that are said to be gone first; then those that are followed; then all authors, once a round."""
+        """Accounts that are said to be gone first; then by turns one that is followed, and the next of all authors."""
+        self._turn = not self._turn
+        first, second = (self._followed, self._author) if self._turn else (self._author, self._followed)
+        return self._said_to_be_gone() or first() or second()
+
+    def _said_to_be_gone(self) -> str | None:
         now = asyncio.get_running_loop().time()
-        execute = sql(self._database).execute
-        for (did,) in execute("SELECT did FROM actor WHERE purge = ? LIMIT 100", (CONFIRM,)).fetchall():
-            if self._retry_at.get(did, 0.0) <= now:
-                return str(did)
-        followed = execute(
-            "SELECT a.did, a.id FROM repo r JOIN actor a ON a.id = r.actor"
-            " WHERE r.state = 'synced' AND r.checked_at < ? ORDER BY r.checked_at LIMIT 1",
-            (self._clock() - EVERY,),
-        ).fetchone()
-        if followed is not None:
-            with writing(self._database) as connection:
-                connection.execute("UPDATE repo SET checked_at = ? WHERE actor = ?", (self._clock(), followed[1]))
-            return str(followed[0])
+        rows = sql(self._database).execute("SELECT did FROM actor WHERE purge = ? LIMIT 100", (CONFIRM,)).fetchall()
+        return next((did for (did,) in rows if self._retry_at.get(did, 0.0) <= now), None)
+
+    def _followed(self) -> str | None:
+        """The account of a followed repository that was looked at the longest time ago."""
+        row = (
+            sql(self._database)
+            .execute(
+                "SELECT a.did, a.id FROM repo r JOIN actor a ON a.id = r.actor"
+                " WHERE r.state = 'synced' AND r.checked_at < ? ORDER BY r.checked_at LIMIT 1",
+                (self._clock() - EVERY,),
+            )
+            .fetchone()
+        )
+        if row is None:
+            return None
+        with writing(self._database) as connection:
+            connection.execute("UPDATE repo SET checked_at = ? WHERE actor = ?", (self._clock(), row[1]))
+        return str(row[0])
+
+    def _author(self) -> str | None:
+        """The next of all authors of posts; each once a round."""
+        now = asyncio.get_running_loop().time()
         if self._round_at is None:
             self._round_at = now + self._pace.sweep_after
         if not self._after and now < self._round_at:
             return None
+        execute = sql(self._database).execute
         (author,) = execute("SELECT min(actor) FROM post WHERE actor > ?", (self._after,)).fetchone()
         if author is None:
             self._after, self._round_at = 0, now + self._pace.round

@@ -164,6 +164,9 @@ CREATE INDEX repo_checked ON repo (checked_at) WHERE state = 'synced';
 
 -- Which stream `account_seq` is a position of: it fences events of that stream only. `purge`: 1, its rows are to go; 2,
 -- they are to go if its host confirms that it is gone.
+-- `allowed`: 0 when this site has taken the account down, whatever its host says. `shown`: both say that it is there.
+ALTER TABLE actor ADD COLUMN allowed INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE actor ADD COLUMN shown INTEGER GENERATED ALWAYS AS (active AND allowed) VIRTUAL;
 CREATE INDEX actor_confirm ON actor (id) WHERE purge = 2;
 ALTER TABLE actor ADD COLUMN account_source TEXT NOT NULL DEFAULT '';
 UPDATE actor SET account_source = coalesce((SELECT url FROM source ORDER BY event_at DESC LIMIT 1), '')

@@ -46,6 +46,7 @@ class Actor(Model):
     status = TextField(null=True)
     account_seq = IntegerField(default=0)
     purge = IntegerField(default=0)
+    allowed = BooleanField(default=True)
     account_source = TextField(default="")
 
 

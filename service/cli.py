@@ -24,7 +24,10 @@ COMMANDS = {
     "doctor": "service.doctor",
     "explain": "service.explain",
     "backtest": "service.backtest",
+    "backfill": "service.backfill",
+    "takedown": "service.takedown",
     "cursor": "service.cursor",
+    "quarantine": "service.quarantine",
 }
 """Command -> module. A module is imported when its command is used, so that `--help` stays quick."""
 
@@ -38,7 +41,10 @@ ABOUT = {
     "doctor": "check from outside what may be wrong, and say how to mend it",
     "explain": "say why a post is, or is not, in a community",
     "backtest": "show what changed rules would have matched over the stored posts",
+    "backfill": "read the whole repository of an account, or of a community's members",
+    "takedown": "hide an account on this site",
     "cursor": "show or move the position in the event stream",
+    "quarantine": "show or delete the messages that were passed over",
 }
 
 

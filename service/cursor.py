@@ -4,6 +4,8 @@ import argparse
 import json
 import re
 
+from firehose.index import Index
+from firehose.times import now_micros
 from models.database import open_database, sql, writing
 from service.cli import CommandError
 from service.config import Config
@@ -11,8 +13,9 @@ from service.status import read_status
 
 HELP = (
     "Show the stored position in the event stream, or move it: `reset` goes on at the live end (what lies between is"
-    " not read), `reset --to SEQ` behind an event that the source still has. An ingest that stands still because the"
-    " position cannot be right picks the change up; one that is reading must be stopped first."
+    " not read), `reset --to SEQ` behind an event that the source still has. Either way the repositories of followed"
+    " accounts are read anew. An ingest that stands still because the position cannot be right picks the change up; one"
+    " that is reading must be stopped first."
 )
 
 
@@ -42,6 +45,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
                 connection.execute("DELETE FROM source WHERE url = ? AND kind = 'seq'", (config.source,))
                 # Positions of the old stream fence nothing in the new one.
                 connection.execute("UPDATE actor SET account_seq = 0")
+                # What lies between the two positions is not read, or belongs to another stream.
+                Index(connection, 0).desynchronize_all("the position in the stream was moved", now_micros())
                 if args.to is not None:
                     connection.execute(
                         "INSERT INTO source (url, kind, cursor, event_at) VALUES (?, 'seq', ?, 0)",

@@ -2,13 +2,16 @@
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from models.database import open_database, sql
 from service.config import Config
 from service.status import read_status, sizes
 
 HELP = (
-    "Show how ingest stands: state, position, lag, what was applied and what was dropped. Exit code 1 unless it reads."
+    "Show how ingest stands: state, position, lag, what waits, accounts by state, gaps, what was applied and what was"
+    " dropped. Exit code 1 unless it reads."
 )
 
 
@@ -26,14 +29,34 @@ def run(config: Config, args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**status, "rows": rows}, indent=2))
     else:
-        lag = "unknown" if status["lagSeconds"] is None else f"{status['lagSeconds']:.0f} s"
-        print(f"ingest   {status['state']}\nsource   {status['source']}\ncursor   {status['cursor']}")
-        print(f"lag      {lag} (last event {status['lastEventAt'] or 'none yet'})")
-        if status["rulesFault"]:
-            print(f"rules    the file has faults, the last good rules are in force:\n{status['rulesFault']}")
-        for title in ("applied", "dropped", "closes"):
-            for kind, count in sorted(status["report"].get(title, {}).items()):
-                print(f"{title:<8} {count:>12,}  {kind}")
-        for name, count in rows.items():
-            print(f"rows     {count:>12,}  {name.replace('_', ' ')}")
+        print("\n".join(_for_people(status, rows)))
     return 0 if status["state"] == "reading" else 1
+
+
+def _for_people(status: Mapping[str, Any], rows: Mapping[str, int]) -> Iterator[str]:
+    report = status["report"]
+    yield f"ingest   {status['state']}\nsource   {status['source']}\ncursor   {status['cursor']}"
+    events = "" if status["lagEvents"] is None else f", {status['lagEvents']:,} events to store"
+    yield f"lag      {_seconds(status['lagSeconds'])} (last event {status['lastEventAt'] or 'none yet'}){events}"
+    yield f"idle     {_seconds(status['idleSeconds'])} since anything was received"
+    if "waiting" in report:
+        yield f"waiting  {report['waiting']:,} events, {report.get('waitingBytes', 0):,} bytes"
+    if len(status["sources"]) > 1:
+        for one in status["sources"]:
+            yield f"from     {one['url']} ({one['kind']}): {one['state']}, lag {_seconds(one['lagSeconds'])}"
+    if status["rulesFault"]:
+        yield f"rules    the file has faults, the last good rules are in force:\n{status['rulesFault']}"
+    for state, count in report.get("accounts", {}).items():
+        yield f"accounts {count:>12,}  {state}"
+    for title in ("gaps", "applied", "dropped", "closes"):
+        for kind, count in sorted(report.get(title, {}).items()):
+            yield f"{title:<8} {count:>12,}  {kind}"
+    for part, counts in sorted(report.get("beside", {}).items()):
+        for kind, count in sorted(counts.items()):
+            yield f"{part:<8} {count:>12,}  {kind}"
+    for name, count in rows.items():
+        yield f"rows     {count:>12,}  {name.replace('_', ' ')}"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"{seconds:,.0f} s"

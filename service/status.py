@@ -23,17 +23,50 @@ def read_status(connection: Connection, source: str) -> dict[str, Any]:
     event_at = cursor[1] / 1_000_000 if cursor and cursor[1] else None
     age = now - row[0] / 1_000_000 if row else None
     state = report.get("state", "never started")
-    if age is not None and age > STALE_SECONDS and state != "stopped":
+    gone = age is not None and age > STALE_SECONDS and state != "stopped"
+    if gone:
         state = f"no sign of life for {age:.0f} s: it has ended, or cannot write (it was: {state})"
     return {
         "state": state,
         "source": source,
         "cursor": cursor[0] if cursor else None,
         "lagSeconds": round(max(0.0, now - event_at), 1) if event_at else None,
+        "lagEvents": _behind(report),
         "lastEventAt": datetime.fromtimestamp(event_at, UTC).isoformat().replace("+00:00", "Z") if event_at else None,
+        "idleSeconds": _since(report.get("heardAt"), now),
         "rulesFault": report.get("rulesFault"),
+        "sources": [
+            {
+                **one,
+                "state": "no sign of life" if gone else one.get("state", ""),
+                "lagSeconds": _since(one.get("eventAt"), now),
+                "lagEvents": _behind(one),
+            }
+            for one in report.pop("sources", ())
+        ],
         "report": report,
     }
+
+
+def _since(micros: int | None, now: float) -> float | None:
+    return round(max(0.0, now - micros / 1_000_000), 1) if micros else None
+
+
+def _behind(report: Mapping[str, Any]) -> int | None:
+    """How many seqs were received and not stored yet; None before the first was stored."""
+    received, stored = report.get("received"), report.get("cursor")
+    return None if received is None or stored is None else max(0, received - stored)
+
+
+def public_status(status: Mapping[str, Any]) -> dict[str, Any]:
+    """What anybody may know of a status: how far reading has come, and no name of a further source, nor its words."""
+    kept = ("state", "source", "cursor", "lagSeconds", "lagEvents", "lastEventAt", "idleSeconds", "rulesFault")
+    sources = [
+        {"kind": one.get("kind"), "state": one["state"].partition(":")[0], "lagSeconds": one["lagSeconds"]}
+        for one in status["sources"]
+    ]
+    said = {name: status["report"].get(name, {}) for name in ("dropped", "gaps")}
+    return {**{name: status[name] for name in kept}, "sources": sources, **said}
 
 
 def sizes(connection: Connection) -> dict[str, int]:
@@ -69,15 +102,60 @@ def render_metrics(status: Mapping[str, Any], rows: Mapping[str, int], web: Mapp
         _gauge("communities_ingest_received_seq", "Last event received.", report.get("received")),
         _gauge("communities_ingest_cursor", "Last event committed.", status["cursor"]),
         _gauge("communities_ingest_lag_seconds", "Age of the last event.", status["lagSeconds"]),
+        _gauge("communities_ingest_lag_events", "Events received and not committed yet.", status["lagEvents"]),
+        _gauge("communities_ingest_idle_seconds", "Time since anything was received.", status["idleSeconds"]),
+        _gauge("communities_ingest_waiting_events", "Events that matter and wait.", report.get("waiting")),
+        _gauge("communities_ingest_waiting_bytes", "Bytes of their messages.", report.get("waitingBytes")),
+        *_sources(status["sources"]),
         _gauge("communities_rules_fault", "Whether the rules file has a fault.", fault),
         _counter("communities_events_total", "Events received.", "kind", report.get("events")),
         _counter("communities_applied_total", "Changes to the index.", "kind", report.get("applied")),
         _counter("communities_dropped_total", "Events or parts of them left out.", "reason", report.get("dropped")),
         _counter("communities_closes_total", "Ends of the connection.", "cause", report.get("closes")),
+        _counter("communities_gaps_total", "Events missed, and suspicions of it.", "kind", report.get("gaps")),
+        _family(
+            "communities_accounts",
+            "gauge",
+            "Accounts whose repositories are followed or read, by state.",
+            [({"state": state}, count) for state, count in report.get("accounts", {}).items()],
+        ),
+        _family(
+            "communities_beside_total",
+            "counter",
+            "What was done beside the stream, by part of the process.",
+            [
+                ({"part": part, "kind": kind}, count)
+                for part, counts in sorted(report.get("beside", {}).items())
+                for kind, count in sorted(counts.items())
+            ],
+        ),
         _counter("communities_requests_total", "Requests answered.", "kind", web),
         _family("communities_rows", "gauge", "Rows by table.", [({"table": k}, v) for k, v in rows.items()]),
     ]
     return "\n".join(line for family in families for line in family) + "\n"
+
+
+def _sources(sources: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    """The families of what is known of each source."""
+    named = [({"url": one.get("url", ""), "kind": one.get("kind", "")}, one) for one in sources]
+
+    def gauges(name: str, about: str, key: str) -> list[str]:
+        samples = [(labels, one[key]) for labels, one in named if one.get(key) is not None]
+        return _family(f"communities_source_{name}", "gauge", about, samples)
+
+    up = [(labels, float(one["state"] == "reading")) for labels, one in named]
+    closes = [
+        ({**labels, "cause": cause}, count)
+        for labels, one in named
+        for cause, count in sorted(one.get("closes", {}).items())
+    ]
+    return [
+        _family("communities_source_up", "gauge", "Whether events are being read from this source.", up),
+        gauges("received_seq", "Last event received from this source.", "received"),
+        gauges("cursor", "Last event committed from this source.", "cursor"),
+        gauges("lag_seconds", "Age of the last event of this source.", "lagSeconds"),
+        _family("communities_source_closes_total", "counter", "Ends of the connection to this source.", closes),
+    ]
 
 
 def _gauge(name: str, about: str, value: float | None) -> list[str]:

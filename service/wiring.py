@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
 from service.config import Config
 from service.process import settle
-from service.status import read_status, render_metrics, sizes
+from service.status import public_status, read_status, render_metrics, sizes
 from xrpc.auth import ServiceAuth
 from xrpc.egress import egress_session
 from xrpc.listener import Listener, listen
@@ -62,37 +63,62 @@ async def run_ingest(config: Config, stop: asyncio.Event) -> None:
 
 
 async def _ingest(config: Config, stop: asyncio.Event) -> None:
+    async with _reading(config) as parts:
+        beside = [asyncio.create_task(one.run(stop)) for one in (parts.lists, parts.resync, parts.sweep)]
+        settle()
+        try:
+            await parts.ingest.run(stop)
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+
+async def run_resync(config: Config, stop: asyncio.Event) -> None:
+    """Read the repositories that are due, without the stream, until `stop`. Raises as `run_ingest`; never waits."""
+    with only_one(config.data / "ingest.lock"):
+        async with _reading(config) as parts:
+            await parts.resync.run(stop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What an ingest process is made of."""
+
+    ingest: Ingest
+    lists: ListReader
+    resync: Resync
+    sweep: Sweep
+
+
+@asynccontextmanager
+async def _reading(config: Config) -> AsyncIterator[_Reading]:
     database = open_database(config.database)
     try:
         async with egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session:
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
             proofs = None if config.verify == "none" else Proofs(resolver, everything=config.verify == "all")
+            retention = config.retention_days * DAY
             ingest = Ingest(
                 database,
                 config.source,
                 config.rules,
                 f"{USER_AGENT} (+https://{config.hostname})",
-                retention=config.retention_days * DAY,
+                retention=retention,
                 max_age=config.max_post_age_days * DAY,
                 proofs=proofs,
                 session=session,
             )
             ingest.on_identity(resolver.forget)
-            index = ingest.index
-            lists = ListReader(
-                database, index, resolver, session, config.list_refresh_minutes * 60_000_000, ingest.lists_changed
-            )
-            ingest.on_doubt(lists.doubt)
-            resync = Resync(database, index, ingest.scope, resolver, session, retention=config.retention_days * DAY)
-            sweep = Sweep(database, index, resolver, session)
-            beside = [asyncio.create_task(one.run(stop)) for one in (lists, resync, sweep)]
-            settle()
+            index, refresh = ingest.index, config.list_refresh_minutes * 60_000_000
             try:
-                await ingest.run(stop)
+                lists = ListReader(database, index, resolver, session, refresh, ingest.lists_changed)
+                ingest.on_doubt(lists.doubt)
+                resync = Resync(database, index, ingest.scope, resolver, session, retention=retention)
+                sweep = Sweep(database, index, resolver, session)
+                ingest.counters |= {"resync": resync.counts, "sweep": sweep.counts}
+                yield _Reading(ingest, lists, resync, sweep)
             finally:
-                for task in beside:
-                    task.cancel()
-                await asyncio.gather(*beside, return_exceptions=True)
                 if proofs is not None:
                     await proofs.close()
     finally:
@@ -127,8 +153,7 @@ async def serving(config: Config) -> AsyncIterator[tuple[Listener, Listener]]:
 
             async def health(call: Call) -> Answer:
                 feeds.refresh()
-                status = read_status(connection, config.source)
-                return {"version": VERSION, **{k: v for k, v in status.items() if k != "report"}}
+                return {"version": VERSION, **public_status(read_status(connection, config.source))}
 
             async def metrics(request: web.Request) -> web.Response:
                 feeds.refresh()

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from cbrrr import encode_dag_cbor
 
 from communities.post import read_post
+from firehose.events import Account as AccountEvent
 from firehose.index import Index
 from firehose.ops import Commit, Delete, PutPost
 from firehose.rules import Rules
@@ -271,7 +272,8 @@ class Writer:
     def hide(self, number: int, active: bool = False, status: str = "deactivated") -> None:
         """An account is deactivated, or comes back."""
         with writing(self.database):
-            self._index.account(plc(number), next(self._numbers), active, None if active else status)
+            event = AccountEvent(next(self._numbers), plc(number), active, None if active else status)
+            self._index.account(event, "ws://relay.example", NOW)
 
     def sql(self, statement: str, *bindings: Any) -> list[Any]:
         """Any statement, past the index."""

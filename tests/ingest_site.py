@@ -21,7 +21,7 @@ from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.subscribe import Backoff
 from firehose.sweep import Sweep
-from models.database import open_database, sql, writing
+from models.database import Connection, open_database, sql, writing
 from service.config import read_config
 from service.wiring import serving
 from tests.ingest_rows import COUNTS, check_rest, dump
@@ -140,6 +140,7 @@ class Site:
             self._database, index, scope, self.resolver, self.session, retention=self.retention, pace=self.pace
         )
         self.sweep = Sweep(self._database, index, self.resolver, self.session, pace=self.pace)
+        self.ingest.counters |= {"resync": self.resync.counts, "sweep": self.sweep.counts}
         return self.ingest
 
     async def start(self) -> None:
@@ -215,8 +216,9 @@ class Site:
         await self.until(f"cursor {wanted}", lambda: (self.cursor or 0) >= wanted)
 
     async def settled(self) -> None:
-        """`caught_up`, and housekeeping has nothing to do."""
+        """`caught_up`, no account waits to be purged, and housekeeping has nothing to do."""
         await self.caught_up()
+        await self.until("purged", lambda: not self.rows("SELECT 1 FROM actor WHERE purge != 0"))
         await self.until("no housekeeping", lambda: not self.ingest.housekeeping.step(self.ingest.scope.matcher))
 
     async def marked(self) -> None:
@@ -224,6 +226,11 @@ class Site:
         await self.caught_up(self.world.account(f"marker{len(self.world.accounts)}").post("#marker").seq)
 
     # What came of it
+
+    @property
+    def connection(self) -> Connection:
+        """That of the ingest."""
+        return sql(self._database)
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of the database as the connection of the ingest sees them."""

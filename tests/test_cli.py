@@ -86,7 +86,9 @@ def test_wrong_usage_is_code_2(words: list[str], capsys: pytest.CaptureFixture[s
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("explain", "cursor", "unpublish")])
+@pytest.mark.parametrize(
+    "command", [name for name in COMMANDS if name not in ("explain", "cursor", "unpublish", "backfill", "takedown")]
+)
 def test_wrong_settings_are_code_2_and_told_at_once(
     command: str, capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:

@@ -12,7 +12,7 @@ from cbrrr import decode_dag_cbor, encode_dag_cbor
 from communities.declaration import parse_declaration
 from communities.matching import compile_rules
 from firehose import jetstream, tap
-from firehose.events import Account, Lost
+from firehose.events import Account, Identity, Lost
 from firehose.frames import FrameError, StreamError
 from firehose.known import Known
 from firehose.ops import Commit, Delete, PutPost, Scope
@@ -214,9 +214,11 @@ def test_accounts_identities_and_syncs() -> None:
     assert reader.v1(v1(BOB, kind="account", **inactive)) == Account(NOW, BOB, False, "takendown")
     assert reader.v2(v2("account", did=BOB, account=inactive)) == Account(7, BOB, False, "takendown")
     assert reader.v1(v1(ALICE, kind="account", **inactive | {"did": ALICE})) is None  # no row points to her
-    assert reader.v1(v1(BOB, kind="identity", **told)) is None
-    assert reader.v2(v2("identity", did=BOB, identity=told)) is None
-    assert reader.identities == [BOB, BOB]
+    reader.identities.clear()
+    assert reader.v1(v1(BOB, kind="identity", **told)) == Identity(NOW, BOB)
+    assert reader.v2(v2("identity", did=BOB, identity=told)) == Identity(7, BOB)
+    assert reader.v2(v2("identity", did=ALICE, identity=told | {"did": ALICE})) is None
+    assert reader.identities == [BOB, BOB, ALICE]
     lost = reader.v2(v2("sync", did=BOB, sync=told | {"rev": REV}))
     assert isinstance(lost, Lost) and (lost.seq, lost.did) == (7, BOB)
     assert reader.v2(v2("sync", did=ALICE, sync=told | {"did": ALICE})) is None

@@ -49,6 +49,7 @@ def test_every_setting_can_be_given_and_the_environment_wins(tmp_path: Path) -> 
         "metrics_host": ("::1", "::1"),
         "metrics_port": ("65535", 65535),
         "source": ("ws://localhost:99/", "ws://localhost:99"),
+        "verify": ("all", "all"),
         "plc_url": ("http://localhost:1", "http://localhost:1"),
         "appview_url": ("https://a.example", "https://a.example"),
         "egress_allow": ("localhost, 127.0.0.1 x", ("localhost", "127.0.0.1", "x")),

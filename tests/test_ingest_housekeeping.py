@@ -145,7 +145,7 @@ async def test_the_purge_of_a_large_account_goes_in_steps_and_over_a_restart(sit
     await site.stop()
     alice.set_status(False, "deleted")
     ingest = site.ingest
-    ingest.index.account(alice.did, site.world.relay.head, False, "deleted")
+    ingest.index.overlay(alice.did, False, "deleted")
     assert site.counts(liked) == (0, 0, 0, 0)
     assert await site.feed() == [liked.uri]  # hidden at once
     before = site.rows("SELECT count(*) FROM post")[0][0]

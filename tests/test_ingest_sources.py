@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -44,20 +45,34 @@ async def test_the_same_history_makes_the_same_rows(tmp_path: Path) -> None:
         folder.mkdir()
         clock = a_clock(start)
         async with SourceSite(folder, kind, now=lambda clock=clock: next(clock)) as site:  # type: ignore[misc]
-            history = History(site.world, 5)
+            site.world.pds.failing = 503  # a #sync without proof has repositories read, which mends more than was lost
+            history = History(site.world, 5, leave=False)
             # Tap keeps the order of an account only: a like may overtake the post that it is of.
             pieces = EVENTS if kind == TAP else 3
             for _ in range(pieces):
                 history.run(EVENTS // pieces)
                 await site.caught_up()
-            assert await site.feeds("python", "rust") == {slug: history.feed(slug) for slug in ("python", "rust")}
-            assert site.dropped == {}
+            # What Tap sends is for its operator to say.
+            assert set(site.dropped) == ({"outside the filter"} if kind == TAP else set())
+            assert len(history.deeds) > 12
             dumps[kind] = site.dump()
-            # A repository that is read whole, for an unproven #sync, takes its account's rev further.
-            dumps[kind]["accounts"] = [(did, active, status) for did, _, active, status in dumps[kind]["accounts"]]
     assert len(dumps[RELAY]["items"]) > 20
+    assert any(likes for *_, likes, _, _, _ in dumps[RELAY]["posts"])
     for kind in KINDS:
-        assert dumps[kind] == dumps[RELAY], kind
+        assert told(dumps[kind], kind) == told(dumps[RELAY], kind), kind
+
+
+def told(rows: dict[str, list[Any]], kind: str) -> dict[str, list[Any]]:
+    """Rows without what a source cannot carry: of the time of an event, Tap says nothing and others something close.
+
+    It decides where those posts stand whose own time makes no sense.
+    """
+    step = 10**18 if kind == TAP else 1000
+    posts = [
+        (*who, sort_at // step, *counts) for *who, sort_at, a, b, c, d in rows["posts"] for counts in [(a, b, c, d)]
+    ]
+    items = [(*who, sort_at // step, evidence) for *who, sort_at, evidence in rows["items"]]
+    return rows | {"posts": posts, "items": items}
 
 
 # Commits that are told operation by operation

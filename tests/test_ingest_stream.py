@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from tests.ingest_site import QUICK, Site, uris
 from tests.service_process import PATIENCE
 from tests.world import Record, frames
+from tests.world.faults import Edit, Script
+from xrpc.egress import egress_session
 
 CODES = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 3000, 4000, 4999]
 
@@ -28,6 +30,21 @@ async def shown(site: Site, *posts: Record) -> None:
     """Nothing is lost and nothing doubled: exactly these posts are in the feed, the newest first."""
     await site.caught_up()
     assert await site.feed() == uris(*reversed(posts))
+
+
+async def test_a_message_in_fragments_is_one_message_and_texts_are_none(site: Site) -> None:
+    (alice,) = site.people("alice")
+    await site.caught_up()
+    texts: tuple[str | list[str], ...] = ("a text", "", ["in ", "pieces"])
+    edits: dict[int, Edit] = {
+        1: lambda frame: ([frame[:1], b"", frame[1:900], frame[900:]],),
+        2: lambda frame: (*texts, frame, *texts),
+        3: lambda frame: ([bytes((byte,)) for byte in frame],),
+    }
+    site.world.relay.faults.add(Script(edits=edits))
+    await site.world.relay.drop()
+    await shown(site, *[alice.post(f"{number} #python") for number in range(4)])
+    assert site.closes == {"closed with 1001": 1} and site.dropped == {}
 
 
 # Ends
@@ -183,9 +200,10 @@ async def reading_from(
     folder: Path, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ) -> AsyncIterator[Site]:
     """An ingest whose source is any TCP server; it must stop within 3 s at the end."""
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server, AsyncExitStack() as stack:
         site = Site(folder)
         site.world.relay.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        site.session = await stack.enter_async_context(egress_session())
         ingest = site.open()
         stop = asyncio.Event()
         site.task = asyncio.create_task(ingest.run(stop))

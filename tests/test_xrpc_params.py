@@ -43,6 +43,20 @@ def test_s48_repeated_parameter_refused() -> None:
     assert refused(SKELETON, f"{ASK}&limit=5&%6Cimit=6") == '"limit" is repeated'
 
 
+def test_s48_free_text_at_the_end_is_judged_with_what_stands_before_it() -> None:
+    for before in ("cursor=a", "curs%6Fr=a", "cursor="):
+        assert refused(SKELETON, f"{ASK}&{before}&cursor=b") == '"cursor" is repeated'
+        assert refused(SKELETON, f"{ASK}&cursor=b&{before}") == '"cursor" is repeated'
+    assert refused(SKELETON, "cursor=b") == '"feed" is required'
+    assert refused(SKELETON, "limit=0&cursor=b").startswith('"limit"')
+    needed = Params({"q": StringParam(required=True), "n": IntParam(0, 9)})
+    assert dict(needed.parse("n=1&q=x")) == dict(needed.parse("q=x&n=1")) == {"q": "x", "n": 1}
+    assert dict(needed.parse("q=")) == {"q": "", "n": None}
+    assert refused(needed, "n=1") == '"q" is required'
+    long = "x" * 2000
+    assert SKELETON.parse(f"{ASK}&a={long}&cursor=b")["cursor"] == "b"
+
+
 @pytest.mark.parametrize(
     "feed",
     ["", "x", "at://alice.example.com/app.bsky.feed.generator/cats", "at://did:plc:abc", FEED[:-5], FEED + "/"]

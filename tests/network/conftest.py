@@ -82,6 +82,12 @@ class Site:
             return database.execute(query, values).fetchall()
 
 
+def stored_posts(site: Site, author: Person) -> int:
+    """How many posts of an account the service's database holds."""
+    query = "SELECT count(*) FROM post JOIN actor ON actor.id = post.actor WHERE actor.did = ?"
+    return int(site.rows(query, author.did)[0][0])
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """All tests here are skipped for one reason, in `box`; told as of one place, it is one line of the summary."""

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from tests.network.conftest import SLUGS, Site, declaration
+from tests.network.conftest import SLUGS, Site, declaration, stored_posts
 from tests.network.person import Person, xrpc
 from tests.service_process import until
 
@@ -15,11 +15,6 @@ def admin(site: Site, nsid: str, **body: object) -> None:
     """A procedure of the PDS's operator."""
     secret = base64.b64encode(f"admin:{site.box.info['pds']['adminPassword']}".encode()).decode()
     xrpc(site.box.info["pds"]["url"], nsid, None, body, {"authorization": f"Basic {secret}"})
-
-
-def stored_posts(site: Site, author: Person) -> int:
-    query = "SELECT count(*) FROM post JOIN actor ON actor.id = post.actor WHERE actor.did = ?"
-    return int(site.rows(query, author.did)[0][0])
 
 
 def test_an_edit_is_judged_anew(site: Site) -> None:

@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-Edit = Callable[[bytes], tuple[bytes, ...]]
+Edit = Callable[[bytes], tuple[bytes | str | list[bytes] | list[str], ...]]
+"""What is sent instead of a frame: binary messages, texts, and either in fragments."""
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """A personal data server over HTTP: records, blobs and repositories of the world's accounts."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -20,15 +21,32 @@ UNAVAILABLE = {
 }
 
 
+class Held:
+    """An answer that waits: `asked` is set when the question has come; `release` lets it go."""
+
+    def __init__(self) -> None:
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    def release(self) -> None:
+        """Answer."""
+        self.go.set()
+
+
 class Pds:
     """Serves the accounts of `accounts` (by DID). `failing`, when set, is the status of every answer."""
 
     def __init__(self, accounts: Mapping[str, Account], clock: Clock, seed: int) -> None:
         self.calls: Counter[str] = Counter()
         self.failing: int | None = None
+        self._held: dict[str, Held] = {}
         self._accounts = accounts
         self._clock = clock
         self._sessions = Sessions(accounts, clock, seed)
+
+    def hold(self, did: str) -> "Held":
+        """Let the next getRepo of this account wait, with what it is then."""
+        self._held[did] = held = Held()
+        return held
 
     def app(self) -> web.Application:
         """The routes."""
@@ -199,7 +217,12 @@ class Pds:
 
     async def _get_repo(self, request: web.Request) -> web.Response:
         account = self._available(param(request, "did"))
-        return _car(account.repo.export())
+        body = account.repo.export()
+        held = self._held.pop(account.did, None)
+        if held is not None:
+            held.asked.set()
+            await held.go.wait()
+        return _car(body)
 
     async def _prove_record(self, request: web.Request) -> web.Response:
         account = self._available(param(request, "did"))

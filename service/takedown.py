@@ -1,0 +1,41 @@
+"""`communities takedown`: hide an account on this site, whatever its host says of it."""
+
+import argparse
+import json
+
+from firehose.index import Index
+from models.database import open_database, writing
+from service.cli import CommandError
+from service.config import Config
+from xrpc.syntax import is_did
+
+HELP = (
+    "Hide all posts of an account from every feed of this site, and leave out what it counts for, whatever its host"
+    " says of it; `--undo` shows them again. Its posts are still read, so nothing is missing then."
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Whom, and whether to undo it."""
+    parser.add_argument("did", metavar="DID", help="the account")
+    parser.add_argument("--undo", action="store_true", help="show the account again")
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """Do it, and say how many posts it concerns now."""
+    if not is_did(args.did):
+        raise CommandError(f"{args.did}: no DID")
+    database = open_database(config.database)
+    try:
+        with writing(database) as connection:
+            Index(connection, 0).take_down(args.did, args.undo)
+            (posts,) = connection.execute(
+                "SELECT count(*) FROM post WHERE actor = (SELECT id FROM actor WHERE did = ?)", (args.did,)
+            ).fetchone()
+    finally:
+        database.close()
+    if args.json:
+        print(json.dumps({"did": args.did, "takenDown": not args.undo, "posts": posts}))
+    else:
+        print(f"{args.did}: {'shown again' if args.undo else 'taken down'} ({posts:,} posts in feeds)")
+    return 0

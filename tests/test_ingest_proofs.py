@@ -1,0 +1,243 @@
+"""Whose commits are believed: signatures, keys that change, and the chain of those who matter (A60-A69, S85-S90)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ingest_site import uris
+from tests.trust_site import TrustSite
+from tests.world import Account, Write, frames
+from tests.world.faults import Script
+from tests.world.keys import make_key
+
+POST = "app.bsky.feed.post"
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[TrustSite]:
+    async with TrustSite(tmp_path) as site:
+        yield site
+
+
+def stranger_says(account: Account, text: str, **wrong: Any) -> tuple[int, str]:
+    """A commit with a post, sent as `wrong` has it; its seq and the post's URI."""
+    rkey = account._clock.tid()
+    value = {"$type": POST, "text": text, "tags": ["python"], "createdAt": account._clock.iso()}
+    payload = account.commit(Write("create", f"{POST}/{rkey}", value), **wrong)
+    return account._relay.send("#commit", payload), f"at://{account.did}/{POST}/{rkey}"
+
+
+async def test_what_members_and_strangers_sign_is_shown(site: TrustSite) -> None:
+    alice, carol = site.people("alice", "carol")
+    posts = [alice.post("#python"), carol.post("#python"), site.world.account("p", "p256").post("#python")]
+    await site.synced(alice)
+    assert await site.feed() == uris(*reversed(posts))
+    assert await site.feed("club") == [posts[0].uri]
+    assert site.dropped == {}
+
+
+@pytest.mark.parametrize("name", ["alice", "carol"])
+async def test_s87_a_commit_that_somebody_else_signed_is_not_believed(site: TrustSite, name: str) -> None:
+    (account,) = site.people(name)
+    good = account.post("good #python")
+    await site.caught_up()
+    seq, _ = stranger_says(account, "bad", sign=make_key("k256", "somebody else").sign)
+    await site.caught_up(seq)
+    assert await site.feed() == [good.uri]
+    assert sum(site.dropped.values()) == 1, site.dropped
+
+
+async def test_s87_a_key_that_was_just_changed_is_looked_up_once_more(site: TrustSite) -> None:
+    (carol,) = site.people("carol")
+    first = carol.post("#python")
+    await site.caught_up()
+    before = site.world.plc.calls[carol.did]
+    # The directory knows the new key, but nothing on the stream has said so yet.
+    carol.key = carol.repo.key = make_key("p256", "new")
+    second = carol.post("#python")
+    await site.caught_up()
+    assert await site.feed() == uris(second, first)
+    assert site.world.plc.calls[carol.did] == before + 1 and site.dropped == {}
+
+
+async def test_a45_an_identity_event_has_the_document_looked_up_anew(site: TrustSite) -> None:
+    (carol,) = site.people("carol")
+    first = carol.post("#python")
+    await site.caught_up()
+    carol.rotate_key("p256")
+    second = carol.post("#python")
+    await site.caught_up()
+    assert await site.feed() == uris(second, first) and site.dropped == {}
+
+
+async def test_s90_a_record_that_is_not_in_the_signed_tree_is_not_believed(site: TrustSite) -> None:
+    """The relay puts another record into a commit that the account has signed; its hash is right."""
+    (carol,) = site.people("carol")
+    await site.caught_up()
+    value = {"$type": POST, "text": "mine", "tags": ["python"], "createdAt": carol._clock.iso()}
+    other = {**value, "text": "never said"}
+    rkey = carol._clock.tid()
+    forger = Account("forger", "f", "k256", clock=carol._clock, relay=carol._relay, handles={})
+    forged = forger.commit(Write("create", f"{POST}/{rkey}", other))
+    payload = carol.commit(Write("create", f"{POST}/{rkey}", value))
+    payload["ops"][0]["cid"] = forged["ops"][0]["cid"]
+    payload["blocks"] += forged["blocks"][59:]
+    seq = carol._relay.send("#commit", payload)
+    await site.caught_up(seq)
+    assert await site.feed() == []
+    assert sum(site.dropped.values()) == 1, site.dropped
+
+
+async def test_a67_a_commit_of_a_member_that_was_lost_has_the_repository_read(site: TrustSite) -> None:
+    (alice,) = site.people("alice")
+    kept = alice.post("kept #python")
+    gone = alice.post("gone #python")
+    await site.synced(alice)
+    lose = Script(edits={1: lambda frame: (), 2: lambda frame: ()})
+    site.world.relay.faults.add(lose)
+    await site.world.relay.drop()
+    alice.delete(gone)
+    missed = alice.post("missed #python")
+    last = alice.post("last #python")
+    await site.synced(alice)
+    assert await site.feed() == uris(last, missed, kept)
+    assert site.count("chain broken") == 1
+
+
+async def test_the_chain_of_a_member_goes_on_over_what_does_not_concern_the_index(site: TrustSite) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    read = site.count("repository read")
+    for number in range(30):
+        alice.follow(f"did:plc:{number:024d}".replace("0", "a").replace("1", "b"))
+        alice.profile(f"Alice {number}")
+    await site.synced(alice)
+    assert site.count("repository read") == read and site.count("chain broken") == 0
+
+
+async def test_a50_an_empty_commit_takes_the_chain_further(site: TrustSite) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    read = site.count("repository read")
+    alice.write()
+    post = alice.post("#python")
+    await site.synced(alice)
+    assert await site.feed("club") == [post.uri] and site.count("repository read") == read
+
+
+async def test_a68_a_commit_without_prev_data_is_taken_by_its_since(site: TrustSite) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    read = site.count("repository read")
+    rkey = alice._clock.tid()
+    value = {"$type": POST, "text": "old style", "createdAt": alice._clock.iso()}
+    payload = alice.commit(Write("create", f"{POST}/{rkey}", value))
+    del payload["prevData"]
+    alice._relay.send("#commit", payload)
+    last = alice.post("new style")
+    await site.synced(alice)
+    assert await site.feed("club") == [last.uri, f"at://{alice.did}/{POST}/{rkey}"]
+    assert site.count("repository read") == read
+
+
+async def test_a51_sync_with_another_tree_has_the_repository_read(site: TrustSite) -> None:
+    (alice,) = site.people("alice")
+    first = alice.post("one")
+    await site.synced(alice)
+    second = Write("create", f"{POST}/{alice._clock.tid()}", {**first.value, "text": "two"})
+    alice.commit(second)  # never sent
+    alice.sync()
+    await site.synced(alice)
+    assert await site.feed("club") == [f"at://{alice.did}/{second.path}", first.uri]
+
+
+async def test_events_keep_their_order_while_a_key_is_looked_up(site: TrustSite) -> None:
+    """A like of a post whose author is looked up waits behind it."""
+    carol, dora = site.people("carol", "dora")
+    await site.caught_up()
+    site.resolver.forget(carol.did)
+    post = carol.post("#python")
+    dora.like(post)
+    dora.reply(post, "yes")
+    await site.caught_up()
+    assert site.counts(post) == (1, 0, 1, 0)
+
+
+async def test_a_directory_that_is_down_holds_nothing_for_ever(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firehose.proofs.TRIES", 2)
+    carol, alice = site.people("carol", "alice")
+    await site.synced(alice)
+    site.world.plc.failing = 503
+    lost = carol.post("#python")
+    await site.caught_up(lost.seq)
+    assert await site.feed() == [] and site.dropped == {"key not to be had": 1}
+    site.world.plc.failing = None
+    await site.until("read later", lambda: site.counts(lost))
+    assert await site.feed() == [lost.uri]
+
+
+async def test_too_much_that_waits_stops_the_reading_and_is_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firehose.pipeline.BATCH_EVENTS", 4)
+    monkeypatch.setattr("firehose.pipeline.MOST_WAITING", 8)
+    monkeypatch.setattr("firehose.subscribe.LONGEST_HOLD", 0.1)
+    async with TrustSite(tmp_path) as site:
+        answer, asked = asyncio.Event(), asyncio.Event()
+        resolve = site.resolver.resolve
+
+        async def slow(did: str, **how: Any) -> Any:
+            asked.set()
+            await answer.wait()
+            return await resolve(did, **how)
+
+        monkeypatch.setattr(site.resolver, "resolve", slow)
+        people = site.people(*(f"person{number}" for number in range(40)))
+        posts = [person.post("#python") for person in people]
+        await asked.wait()
+        await site.until("left", lambda: site.closes.get("too much waits"))
+        assert len(site.ingest.pipeline._pending) < 40
+        answer.set()
+        await site.caught_up()
+        assert await site.feed() == uris(*reversed(posts))
+
+
+async def test_without_verification_nobody_is_looked_up(tmp_path: Path) -> None:
+    async with TrustSite(tmp_path, verify="none") as site:
+        (alice,) = site.people("alice")
+        post = alice.post("#python")
+        await site.caught_up()
+        assert await site.feed() == [post.uri] and not site.world.plc.calls and site.state(alice) is None
+
+
+async def test_all_asks_likes_for_their_signature_too(tmp_path: Path) -> None:
+    async with TrustSite(tmp_path, verify="all") as site:
+        carol, dora = site.people("carol", "dora")
+        post = carol.post("#python")
+        dora.like(post)
+        await site.caught_up()
+        assert site.counts(post) == (1, 0, 0, 0) and site.world.plc.calls[dora.did] == 1
+        like = {"$type": "app.bsky.feed.like", "subject": post.ref, "createdAt": dora._clock.iso()}
+        erin = site.world.account("erin")
+        write = Write("create", f"app.bsky.feed.like/{erin._clock.tid()}", like)
+        erin._relay.send("#commit", erin.commit(write, sign=make_key("k256", "x").sign))
+        await site.caught_up()
+        assert site.counts(post) == (1, 0, 0, 0) and sum(site.dropped.values()) == 1
+
+
+async def test_garbage_in_the_name_of_a_member_stops_nothing(site: TrustSite) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    whole = alice.commit()
+    for change in ({"blocks": b""}, {"blocks": b"\x00" * 100}, {"commit": None}, {"since": 7}, {"prevData": "x"}):
+        site.world.relay.emit(
+            frames.message("#commit", whole | {"seq": site.world.relay.head + 1, "time": ""} | change), did=alice.did
+        )
+    post = alice.post("still here")
+    await site.synced(alice)
+    assert await site.feed("club") == [post.uri]

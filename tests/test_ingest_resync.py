@@ -1,0 +1,275 @@
+"""Whole repositories: of new members, and after whatever was missed (B1-B11, A46-A52)."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from firehose import resync, sweep
+from tests.ingest_site import uris
+from tests.trust_site import TrustSite
+from tests.world import Account, Record, Write
+
+POST = "app.bsky.feed.post"
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[TrustSite]:
+    async with TrustSite(tmp_path) as site:
+        yield site
+
+
+def unseen(account: Account, text: str = "unseen #python", **more: object) -> Record:
+    """A post that the stream never brings."""
+    value = {"text": text, "$type": POST, "createdAt": account._clock.iso(), "tags": ["python"]} | more
+    path = f"{POST}/{account._clock.tid()}"
+    account.commit(Write("create", path, value))
+    return account.read(path)
+
+
+async def test_b6_what_a_new_member_wrote_before_appears_without_waiting(tmp_path: Path) -> None:
+    site = TrustSite(tmp_path)
+    alice = site.world.account("alice", quiet=True)
+    old = [unseen(alice, f"old {number}", tags=[]) for number in range(5)]
+    site.world.relay.rebuild()
+    async with site:
+        await site.until("read", lambda: site.state(alice) == "synced")
+        assert await site.feed("club") == uris(*reversed(old))
+        new = alice.post("new")
+        await site.synced(alice)
+        assert await site.feed("club") == uris(new, *reversed(old))
+
+
+async def test_b6_the_diff_brings_creates_changes_and_deletions(site: TrustSite) -> None:
+    alice, carol = site.people("alice", "carol")
+    theirs = carol.post("#python")
+    kept, changed, gone = (alice.post(f"{what} #python") for what in ("kept", "changed", "gone"))
+    liked, unliked = alice.like(theirs), alice.repost(theirs)
+    answer = alice.reply(theirs, "an answer")
+    await site.synced(alice)
+    assert site.counts(theirs) == (1, 1, 1, 0)
+    # None of this is sent.
+    alice.commit(Write("update", changed.path, {**changed.value, "text": "#rust", "facets": [], "tags": ["rust"]}))
+    alice.commit(Write("delete", gone.path), Write("delete", unliked.path), Write("delete", answer.path))
+    came = unseen(alice)
+    alice.sync()
+    await site.synced(alice)
+    assert await site.feed() == uris(came, kept, theirs)
+    assert await site.feed("rust") == [changed.uri]
+    assert site.counts(theirs) == (1, 0, 0, 0)
+    assert alice.read(liked.path)
+
+
+async def test_b6_what_the_stream_brings_while_a_repository_is_read_is_applied_on_top(site: TrustSite) -> None:
+    (alice,) = site.people("alice")
+    first = alice.post("first")
+    await site.synced(alice)
+    missed = unseen(alice, tags=[])
+    held = site.world.pds.hold(alice.did)
+    alice.sync()
+    await held.asked.wait()
+    # The host has answered with what there was; this comes only by the stream.
+    during, soon_gone = alice.post("during"), alice.post("soon gone")
+    alice.delete(first)
+    alice.delete(soon_gone)
+    await site.caught_up()
+    assert site.state(alice) == "resyncing"
+    assert await site.feed("club") == [during.uri]
+    held.release()
+    await site.synced(alice)
+    assert await site.feed("club") == uris(during, missed)
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [("takendown", "RepoTakendown"), ("suspended", "RepoSuspended"), ("deactivated", "RepoDeactivated")],
+)
+async def test_b4_an_account_that_its_host_does_not_give_is_hidden_and_is_no_failure(
+    site: TrustSite, status: str, name: str
+) -> None:
+    (alice,) = site.people("alice")
+    post = alice.post("#python")
+    await site.synced(alice)
+    unseen(alice)
+    alice.active, alice.status = False, status  # the stream says nothing of it
+    alice.sync()
+    await site.until("hidden", lambda: site.rows("SELECT 1 FROM actor WHERE did = ? AND active = 0", alice.did))
+    assert await site.feed() == [] and site.rows("SELECT tries FROM repo") == [(0,)] * len(
+        site.rows("SELECT 1 FROM repo")
+    )
+    alice.set_status(True)
+    await site.synced(alice)
+    assert len(await site.feed()) == 2 and post.uri in await site.feed()
+
+
+async def test_b3_a_host_that_says_too_many_requests_is_left_alone(site: TrustSite) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    came = unseen(alice)
+    site.world.pds.failing = 429
+    alice.sync()
+    await site.until("parked", lambda: site.count("repositories refused"))
+    assert site.rows("SELECT max(tries) FROM repo") == [(0,)]
+    site.world.pds.failing = None
+    site.resync._parked.clear()
+    await site.synced(alice)
+    assert await site.feed() == [came.uri]
+
+
+async def test_a_host_that_fails_is_tried_again_and_what_the_stream_brings_is_shown_meanwhile(site: TrustSite) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    missed = unseen(alice)
+    site.world.pds.failing = 500
+    alice.sync()
+    await site.until("tried", lambda: site.count("repositories refused") >= 3)
+    live = alice.post("live #python")
+    await site.caught_up()
+    assert await site.feed() == [live.uri]
+    site.world.pds.failing = None
+    await site.synced(alice)
+    assert await site.feed() == uris(live, missed)
+
+
+async def test_an_account_without_a_document_is_unresolvable(site: TrustSite) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    site.world.plc.overrides[alice.did] = None
+    site.resolver.forget(alice.did)
+    with_row = "SELECT 1 FROM repo WHERE state = 'unresolvable'"
+    site.ingest.index.desynchronize(alice.did, "a test", 0)
+    await site.until("unresolvable", lambda: site.rows(with_row))
+
+
+async def test_a46_a_deleted_account_is_purged_only_when_its_host_confirms(site: TrustSite) -> None:
+    (carol,) = site.people("carol")
+    post = carol.post("#python")
+    await site.caught_up()
+    # A relay that errs: the account is alive and well.
+    carol._relay.send("#account", {"did": carol.did, "active": False, "status": "deleted"})
+    await site.until("asked", lambda: site.count("accounts put right"))
+    await site.settled()
+    assert await site.feed() == [post.uri]
+    carol.set_status(False, "deleted")
+    await site.settled()
+    assert site.counts(post) is None
+
+
+async def test_a46_a_purge_waits_while_the_host_cannot_be_reached(site: TrustSite) -> None:
+    (carol,) = site.people("carol")
+    post = carol.post("#python")
+    await site.caught_up()
+    site.world.pds.failing = 503
+    carol.set_status(False, "deleted")
+    site.world.plc.overrides[carol.did] = carol.document
+    await site.until("asked", lambda: site.count("accounts not to be had") >= 2)
+    assert site.counts(post) and await site.feed() == []
+    site.world.pds.failing = None
+    await site.settled()
+    assert site.counts(post) is None
+
+
+async def test_b8_an_account_that_comes_back_after_its_purge_is_read_anew(site: TrustSite) -> None:
+    alice, carol = site.people("alice", "carol")
+    posts = {who.name: who.post("#python") for who in (alice, carol)}
+    await site.synced(alice)
+    for who in (alice, carol):
+        who.set_status(False, "deleted")
+    await site.settled()
+    assert await site.feed() == []
+    for who in (alice, carol):
+        who.set_status(True)
+    await site.until("back", lambda: all(map(site.counts, posts.values())))
+    assert sorted(await site.feed()) == sorted(uris(*posts.values()))
+    await site.synced(alice)
+    assert site.state(carol) is None  # no member: read once
+
+
+async def test_a46_what_an_inactive_account_wrote_is_read_when_it_comes_back(site: TrustSite) -> None:
+    (carol,) = site.people("carol")
+    first = carol.post("#python")
+    carol.set_status(False, "suspended")
+    hidden = carol.post("while away #python")
+    await site.caught_up()
+    carol.set_status(True)
+    await site.until("read", lambda: site.counts(hidden))
+    assert await site.feed() == uris(hidden, first)
+
+
+async def test_b10_the_sweep_finds_what_the_stream_withheld(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "EVERY", 0)
+    monkeypatch.setattr(sweep, "LAG", 0)
+    async with TrustSite(tmp_path) as site:
+        alice, carol, dora = site.people("alice", "carol", "dora")
+        kept, gone = carol.post("kept #python"), carol.post("gone #python")
+        silent = dora.post("#python")
+        await site.synced(alice)
+        missed = unseen(alice)
+        carol.commit(Write("delete", gone.path))
+        dora.active, dora.status = False, "takendown"
+        site.sweep._round_at = 0.0
+        await site.until("the member", lambda: site.counts(missed))
+        await site.until("the post", lambda: not site.counts(gone))
+        await site.until("the account", lambda: site.count("accounts put right"))
+        assert await site.feed() == uris(missed, kept)
+        assert silent.uri not in await site.feed()
+
+
+async def test_a47_a_local_takedown_and_the_network_are_two_overlays(site: TrustSite) -> None:
+    carol, dora = site.people("carol", "dora")
+    post, other = carol.post("#python"), dora.post("#python")
+    carol.like(other)
+    await site.caught_up()
+
+    def take_down(allowed: bool) -> None:
+        with resync.writing(site.ingest.database):
+            site.ingest.index.take_down(carol.did, allowed)
+
+    take_down(False)
+    take_down(False)
+    later = carol.post("later #python")
+    carol.like(later)
+    dora.like(post)
+    await site.caught_up()
+    assert await site.feed() == [other.uri] and site.counts(other) == (0, 0, 0, 0)
+    carol.set_status(False, "deactivated")
+    carol.set_status(True)
+    await site.caught_up()
+    assert await site.feed() == [other.uri]
+    carol.set_status(False, "suspended")
+    await site.caught_up()
+    take_down(True)
+    assert await site.feed() == [other.uri]
+    carol.set_status(True)
+    await site.caught_up()
+    assert await site.feed() == uris(later, other, post) and site.counts(other) == (1, 0, 0, 0)
+    assert site.counts(later) == (1, 0, 0, 0) and site.counts(post) == (1, 0, 0, 0)
+
+
+async def test_a_stop_in_the_middle_begins_the_reading_anew(site: TrustSite) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    missed = unseen(alice)
+    held = site.world.pds.hold(alice.did)
+    alice.sync()
+    await held.asked.wait()
+    assert site.state(alice) == "resyncing"
+    stopping = site.stop()
+    held.release()
+    await stopping
+    site._database.close()
+    site.open()
+    await site.start()
+    await site.synced(alice)
+    assert await site.feed() == [missed.uri]
+
+
+async def test_b11_an_account_whose_every_commit_breaks_is_not_read_without_end(site: TrustSite) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    for _ in range(20):
+        unseen(alice)
+        alice.write()
+        await site.caught_up()
+    await site.synced(alice)
+    assert len(await site.feed()) == 20
