@@ -50,7 +50,7 @@ class Gaps:
         """Events are missing for certain. What was acted upon at this position already is not, unless it is `anew`: a
         quiet host says the same at each connection.
         """
-        if self._behind and (anew or self._behind != self._done):
+        if anew or (self._behind and self._behind != self._done):
             self._why = why
 
     def first(self, seq: int, at: int) -> Gap | None:

@@ -89,6 +89,8 @@ class Index:
         self._sql = connection.cursor().execute
         self._max_age = max_age
         self._actors: OrderedDict[str, Actor] = OrderedDict()
+        self.splits = False
+        """Whether commits may have been applied in part: sources without proofs give them operation by operation."""
         self.counts: Counter[str] = Counter()
         self.doubts: deque[str] = deque(maxlen=MOST_DOUBTS)
         """Accounts that the stream has just called inactive; the sweep asks their own hosts."""
@@ -282,8 +284,10 @@ class Index:
 
     def _is_next(self, commit: Commit, known: Actor, now: int) -> bool:
         """Whether a commit goes on from what is known of its account (A43, A46, A67)."""
-        # Sources without proofs split a commit into its operations, which all have its rev (J1).
-        if commit.rev < known.rev or (commit.rev == known.rev and commit.signed):
+        # Sources without proofs split a commit into its operations, which all have its rev (J1). When another source
+        # is read then, the whole commit may bring what is still missing of it.
+        again = commit.rev == known.rev
+        if commit.rev < known.rev or (again and commit.signed and not self.splits):
             self.counts["commit already applied"] += 1
             return False
         if not known.active:
@@ -291,7 +295,7 @@ class Index:
             self.desynchronize(commit.did, "it wrote while it was not active", now)
             return False
         proof = commit.proof
-        if known.state == SYNCED and proof is not None:
+        if known.state == SYNCED and proof is not None and not again:
             if proof.since != known.rev:
                 broken = "a commit does not follow the last one known"
             elif proof.prev_data is not None and known.data is not None and proof.prev_data != known.data:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
+from firehose.dialect import dialect_of
 from firehose.housekeeping import Housekeeping
 from firehose.index import Index, count_repos
 from firehose.known import Known
@@ -19,6 +21,7 @@ from firehose.pace import Pace
 from firehose.pipeline import STORAGE_FAULTS, Pipeline, StorageError
 from firehose.proofs import Proofs
 from firehose.rules import Compiled, Rules
+from firehose.source import parse_sources
 from firehose.subscribe import Backoff, Subscription
 from firehose.times import now_micros, pause
 from models.database import Connection, check_in_place, file_identity, sql, writing
@@ -49,10 +52,11 @@ class Ingest:
     """Everything that reads one event stream into the database."""
 
     def __init__(self, database: APSWDatabase, source: str, rules_path: Path, user_agent: str, *, retention: int,
-                 max_age: int, proofs: Proofs | None = None, pace: Pace | None = None,
-                 backoff: Backoff | None = None) -> None:  # fmt: skip
-        """Read the rules and the filters. `retention` and `max_age` are in microseconds. Without `proofs` nobody's
-        signature is asked for, and nobody's repository is followed.
+                 max_age: int, proofs: Proofs | None = None, session: aiohttp.ClientSession | None = None,
+                 pace: Pace | None = None, backoff: Backoff | None = None) -> None:  # fmt: skip
+        """Read the rules and the filters. `source` may be several, by comma (firehose/source.py). `retention` and
+        `max_age` are in microseconds. Without `proofs` nobody's signature is asked for, and nobody's repository is
+        followed; without `session` no dictionary is fetched.
 
         Raises communities.declaration.DeclarationError when the rules cannot be used: there is nothing to go on with.
         """
@@ -67,8 +71,11 @@ class Ingest:
             self.scope.dropped = proofs.dropped
         self._proofs = proofs
         self.use(self.rules.compile())
-        self.pipeline = Pipeline(database, source, self.scope, self.index, proofs=proofs, pace=self._pace)
-        self.subscription = Subscription(self.pipeline, user_agent, pace=self._pace, backoff=backoff)
+        sources = parse_sources(source)
+        self.pipeline = Pipeline(database, sources[0].url, self.scope, self.index, dialect=dialect_of(sources[0]),
+                                 proofs=proofs, pace=self._pace)  # fmt: skip
+        self.subscription = Subscription(self.pipeline, user_agent, sources=sources, session=session, pace=self._pace,
+                                         backoff=backoff)  # fmt: skip
         self.housekeeping = Housekeeping(database, self.index, retention)
         self.counters: dict[str, Counter[str]] = {}
         """What others count that run beside the stream, by their names: put in by whoever starts them."""
@@ -82,6 +89,10 @@ class Ingest:
     def on_identity(self, told: Callable[[str], None]) -> None:
         """Have `told` called with each DID whose document may have changed."""
         self.pipeline.on_identity = told
+
+    def on_doubt(self, told: Callable[[str], None]) -> None:
+        """Have `told` called with the URI of each list that a source without proofs says was changed."""
+        self.pipeline.doubted = told
 
     def use(self, compiled: Compiled) -> None:
         """Hold everything from the next event on against these rules."""
@@ -185,7 +196,7 @@ class Ingest:
     def _cursor_moved(self) -> bool:
         """Whether an operator changed the stored cursor."""
         row = sql(self.database).execute(
-            "SELECT cursor FROM source WHERE url = ? AND kind = 'seq'", (self.pipeline.source,)
+            "SELECT cursor FROM source WHERE url = ? AND kind = ?", (self.pipeline.source, self.pipeline.dialect.kind)
         ).fetchone()  # fmt: skip
         return (row[0] if row else None) != self.pipeline.committed
 

@@ -107,11 +107,13 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
                 retention=retention,
                 max_age=config.max_post_age_days * DAY,
                 proofs=proofs,
+                session=session,
             )
             ingest.on_identity(resolver.forget)
             index, refresh = ingest.index, config.list_refresh_minutes * 60_000_000
             try:
                 lists = ListReader(database, index, resolver, session, refresh, ingest.lists_changed)
+                ingest.on_doubt(lists.doubt)
                 resync = Resync(database, index, ingest.scope, resolver, session, retention=retention)
                 sweep = Sweep(database, index, resolver, session)
                 ingest.counters |= {"resync": resync.counts, "sweep": sweep.counts}
