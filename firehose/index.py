@@ -39,6 +39,8 @@ ERROR, UNRESOLVABLE = "error", "unresolvable"
 CONFIRMED, CONFIRM = 1, 2
 """Values of `actor.purge`: the rows are to go; they are to go once the account's host has said that it is gone."""
 COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
+LISTS_CHANGED = "lists_changed"
+"""Meta key: a list changed, and the rules were not compiled with it yet."""
 COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
 _COUNT = {kind: f"UPDATE post SET {column} = {column} + ? WHERE id = ?" for kind, column in COUNTERS.items()}
 _PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
@@ -232,7 +234,7 @@ class Index:
             if commit.rev <= known.rev and (late := self.late.get(commit.did)):
                 self._catch_up(commit, late)
             if any(type(op) is PutListItem for op in commit.ops):
-                self.list_changes[commit.did] += 1  # the matcher has believed it already: it is compiled anew
+                self._list_changed(commit.did)  # the matcher has believed it already: it is compiled anew
             # What an inactive account deletes must not come back with it.
             removed: list[Op] = [op for op in commit.ops if type(op) is Delete]
             if known.active or commit.rev <= known.rev or not removed:
@@ -517,8 +519,13 @@ class Index:
         else:
             return self._remove_engagement(did, ENGAGEMENTS[op.collection], op.rkey)
         if gone:
-            self.list_changes[did] += 1
+            self._list_changed(did)
         return gone is not None
+
+    def _list_changed(self, owner: str) -> None:
+        """Note it in the same transaction, for the process may end before the stored posts were looked at again."""
+        self.list_changes[owner] += 1
+        self._sql("INSERT INTO meta (key, value) VALUES (?, '') ON CONFLICT DO NOTHING", (LISTS_CHANGED,))
 
     def _delete_post(self, did: str, rkey: str) -> bool:
         actor = self.actor(did)
@@ -542,5 +549,5 @@ class Index:
             " DO UPDATE SET list = excluded.list, subject = excluded.subject",
             (did, op.rkey, op.list, op.subject),
         )
-        self.list_changes[did] += 1
+        self._list_changed(did)
         return True

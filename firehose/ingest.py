@@ -14,7 +14,7 @@ from playhouse.apsw_ext import APSWDatabase
 
 from firehose.dialect import dialect_of
 from firehose.housekeeping import Housekeeping
-from firehose.index import Index, count_repos
+from firehose.index import LISTS_CHANGED, Index, count_repos
 from firehose.known import Known
 from firehose.ops import Scope
 from firehose.pace import Pace
@@ -24,6 +24,7 @@ from firehose.rules import Compiled, Rules
 from firehose.source import parse_sources
 from firehose.subscribe import Backoff, Subscription
 from firehose.times import now_micros, pause
+from models import meta
 from models.database import Connection, check_in_place, file_identity, sql, writing
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,8 @@ class Ingest:
         self.counters: dict[str, Counter[str]] = {}
         """What others count that run beside the stream, by their names: put in by whoever starts them."""
         self._file = file_identity(database)
-        self._rules_stale = self._lists_stale = False
+        self._rules_stale = False
+        self._lists_stale = meta.get(connection, LISTS_CHANGED) is not None
         self._lists_seen = 0
         self._lists_due = 0.0
         self._started_at = now_micros()

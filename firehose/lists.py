@@ -12,10 +12,11 @@ from urllib.parse import urlencode
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
-from firehose.index import Index
+from firehose.index import LISTS_CHANGED, Index
 from firehose.pace import Pace
 from firehose.pipeline import STORAGE_FAULTS, StorageError
 from firehose.times import now_micros, pause
+from models import meta
 from models.database import sql, writing
 from xrpc.egress import FetchError, fetch_json
 from xrpc.resolver import DidError, DidResolver
@@ -156,6 +157,7 @@ class ListReader:
                     " ON CONFLICT (owner, rkey) DO UPDATE SET list = excluded.list, subject = excluded.subject",
                     [(owner, rkey, uri, subject) for rkey, subject in sorted(members.items())],
                 )
+                meta.put(connection, LISTS_CHANGED, "")
             connection.execute("UPDATE list SET read_at = ?, error = NULL WHERE uri = ?", (now_micros(), uri))
         log.info("list %s: %d members", uri, len(members))
         if held != members:

@@ -13,7 +13,7 @@ from playhouse.apsw_ext import APSWDatabase
 from communities.community import Community
 from communities.declaration import DeclarationError, read_declaration
 from communities.matching import Matcher, compile_rules
-from firehose.index import Index
+from firehose.index import LISTS_CHANGED, Index
 from firehose.ops import POST_URI
 from models import communities as community_rows
 from models import meta
@@ -106,6 +106,7 @@ class Rules:
         """Let the stored posts be held against the rules anew (a list changed)."""
         with writing(self._database) as connection:
             meta.put(connection, REAPPLY, "0")
+            connection.execute("DELETE FROM meta WHERE key = ?", (LISTS_CHANGED,))
 
     def compile(self) -> Compiled:
         """The declared communities and the lists as the database has them."""

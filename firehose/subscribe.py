@@ -46,6 +46,8 @@ LONGEST_HOLD = 10.0
 """For so long a connection is not read from while too much waits; then it is left, before the server must (A32)."""
 UNUSUAL = 100
 """A silence is no accident when it lasts this many times as long as it usually is from one event to the next."""
+MOST_QUIET = 6
+"""How often the time is doubled that is given to a connection which brings nothing at all."""
 TOO_BIG_TRIES = 3
 TOO_BIG_STEPS = 16
 
@@ -196,6 +198,8 @@ class Subscription:
         self._tip = False
         self._gap = ""
         self._silent = False
+        self._quiet = 0
+        self._before = 0
         self._again = asyncio.Event()
 
     @property
@@ -298,6 +302,7 @@ class Subscription:
         """One connection, from opening to end."""
         self._again.clear()
         self.pipeline.connected(elsewhere=self._start is not None)
+        self._before = self.pipeline.kinds.total()
         try:
             await _unless(stop, self._fetch_dictionary())
             if self._since and not stop.is_set():
@@ -436,19 +441,25 @@ class Subscription:
     async def _watch(self, socket: ClientConnection) -> None:
         """Close a connection that answers pings and brings no events any more, although it used to.
 
-        A small server may be quiet for hours, so silence is measured against what was usual on this connection.
+        A small server may be quiet for hours, so silence is measured against what was usual on this connection. One
+        that brings nothing at all, although earlier ones did, is given twice as long each time.
         """
         loop = asyncio.get_running_loop()
         self._silent = False
         began = since = loop.time()
-        before = last = self.pipeline.kinds.total()
+        before, last = self._before, self.pipeline.kinds.total()
         while True:
             await asyncio.sleep(self._pace.silence / 6)
             if (total := self.pipeline.kinds.total()) != last:
                 last, since = total, loop.time()
-            elif total > before:
-                usual = (since - began) / (total - before)
-                if loop.time() - since > max(self._pace.silence, UNUSUAL * usual):
+            elif total:
+                if total > before:
+                    self._quiet = 0
+                    longest = max(self._pace.silence, UNUSUAL * (since - began) / (total - before))
+                else:
+                    longest = self._pace.silence * (1 << self._quiet)
+                if loop.time() - since > longest:
+                    self._quiet = min(self._quiet + (total == before), MOST_QUIET)
                     self._silent = True
                     await socket.close(1000)
                     return

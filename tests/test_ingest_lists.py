@@ -1,11 +1,12 @@
 """Members of lists: read from the PDS of the owner, kept current by the stream, mended by reading again."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.ingest_site import Site, uris, write_lock
+from tests.ingest_site import QUICK, Site, uris, write_lock
 from tests.world import Account, Record, Write
 from tests.world.keys import make_did
 
@@ -208,3 +209,26 @@ async def test_a_database_that_refuses_does_not_end_the_reading_of_lists(site: S
         await site.until("several tries", lambda: site.world.pds.calls[asked] >= 3)
         assert site.rows("SELECT * FROM list_item") == []
     await members(site, alice)
+
+
+async def test_a_list_that_changed_just_before_a_stop_is_taken_over_by_the_next_start(site: Site) -> None:
+    """A42: its rows are stored, and the process ends before it has held the stored posts against it."""
+    alice, bob = site.people("alice", "bob")
+    owner, list_, (item,) = await listed(site, alice)
+    await site.read_lists()
+    await members(site, alice)
+    alice.post("of a member")
+    post = bob.post("not yet #x")
+    await site.caught_up()
+    site.pace = replace(QUICK, rules=3600.0)
+    for change in (lambda: owner.listitem(list_, bob), lambda: owner.delete(item)):
+        await site.again()
+        await site.until("the first look", lambda: not site.rows("SELECT * FROM meta WHERE key = 'reapply_after'"))
+        change()
+        await site.caught_up()
+        assert site.rows("SELECT value FROM meta WHERE key = 'lists_changed'") == [("",)]
+        await site.again()
+        await site.until("taken over", lambda: not site.rows("SELECT * FROM meta WHERE key = 'lists_changed'"))
+        await site.settled()
+    assert await site.feed() == [post.uri]
+    assert site.rows("SELECT evidence FROM feed_item") == [(f"hashtag:x\nlist:{list_.uri}",)]

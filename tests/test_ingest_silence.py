@@ -22,3 +22,16 @@ async def test_a_server_that_has_brought_nothing_yet_keeps_its_connection(tmp_pa
     async with Site(tmp_path, pace=replace(QUICK, silence=0.03)) as site:
         await asyncio.sleep(0.3)  # the quietness of the server, ten times as long
         assert not site.closes and len(site.world.relay.sessions) == 1
+
+
+async def test_a26_a_connection_that_brings_nothing_at_all_is_left_too(tmp_path: Path) -> None:
+    async with Site(tmp_path, pace=replace(QUICK, silence=0.2)) as site:
+        first = site.world.account("alice").post("#python")
+        await site.caught_up()
+        for _ in range(2):
+            site.world.relay.faults.stall_after(0)
+        await site.world.relay.drop()
+        last = site.world.account("bob").post("#python")
+        await site.caught_up()
+        assert await site.feed() == [last.uri, first.uri]
+        assert site.closes["silent"] >= 2
