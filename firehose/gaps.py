@@ -1,4 +1,4 @@
-"""Whether a stream goes on where it was left, or events in between were missed (ingest.md A7).
+"""Whether a stream goes on where it was left, or events in between were missed (A7).
 
 Only a PDS says that it no longer has what was asked for (`#info OutdatedCursor`); a relay silently begins at the oldest
 event that it has. So the first event behind each new connection is held against the last one before it. Numbers that

@@ -14,14 +14,16 @@ from playhouse.apsw_ext import APSWDatabase
 
 from firehose.dialect import dialect_of
 from firehose.housekeeping import Housekeeping
-from firehose.index import LISTS_CHANGED, Index, count_repos
+from firehose.index import Index
 from firehose.known import Known
 from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.pipeline import STORAGE_FAULTS, Pipeline, StorageError
 from firehose.proofs import Proofs
+from firehose.rows import LISTS_CHANGED
 from firehose.rules import Compiled, Rules
 from firehose.source import parse_sources
+from firehose.states import count_repos
 from firehose.subscribe import Backoff, Subscription
 from firehose.times import now_micros, pause
 from models import meta

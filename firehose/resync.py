@@ -1,4 +1,4 @@
-"""Reading whole repositories: of new members, and of accounts of which something was missed (ingest.md 12, B1-B11).
+"""Reading whole repositories: of new members, and of accounts of which something was missed (B1-B11).
 
 One account at a time goes this way: the stream goes on, and what it brings of the account is noted; its repository is
 fetched from its own host and verified whole; one transaction makes the rows equal to it, creates, changes and
@@ -19,12 +19,14 @@ from urllib.parse import quote
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
-from firehose.index import DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE, Actor, Index
+from firehose.index import Index
 from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.pipeline import STORAGE_FAULTS
 from firehose.repo import RepoError
+from firehose.rows import Actor
 from firehose.snapshot import Snapshot, read_snapshot
+from firehose.states import DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE
 from firehose.times import now_micros, pause
 from models.database import Connection, sql, writing
 from xrpc.did import DidDocument

@@ -1,4 +1,4 @@
-"""The slow round through all accounts that rows point to: whether their own hosts say what we hold (ingest.md B10).
+"""The slow round through all accounts that rows point to: whether their own hosts say what we hold (B10).
 
 The stream is one witness. It may have lost an event, a relay may have been throttled, a host may be blind: what nobody
 else notices is noticed here. Deletions of whole accounts are believed here only (A46): the stream's word hides, the
@@ -15,10 +15,11 @@ from urllib.parse import urlencode
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
-from firehose.index import CONFIRM, CONFIRMED, SYNCED, Index
+from firehose.index import Index
 from firehose.ops import POST, Commit, Delete
 from firehose.pace import Pace
 from firehose.pipeline import STORAGE_FAULTS
+from firehose.states import CONFIRM, CONFIRMED, SYNCED
 from firehose.times import now_micros, pause, tid_micros
 from models.database import sql, writing
 from xrpc.did import DidDocument
