@@ -1,11 +1,11 @@
-"""The ingest process: one source, one pipeline, one thread. Built by the wiring, run until told to stop."""
+"""The ingest process: one source at a time, one pipeline, one thread. Built by the wiring, run until told to stop."""
 
 import asyncio
 import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from firehose.pipeline import STORAGE_FAULTS, Pipeline, StorageError
 from firehose.proofs import Proofs
 from firehose.rows import LISTS_CHANGED
 from firehose.rules import Compiled, Rules
-from firehose.source import parse_sources
+from firehose.source import CURSORS, Source
 from firehose.states import count_repos
 from firehose.subscribe import Backoff, Subscription
 from firehose.times import now_micros, pause
@@ -54,11 +54,12 @@ def known_actors(connection: Connection) -> Known:
 class Ingest:
     """Everything that reads one event stream into the database."""
 
-    def __init__(self, database: APSWDatabase, source: str, rules_path: Path, user_agent: str, *, retention: int,
-                 max_age: int, proofs: Proofs | None = None, session: aiohttp.ClientSession | None = None,
-                 pace: Pace | None = None, backoff: Backoff | None = None) -> None:  # fmt: skip
-        """Read the rules and the filters. `source` may be several, by comma (firehose/source.py). `retention` and
-        `max_age` are in microseconds. Without `proofs` nobody's signature is asked for, and nobody's repository is
+    def __init__(self, database: APSWDatabase, sources: Sequence[Source], rules_path: Path, user_agent: str, *,
+                 retention: int, max_age: int, proofs: Proofs | None = None,
+                 session: aiohttp.ClientSession | None = None, pace: Pace | None = None,
+                 backoff: Backoff | None = None) -> None:  # fmt: skip
+        """Read the rules and the filters. `sources`: in order of preference. `retention` and `max_age` are in
+        microseconds. Without `proofs` nobody's signature is asked for, and nobody's repository is
         followed; without `session` no dictionary is fetched.
 
         Raises communities.declaration.DeclarationError when the rules cannot be used: there is nothing to go on with.
@@ -74,7 +75,6 @@ class Ingest:
             self.scope.dropped = proofs.dropped
         self._proofs = proofs
         self.use(self.rules.compile())
-        sources = parse_sources(source)
         self.pipeline = Pipeline(database, sources[0].url, self.scope, self.index, dialect=dialect_of(sources[0]),
                                  proofs=proofs, pace=self._pace)  # fmt: skip
         self.subscription = Subscription(self.pipeline, user_agent, sources=sources, session=session, pace=self._pace,
@@ -213,12 +213,12 @@ class Ingest:
             "cursor": pipeline.committed,
             "received": pipeline.received,
             "eventAt": pipeline.event_at,
-            "closes": dict(self.subscription.closes),
         }
         return {
             "source": pipeline.source,
             **source,
-            "sources": [{"url": pipeline.source, "kind": "seq", **source}],
+            "closes": dict(self.subscription.closes),
+            "sources": [self._source(one) for one in self.subscription.sources],
             "heardAt": pipeline.heard_at,
             "startedAt": self._started_at,
             "rulesFault": self.rules.fault,
@@ -231,6 +231,19 @@ class Ingest:
             "gaps": dict(pipeline.gaps.counts),
             "beside": {name: dict(counts) for name, counts in self.counters.items()},
         }
+
+    def _source(self, source: Source) -> dict[str, Any]:
+        """How one of the sources stands."""
+        pipeline, subscription = self.pipeline, self.subscription
+        said = {"url": source.url, "state": subscription.states[source.url], "closes": subscription.ends[source.url]}
+        if source.url == pipeline.source:
+            at = {"cursor": pipeline.committed, "received": pipeline.received, "eventAt": pipeline.event_at}
+            return said | at | {"kind": pipeline.dialect.kind}
+        row = sql(self.database).execute(
+            "SELECT kind, cursor, event_at FROM source WHERE url = ? ORDER BY event_at DESC LIMIT 1", (source.url,)
+        ).fetchone()  # fmt: skip
+        kind, cursor, event_at = row or (CURSORS[source.protocol], None, 0)
+        return said | {"kind": kind, "cursor": cursor, "eventAt": event_at}
 
     def report(self) -> None:
         """Write `state` where the web process and the commands read it.

@@ -6,6 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 REPOS, JETSTREAM, JETSTREAM1, TAP = "subscribeRepos", "jetstream", "jetstream1", "tap"
 SCHEMES = {"": REPOS, "jetstream+": JETSTREAM, "jetstream1+": JETSTREAM1, "tap+": TAP}
+CURSORS = {REPOS: "seq", JETSTREAM: "seq", JETSTREAM1: "time_us", TAP: "none"}
+"""Of what kind the positions are that are stored of a source."""
 _TRANSPORTS = ("wss", "ws")
 
 
@@ -18,6 +20,11 @@ class Source:
     base: str
     host: str
     authorization: str = ""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether nobody on the way reads along, or tells something else."""
+        return self.base.startswith("wss:")
 
     def __repr__(self) -> str:
         return f"Source({self.url!r})"

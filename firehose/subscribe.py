@@ -163,8 +163,9 @@ class End:
 
 
 class Subscription:
-    """The sources in order of preference, one of them read, for as long as the process lives. `state` says in words how
-    that one stands.
+    """The sources in order of preference, one of them read, for as long as the process lives.
+
+    `states` says in words how each stands, `ends` how often its connections ended and why; both by URL.
     """
 
     def __init__(
@@ -181,15 +182,16 @@ class Subscription:
         Without `session` no dictionary is fetched, so that nothing comes compressed.
         """
         self.pipeline = pipeline
-        self.state = "connecting"
         self.closes: Counter[str] = Counter()
-        self._sources = tuple(sources) or (parse_source(pipeline.source),)
-        self._dialects = [pipeline.dialect, *(dialect_of(source) for source in self._sources[1:])]
+        self.sources = tuple(sources) or (parse_source(pipeline.source),)
+        self.states = {source.url: "in reserve" for source in self.sources}
+        self.ends: dict[str, Counter[str]] = {source.url: Counter() for source in self.sources}
+        self._dialects = [pipeline.dialect, *(dialect_of(source) for source in self.sources[1:])]
         self._session = session
         self._user_agent = user_agent
         self._pace = pace or Pace()
         self._backoff = backoff or Backoff()
-        self._order = Order(len(self._sources), 0.0)
+        self._order = Order(len(self.sources), 0.0)
         self._start: int | None = None
         self._since = 0
         self._better: int | None = None
@@ -201,11 +203,21 @@ class Subscription:
         self._quiet = 0
         self._before = 0
         self._again = asyncio.Event()
+        self.state = "connecting"
+
+    @property
+    def state(self) -> str:
+        """How the source stands that is read."""
+        return self.states[self.source.url]
+
+    @state.setter
+    def state(self, state: str) -> None:
+        self.states[self.source.url] = state
 
     @property
     def source(self) -> Source:
         """The source that is read."""
-        return self._sources[self._order.current]
+        return self.sources[self._order.current]
 
     @property
     def dialect(self) -> Dialect:
@@ -230,7 +242,7 @@ class Subscription:
     async def run(self, stop: asyncio.Event, reset: Callable[[], bool] = lambda: False) -> None:
         """Read until `stop` is set. `reset` says whether an operator moved the cursor of a source that stands still."""
         loop = asyncio.get_running_loop()
-        self._order = Order(len(self._sources), loop.time())
+        self._order = Order(len(self.sources), loop.time())
         self._turn()
         while not stop.is_set():
             began, before, dialect = loop.time(), self.pipeline.received, self.dialect
@@ -238,6 +250,7 @@ class Subscription:
             if stop.is_set():
                 break
             self.closes[end.cause] += 1
+            self.ends[self.source.url][end.cause] += 1
             forward = self.dialect is dialect and self.pipeline.received > before
             if forward:
                 self._start, self._gap = None, ""
@@ -248,8 +261,9 @@ class Subscription:
                 self._too_big = self._skip = 0
                 self._tip = False
             if self._better is not None:
-                better = self._sources[self._better].url
+                better = self.sources[self._better].url
                 log.warning("%s answers again, and is preferred to %s", better, self.source.url)
+                self.state = "in reserve"
                 self._order.choose(self._better, loop.time())
                 self._turn()
                 continue
@@ -257,13 +271,13 @@ class Subscription:
                 self._order.stop()
                 log.error("%s: %s. It is not read until `communities cursor reset`.", self.pipeline.source, end)
             worn_out = end.stand_still or end.cause == "silent" or (not good and self._order.failed(loop.time()))
+            self.state = f"{'stopped' if end.stand_still else 'left'}: {end}" if worn_out else self.state
             if worn_out and self._order.next(loop.time()) is not None:
                 log.error("%s: %s; going on with %s", self.pipeline.source, end, self.source.url)
                 self._turn()
                 if not self._order.exhausted:
                     continue
             elif end.stand_still:
-                self.state = f"stopped: {end}"
                 await self._stand_still(stop, reset)
                 continue
             delay = end.delay or self._backoff.next()
@@ -283,7 +297,7 @@ class Subscription:
         pipeline, dialect = self.pipeline, self.dialect
         if (pipeline.source, pipeline.dialect) != (self.source.url, dialect):
             pipeline.turn_to(self.source.url, dialect)
-        last = pipeline.last_event_at([source.url for source in self._sources])
+        last = pipeline.last_event_at([source.url for source in self.sources])
         # Its own cursor will do, unless that lies far behind what was read of others.
         self._since = 0 if pipeline.committed is not None and pipeline.event_at >= last - OVERLAP else last - OVERLAP
         if self._since > 0 and dialect.takes_times:
@@ -499,7 +513,7 @@ class Subscription:
         """Whether a source lets us connect, and brings an event soon."""
         dialect = self._dialects[index]
         try:
-            async with self._connect(self._sources[index], dialect, None) as socket:
+            async with self._connect(self.sources[index], dialect, None) as socket:
                 if dialect.kind != "none":  # what Tap has nothing to say of, was all acknowledged
                     await asyncio.wait_for(socket.recv(), self._pace.silence)
                 return True

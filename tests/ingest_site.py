@@ -19,6 +19,7 @@ from firehose.lists import ListReader
 from firehose.pace import Pace
 from firehose.proofs import Proofs
 from firehose.resync import Resync
+from firehose.source import parse_sources
 from firehose.subscribe import Backoff
 from firehose.sweep import Sweep
 from models.database import Connection, open_database, sql, writing
@@ -124,7 +125,7 @@ class Site:
         self.proofs = None if self.verify == "none" else Proofs(self.resolver, everything=self.verify == "all")
         self.ingest = Ingest(
             self._database,
-            self.source(),
+            parse_sources(self.source()),
             self.rules,
             "communities/test (+https://feeds.example.com)",
             retention=self.retention,

@@ -4,14 +4,13 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import zstandard
 
 from tests.history import History
 from tests.ingest_site import uris, write_lock
-from tests.source_site import KINDS, RELAY, TAP, V1, V2, SourceSite, make_dictionary
+from tests.source_site import KINDS, RELAY, TAP, V1, V2, SourceSite, carried, make_dictionary
 from tests.world import Record, Write
 from tests.world.car import cid_of
 
@@ -59,20 +58,7 @@ async def test_the_same_history_makes_the_same_rows(tmp_path: Path) -> None:
     assert len(dumps[RELAY]["items"]) > 20
     assert any(likes for *_, likes, _, _, _ in dumps[RELAY]["posts"])
     for kind in KINDS:
-        assert told(dumps[kind], kind) == told(dumps[RELAY], kind), kind
-
-
-def told(rows: dict[str, list[Any]], kind: str) -> dict[str, list[Any]]:
-    """Rows without what a source cannot carry: of the time of an event, Tap says nothing and others something close.
-
-    It decides where those posts stand whose own time makes no sense.
-    """
-    step = 10**18 if kind == TAP else 1000
-    posts = [
-        (*who, sort_at // step, *counts) for *who, sort_at, a, b, c, d in rows["posts"] for counts in [(a, b, c, d)]
-    ]
-    items = [(*who, sort_at // step, evidence) for *who, sort_at, evidence in rows["items"]]
-    return rows | {"posts": posts, "items": items}
+        assert carried(dumps[kind], kind) == carried(dumps[RELAY], kind), kind
 
 
 # Commits that are told operation by operation
