@@ -14,11 +14,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
-from urllib.parse import quote
 
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
+from firehose.getrepo import Gone, Parked, ResyncError, fetch_repo
 from firehose.index import Index
 from firehose.ops import Scope
 from firehose.pace import Pace
@@ -30,53 +30,16 @@ from firehose.states import DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, U
 from firehose.times import now_micros, pause
 from models.database import Connection, sql, writing
 from xrpc.did import DidDocument
-from xrpc.egress import read_error
 from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailable
 
 log = logging.getLogger(__name__)
 
 AT_ONCE, AT_ONCE_OF_A_HOST = 8, 3
-MOST_BYTES = 1 << 30
-FETCH_SECONDS = 300.0
-"""For one repository, however slowly it comes (B5)."""
 GAP_SECONDS = 12.0
 """Between two readings of the same repository: one whose every commit breaks must not keep its host busy (B11)."""
 TRIES = 20
 FIRST_DELAY, LONGEST_DELAY = 5.0, 3600.0
-PARKED_SECONDS, LONGEST_PARK = 60.0, 3600.0
-"""How long a host is left alone that says "too many requests": without saying for how long, and at most."""
-GONE = {
-    "RepoNotFound": "deleted",
-    "RepoDeactivated": "deactivated",
-    "RepoSuspended": "suspended",
-    "RepoTakendown": "takendown",
-}
-"""Answers that are no failures: they say how the account stands (B4)."""
 _ORDER = {PENDING: 0, RESYNCING: 1, DESYNCHRONIZED: 2}
-
-
-class ResyncError(Exception):
-    """The repository cannot be read now; the message says why. `lasting`: trying again soon is of no use."""
-
-    def __init__(self, why: str, *, lasting: bool = False) -> None:
-        super().__init__(why)
-        self.lasting = lasting
-
-
-class _Gone(Exception):
-    """The host says that the account is not active; `status` is how."""
-
-    def __init__(self, status: str) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-class _Parked(Exception):
-    """The host wants to be left alone for `seconds`."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the host asks to wait {seconds:.0f} s")
-        self.seconds = seconds
 
 
 class Resync:
@@ -159,9 +122,9 @@ class Resync:
         try:
             try:
                 await self._read(did)
-            except _Gone as gone:
+            except Gone as gone:
                 self._overlay(did, gone.status)
-            except _Parked as parked:
+            except Parked as parked:
                 self._later(did, str(parked), parked.seconds, failed=False)
             except ResyncError as error:
                 self._later(did, str(error), None, failed=True, lasting=error.lasting)
@@ -187,11 +150,15 @@ class Resync:
         host = document.pds
         wait = self._parked.get(host, 0.0) - asyncio.get_running_loop().time()
         if wait > 0:
-            raise _Parked(wait)
+            raise Parked(wait)
         async with self._hosts[host]:
             known, stream_at = self._open_epoch(did), self._stream_at()
             with tempfile.TemporaryFile(dir=Path(self._database.database).parent) as file:
-                await self._fetch(did, document, file)
+                try:
+                    await fetch_repo(self._session, did, host, file)
+                except Parked as parked:
+                    self._parked[host] = asyncio.get_running_loop().time() + parked.seconds
+                    raise
                 try:
                     snapshot = await asyncio.to_thread(self._parse, file, did, document, stream_at)
                 except RepoError as error:
@@ -223,43 +190,6 @@ class Resync:
         actor.state, actor.data = RESYNCING, None
         self._index.buffers[did] = []
         return actor.rev
-
-    async def _fetch(self, did: str, document: DidDocument, file: IO[bytes]) -> None:
-        """The repository as a CAR, into `file`."""
-        url = f"{document.pds}/xrpc/com.atproto.sync.getRepo?did={quote(did, safe='')}"
-        try:
-            async with (
-                asyncio.timeout(FETCH_SECONDS),
-                self._session.get(
-                    url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
-                ) as answer,
-            ):
-                if answer.status != 200:
-                    await self._refused(answer, document)
-                size = 0
-                async for chunk in answer.content.iter_chunked(1 << 16):
-                    size += len(chunk)
-                    if size > MOST_BYTES:
-                        raise ResyncError(f"it is larger than {MOST_BYTES >> 20} MB", lasting=True)
-                    file.write(chunk)
-        except TimeoutError:
-            raise ResyncError(f"{document.pds} took longer than {FETCH_SECONDS:.0f} s") from None
-        except (aiohttp.ClientError, OSError) as fault:
-            raise ResyncError(f"{document.pds} could not be reached ({type(fault).__name__})") from fault
-        file.flush()
-        if not size:
-            raise ResyncError(f"{document.pds} sent nothing")
-
-    async def _refused(self, answer: aiohttp.ClientResponse, document: DidDocument) -> None:
-        """Say what an answer other than a repository means. Always raises."""
-        if answer.status == 429:
-            seconds = _retry_after(answer)
-            if document.pds:
-                self._parked[document.pds] = asyncio.get_running_loop().time() + seconds
-            raise _Parked(seconds)
-        if (status := GONE.get(await read_error(answer))) and answer.status in {400, 404}:
-            raise _Gone(status)
-        raise ResyncError(f"{document.pds} answered {answer.status}")
 
     def _parse(self, file: IO[bytes], did: str, document: DidDocument, stream_at: int) -> Snapshot:
         """In a thread: the verified records of the file that the index has a use for."""
@@ -367,15 +297,3 @@ class Resync:
             )
             self._index.overlay(did, False, status)
         self.counts["accounts not active"] += 1
-
-
-def _retry_after(answer: aiohttp.ClientResponse) -> float:
-    """Seconds that a 429 asks for."""
-    for name in ("Retry-After", "RateLimit-Reset"):
-        text = answer.headers.get(name, "")
-        if text.isascii() and text.isdecimal():
-            seconds = float(text[:12])
-            if seconds > 1e9:  # RateLimit-Reset of the reference server is a time, not a span
-                seconds -= now_micros() / 1e6
-            return min(max(seconds, 1.0), LONGEST_PARK)
-    return PARKED_SECONDS
