@@ -14,7 +14,7 @@ import libipld
 import uvloop
 from websockets.asyncio.client import connect
 
-from firehose.subscribe import SOCKET
+from firehose.websocket import SOCKET
 
 LEAN, WHOLE_CAR = "bare loop, block scan", "bare loop, whole CAR"
 

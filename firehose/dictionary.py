@@ -3,10 +3,15 @@
 """
 
 import asyncio
+import logging
 
 import aiohttp
 
 from firehose.compression import MAX_DICTIONARY, CompressionError, Unpacker
+from firehose.dialect import Jetstream1, Jetstream2
+from firehose.source import Source
+
+log = logging.getLogger(__name__)
 
 NSID = "network.bsky.jetstream.getZstdDictionary"
 FETCH_SECONDS = 20.0
@@ -33,3 +38,14 @@ async def fetch_dictionary(session: aiohttp.ClientSession, base: str, id: int | 
     if id is not None and unpacker.id != id:
         raise CompressionError(f"the server has another dictionary, {unpacker.id}")
     return unpacker
+
+
+async def prepare(dialect: Jetstream1 | Jetstream2, session: aiohttp.ClientSession, source: Source) -> None:
+    """Let the messages of a Jetstream come packed, if its dictionary is to be had and that is still worth trying."""
+    if dialect.unpacker is None and dialect.fetches:
+        dialect.fetches -= 1
+        try:
+            dialect.unpacker = await fetch_dictionary(session, source.base, dialect.dictionary)
+        except CompressionError as error:
+            log.warning("%s: messages come uncompressed: %s", source.url, error)
+            dialect.unpacked()

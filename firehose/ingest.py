@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
+from firehose.backoff import Backoff
 from firehose.dialect import dialect_of
 from firehose.housekeeping import Housekeeping
 from firehose.index import Index
@@ -24,7 +25,7 @@ from firehose.rows import LISTS_CHANGED
 from firehose.rules import Compiled, Rules
 from firehose.source import CURSORS, Source
 from firehose.states import count_repos
-from firehose.subscribe import Backoff, Subscription
+from firehose.subscribe import Subscription
 from firehose.times import now_micros, pause
 from models import meta
 from models.database import Connection, check_in_place, file_identity, sql, writing

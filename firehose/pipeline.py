@@ -405,11 +405,17 @@ class Pipeline:
         with writing(self._database) as connection:
             self._store_cursor(connection, behind)
 
+    @property
+    def _fence(self) -> str:
+        """What positions of #account events are compared within: the source, and what kind its positions are of."""
+        kind = self.dialect.kind
+        return self.source if kind == "seq" else f"{self.source} {kind}"
+
     def _apply(self, event: Event, now: int) -> None:
         if type(event) is Commit:
             self.index.commit(event, now)
         elif type(event) is Account:
-            self.index.account(event, self.source, now)
+            self.index.account(event, self._fence, now)
         elif type(event) is Identity:
             self.index.identity(event.did, now)
         elif type(event) is Sync:

@@ -5,7 +5,14 @@ informal, so the stretches that are read of two sources overlap; what comes twic
 (A9).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from firehose.dialect import Dialect, SubscribeRepos
+from firehose.source import Source
+from firehose.websocket import connect
 
 OVERLAP = 60 * 1_000_000
 """Microseconds of the stream that are read of two sources."""
@@ -93,3 +100,30 @@ async def find_start(ask: Callable[[int | None], Awaitable[Place]], since: int, 
         if cursor == 0:
             return 0, seq == 1
         back *= STEEPER
+
+
+async def first_event(
+    source: Source, dialect: SubscribeRepos, cursor: int | None, user_agent: str, patience: float
+) -> Place:
+    """Connect to see the first event behind `cursor`, or the next that happens (None).
+
+    Raises OSError, TimeoutError (after `patience` seconds), InvalidHandshake, ConnectionClosed, FrameError or
+    StreamError.
+    """
+    async with connect(source, dialect, cursor, user_agent) as socket, asyncio.timeout(patience):
+        while True:
+            data = await socket.recv()
+            place = dialect.place(data) if isinstance(data, bytes) else None
+            if place is not None:
+                return place
+
+
+async def answers(source: Source, dialect: Dialect, user_agent: str, patience: float) -> bool:
+    """Whether a source lets us connect, and brings an event within `patience` seconds."""
+    try:
+        async with connect(source, dialect, None, user_agent) as socket:
+            if dialect.kind != "none":  # what Tap has nothing to say of, was all acknowledged
+                await asyncio.wait_for(socket.recv(), patience)
+            return True
+    except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
+        return False

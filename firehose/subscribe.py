@@ -7,41 +7,31 @@ cursor in the stream's future, or a stream that starts below the cursor (the rel
 
 import asyncio
 import logging
-import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import aiohttp
-import orjson
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.frames import DATA_OPCODES, Frame, Opcode
-from websockets.protocol import Event
-from websockets.typing import BytesLike, Subprotocol
 
+from firehose.backoff import Backoff, End, error_name
 from firehose.compression import CompressionError
 from firehose.dialect import REWIND, Dialect, Jetstream1, Jetstream2, SubscribeRepos, dialect_of
-from firehose.dictionary import fetch_dictionary
+from firehose.dictionary import prepare
 from firehose.frames import FrameError, StreamError
 from firehose.jetstream import TIMES_FROM
 from firehose.pace import Pace
 from firehose.pipeline import Pipeline, RewindError, StorageError
 from firehose.source import Source, parse_source
-from firehose.sources import OVERLAP, Order, Place, find_start
-from firehose.times import pause
+from firehose.sources import OVERLAP, Order, Place, answers, find_start, first_event
+from firehose.times import now_micros, pause
+from firehose.websocket import OPEN_SECONDS, Socket, connect
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE = 8 * 1024 * 1024
-"""Bytes; above the protocol's limit, so that a frame over that limit can still be passed over exactly."""
-FIRST_DELAY = 0.5
-LONGEST_DELAY = 60.0
 HEALTHY_SECONDS = 60.0
-OPEN_SECONDS = 20.0
-CLOSE_SECONDS = 5.0
 LONGEST_HOLD = 10.0
 """For so long a connection is not read from while too much waits; then it is left, before the server must (A32)."""
 UNUSUAL = 100
@@ -52,114 +42,8 @@ TOO_BIG_TRIES = 3
 TOO_BIG_STEPS = 16
 
 
-SOCKET: dict[str, Any] = {"compression": None, "proxy": None, "max_size": MAX_MESSAGE}
-"""How the connection is opened. Compression would cost more than it saves: the relay offers none."""
-
-
 class _Crowded(Exception):
     """Too much waits, and has for too long."""
-
-
-class _Connect(connect):
-    """Follows no redirect: the operator named the source, nobody else may."""
-
-    def process_redirect(self, exc: Exception) -> Exception:
-        """Every answer but an upgrade is a refusal."""
-        return exc
-
-
-class _Socket(ClientConnection):
-    """A connection that hands each message on while it is read from the network, and holds none back.
-
-    A queue between the two would cost a fifth of all the time, and would keep pings waiting behind what is queued.
-    Text messages are passed over unless the stream is one of `texts`.
-
-    `fault` becomes the exception with which `receive` refused a message; nothing is handed on behind it. While
-    `crowded` says so, nothing more is read; `held_at` is when that began, in seconds of the loop.
-    """
-
-    def __init__(
-        self, receive: Callable[[bytes], None], crowded: Callable[[], bool], texts: bool, *args: Any, **options: Any
-    ) -> None:
-        super().__init__(*args, **options)
-        self.fault: asyncio.Future[None] = self.loop.create_future()
-        self.held_at = 0.0
-        self._receive = receive
-        self._crowded = crowded
-        self._parts = bytearray()
-        self._texts = texts
-        self._passed_over = False
-
-    def process_event(self, event: Event) -> None:
-        """Take a whole message; leave the handshake, pongs and the closing to the library."""
-        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
-            super().process_event(event)
-        elif event.fin and (event.opcode is Opcode.BINARY or (self._texts and event.opcode is Opcode.TEXT)):
-            self._hand_on(event.data)
-        else:
-            self._assemble(event)
-
-    def _assemble(self, frame: Frame) -> None:
-        """A message in several fragments; the library has checked their order and bounds their size."""
-        if frame.opcode is not Opcode.CONT:
-            self._passed_over = frame.opcode is Opcode.TEXT and not self._texts
-            self._parts.clear()
-        self._parts += frame.data
-        if frame.fin:
-            message = bytes(self._parts)
-            self._parts.clear()
-            if not self._passed_over:
-                self._hand_on(message)
-
-    def _hand_on(self, data: BytesLike) -> None:
-        if not self.fault.done():
-            try:
-                self._receive(bytes(data))
-            except Exception as error:
-                self.fault.set_exception(error)
-            if not self.held_at and self._crowded():
-                self.held_at = self.loop.time()
-                self.transport.pause_reading()
-
-    def release(self) -> None:
-        """Read on."""
-        self.held_at = 0.0
-        self.transport.resume_reading()
-
-
-class Backoff:
-    """Seconds to wait before the next try: doubling, with jitter from the first, capped."""
-
-    def __init__(
-        self, rng: random.Random | None = None, *, first: float = FIRST_DELAY, longest: float = LONGEST_DELAY
-    ) -> None:
-        self._rng = rng or random.Random()
-        self._first, self._longest = first, longest
-        self._delay = first
-
-    def reset(self) -> None:
-        """The connection was good."""
-        self._delay = self._first
-
-    def next(self, *, longest: bool = False) -> float:
-        """The next delay; `longest` for faults that trying again will hardly mend."""
-        self._delay = self._longest if longest else min(self._delay * 2, self._longest)
-        return self._rng.uniform(self._delay / 2, self._delay)
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Why a connection ended: `cause` is one of few, for counting; `detail` is for people. `delay` 0: as usual."""
-
-    cause: str
-    detail: str = ""
-    delay: float = 0.0
-    stand_still: bool = False
-
-    def __str__(self) -> str:
-        # The detail is the server's own words: they must not look like lines of ours, nor move a terminal's cursor.
-        detail = "".join(sign if sign.isprintable() else "\ufffd" for sign in self.detail)
-        return f"{self.cause}: {detail}" if detail else self.cause
 
 
 class Subscription:
@@ -233,7 +117,9 @@ class Subscription:
             return self._start
         if self.pipeline.committed is None and not self.pipeline.received:
             return None
-        return self.pipeline.received + self._skip - (REWIND if kind == "time_us" else 0)
+        if kind == "time_us":
+            return min(self.pipeline.received, now_micros()) + self._skip - REWIND  # a future one means the live end
+        return self.pipeline.received + self._skip
 
     def ask_again(self) -> None:
         """What the open connection brought was not stored: leave it, and ask again from the stored cursor."""
@@ -318,14 +204,16 @@ class Subscription:
         self.pipeline.connected(elsewhere=self._start is not None)
         self._before = self.pipeline.kinds.total()
         try:
-            await _unless(stop, self._fetch_dictionary())
+            if self._session is not None and isinstance(self.dialect, Jetstream1 | Jetstream2):
+                await _unless(stop, prepare(self.dialect, self._session, self.source))
             if self._since and not stop.is_set():
                 self.state = "looking for its place in the stream"
                 await _unless(stop, self._find_start())
                 self.pipeline.connected(elsewhere=self._start is not None)
             cursor = self.cursor()
-            creator = partial(_Socket, self.pipeline.receive, lambda: self.pipeline.crowded, self.dialect.texts)
-            socket = await _unless(stop, self._connect(self.source, self.dialect, cursor, create_connection=creator))
+            made = partial(Socket, self.pipeline.receive, lambda: self.pipeline.crowded, self.dialect.texts)
+            opening = connect(self.source, self.dialect, cursor, self._user_agent, create_connection=made)
+            socket = await _unless(stop, opening)
             if socket is None:
                 return End("stopped")
             async with socket:
@@ -334,7 +222,7 @@ class Subscription:
                     self.pipeline.gaps.missed(self._gap, anew=True)
                 where = "at the live end" if cursor is None else f"behind {cursor}"
                 log.info("%s: connected %s", self.pipeline.source, where)
-                return await self._read(cast(_Socket, socket), stop)
+                return await self._read(cast(Socket, socket), stop)
         except InvalidStatus as error:
             return self._refused(error)
         except ConnectionClosed as error:
@@ -346,42 +234,13 @@ class Subscription:
         except (OSError, TimeoutError, InvalidHandshake) as error:
             return End("cannot connect", str(error) or type(error).__name__)
 
-    def _connect(self, source: Source, dialect: Dialect, cursor: int | None, **options: Any) -> connect:
-        return _Connect(
-            dialect.url(source.base, cursor),
-            **SOCKET,
-            subprotocols=[Subprotocol(name) for name in dialect.subprotocols] or None,
-            additional_headers={"Authorization": source.authorization} if source.authorization else None,
-            open_timeout=OPEN_SECONDS,
-            close_timeout=CLOSE_SECONDS,
-            user_agent_header=self._user_agent,
-            **options,
-        )
-
-    async def _fetch_dictionary(self) -> None:
-        """Fetch the dictionary of a source that packs its messages, while that is worth trying."""
-        dialect = self.dialect
-        if isinstance(dialect, Jetstream1 | Jetstream2) and dialect.unpacker is None and self._session is not None:
-            while dialect.unpacker is None and dialect.fetches:
-                dialect.fetches -= 1
-                try:
-                    dialect.unpacker = await fetch_dictionary(self._session, self.source.base, dialect.dictionary)
-                except CompressionError as error:
-                    log.warning("%s: messages come uncompressed: %s", self.source.url, error)
-                    dialect.unpacked()
-
     async def _find_start(self) -> None:
         """Find the place in this stream that corresponds to what was read of another one."""
-        dialect = cast(SubscribeRepos, self.dialect)
+        source, dialect = self.source, cast(SubscribeRepos, self.dialect)
 
         async def ask(cursor: int | None) -> Place:
-            async with self._connect(self.source, dialect, cursor) as socket:
-                while True:
-                    patience = self._pace.silence if cursor is None else OPEN_SECONDS
-                    data = await asyncio.wait_for(socket.recv(), patience)
-                    place = dialect.place(data) if isinstance(data, bytes) else None
-                    if place is not None:
-                        return place
+            patience = self._pace.silence if cursor is None else OPEN_SECONDS
+            return await first_event(source, dialect, cursor, self._user_agent, patience)
 
         start, complete = await find_start(ask, self._since, self.pipeline.committed)
         self._start = None if start == self.pipeline.committed else start
@@ -391,7 +250,7 @@ class Subscription:
 
     def _refused(self, error: InvalidStatus) -> End:
         status, dialect = error.response.status_code, self.dialect
-        name = _error_name(error.response.body)
+        name = error_name(error.response.body)
         if status == 429:
             given = error.response.headers.get_all("Retry-After")
             after = given[0] if len(given) == 1 else ""
@@ -419,7 +278,7 @@ class Subscription:
         cause = error.name if error.name in ("FutureCursor", "ConsumerTooSlow") else "error frame"
         return End(cause, str(error)[:300], stand_still=cause == "FutureCursor")
 
-    async def _read(self, socket: _Socket, stop: asyncio.Event) -> End:
+    async def _read(self, socket: Socket, stop: asyncio.Event) -> End:
         closers = [asyncio.ensure_future(_close_on(told, socket)) for told in (stop, self._again)]
         watching = (self._watch, self._ease, self._answer, self._prefer)
         watches = [asyncio.ensure_future(watch(socket)) for watch in watching]
@@ -458,8 +317,10 @@ class Subscription:
         A small server may be quiet for hours, so silence is measured against what was usual on this connection. One
         that brings nothing at all, although earlier ones did, is given twice as long each time.
         """
-        loop = asyncio.get_running_loop()
         self._silent = False
+        if self.dialect.kind == "none":
+            return  # of a few accounts only, nothing may happen for days
+        loop = asyncio.get_running_loop()
         began = since = loop.time()
         before, last = self._before, self.pipeline.kinds.total()
         while True:
@@ -478,7 +339,7 @@ class Subscription:
                     await socket.close(1000)
                     return
 
-    async def _ease(self, socket: _Socket) -> None:
+    async def _ease(self, socket: Socket) -> None:
         """Read on when less waits; leave a connection that was held for too long."""
         now = asyncio.get_running_loop().time
         while not socket.fault.done():
@@ -489,7 +350,7 @@ class Subscription:
                 socket.fault.set_exception(_Crowded())
                 socket.release()  # what still comes is dropped; the closing stands behind it
 
-    async def _answer(self, socket: _Socket) -> None:
+    async def _answer(self, socket: Socket) -> None:
         """Send what the source waits for once events are stored."""
         while not socket.fault.done():
             await asyncio.sleep(self._pace.tick)
@@ -499,26 +360,15 @@ class Subscription:
                 except ConnectionClosed:
                     return
 
-    async def _prefer(self, socket: _Socket) -> None:
+    async def _prefer(self, socket: Socket) -> None:
         """Leave a connection when a source answers again that is preferred to it."""
         while self._order.current:
             await asyncio.sleep(self._pace.preferred)
             for index in self._order.better():
-                if await self._answers(index):
+                if await answers(self.sources[index], self._dialects[index], self._user_agent, self._pace.silence):
                     self._better = index
                     await socket.close(1000)
                     return
-
-    async def _answers(self, index: int) -> bool:
-        """Whether a source lets us connect, and brings an event soon."""
-        dialect = self._dialects[index]
-        try:
-            async with self._connect(self.sources[index], dialect, None) as socket:
-                if dialect.kind != "none":  # what Tap has nothing to say of, was all acknowledged
-                    await asyncio.wait_for(socket.recv(), self._pace.silence)
-                return True
-        except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
-            return False
 
     def _closed(self, closed: ConnectionClosed) -> End:
         code = closed.rcvd.code if closed.rcvd else closed.sent.code if closed.sent else 1006
@@ -564,13 +414,3 @@ async def _unless(stop: asyncio.Event, opening: Awaitable[T]) -> T | None:
 async def _close_on(stop: asyncio.Event, socket: ClientConnection) -> None:
     await stop.wait()
     await socket.close(1000)
-
-
-def _error_name(body: BytesLike | None) -> str:
-    """The name of an XRPC error; empty when there is none."""
-    try:
-        error = orjson.loads(body or b"")
-    except ValueError:
-        return ""
-    name = error.get("error") if type(error) is dict else None
-    return name[:100] if type(name) is str else ""

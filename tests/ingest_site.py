@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 import apsw
 
+from firehose.backoff import Backoff
 from firehose.housekeeping import DAY
 from firehose.ingest import Ingest
 from firehose.lists import ListReader
@@ -20,7 +21,6 @@ from firehose.pace import Pace
 from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.source import parse_sources
-from firehose.subscribe import Backoff
 from firehose.sweep import Sweep
 from models.database import Connection, open_database, sql, writing
 from service.config import read_config

@@ -183,6 +183,39 @@ def test_the_position_is_shown_and_moved(capsys: pytest.CaptureFixture[str], fol
     assert main(["cursor", "show", "--to", "7"]) == 1 and "cursor reset --to" in capsys.readouterr().err
 
 
+def test_a3_the_position_is_moved_in_one_of_several_sources_and_is_of_its_kind(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay, v1, v2, tap = (
+        "wss://relay.example",
+        "jetstream1+wss://j.example",
+        "jetstream+wss://j.example",
+        "tap+ws://a@x",
+    )
+    monkeypatch.setenv("COMMUNITIES_EGRESS_ALLOW", "x")
+    monkeypatch.setenv("COMMUNITIES_SOURCE", f"{relay}, {v1}/, {v2}, tap+ws://a:canary@x")
+    time = 1_790_000_000_000_000
+    rows(folder)
+
+    def reset(*words: str) -> list[tuple[str, str, int]]:
+        assert main(["cursor", "reset", *words, "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        return [(entry["url"], entry["kind"], entry["cursor"]) for entry in said]
+
+    def refused(*words: str) -> str:
+        assert main(["cursor", "reset", *words]) == 1
+        return capsys.readouterr().err
+
+    assert reset("--to", "7") == [(relay, "seq", 7)]
+    assert reset("--to", str(time), "--source", v1) == [(v1, "time_us", time), (relay, "seq", 7)]
+    assert reset("--to", "9", "--source", v2)[0] == (v2, "seq", 9)
+    assert "counts by seq" in refused("--to", str(time), "--source", v2)
+    assert "counts by microseconds" in refused("--to", "7", "--source", v1)
+    assert "has no positions" in refused("--to", "7", "--source", tap)
+    assert relay in (said := refused("--source", "wss://other.example")) and tap in said and "canary" not in said
+    assert len(reset("--source", relay)) == 2
+
+
 def test_the_position_of_an_ingest_that_reads_stays(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     reading(folder, "reading")
     assert main(["cursor", "reset"]) == 1

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from firehose.subscribe import FIRST_DELAY, LONGEST_DELAY, Backoff
+from firehose.backoff import FIRST_DELAY, LONGEST_DELAY, Backoff
 
 
 @pytest.mark.parametrize("seed", range(20))

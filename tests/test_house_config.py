@@ -154,6 +154,18 @@ def test_two_listeners_need_two_ports() -> None:
     assert read_config({PREFIX + "LISTEN_PORT": "0", PREFIX + "METRICS_PORT": "0"}).metrics_port == 0
 
 
+def test_s169_the_password_of_a_source_is_shown_nowhere() -> None:
+    secret = "canary-1234"
+    config = read_config({PREFIX + "SOURCE": f"wss://a.example,tap+ws://admin:{secret}@127.0.0.1:2480"})
+    assert config.source_urls == ("wss://a.example", "tap+ws://admin@127.0.0.1:2480")
+    assert secret not in f"{config} {config!r} {config.source}"
+    for bad in (f"tap+ws://admin:{secret}@", f"https://admin:{secret}@x", f"tap+ws://admin:{secret}@far.example"):
+        with pytest.raises(ConfigError) as refused:
+            read_config({PREFIX + "SOURCE": bad})
+        assert secret not in str(refused.value)
+    assert "is not encrypted; write tap+wss://admin@far.example " in str(refused.value)
+
+
 @pytest.mark.parametrize("line", ["A", "=1", "A B=1", "A-B=1", "1A=2", "é=1"])
 def test_a_line_of_an_env_file_that_says_nothing(tmp_path: Path, line: str) -> None:
     path = tmp_path / ".env"

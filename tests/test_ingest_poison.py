@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cbrrr import encode_dag_cbor
 
-from firehose.subscribe import CLOSE_SECONDS
+from firehose.websocket import CLOSE_SECONDS
 from tests.ingest_site import Site, uris
 from tests.world import frames
 from tests.world.faults import Script

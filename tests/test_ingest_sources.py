@@ -263,10 +263,13 @@ async def test_j10_a_server_of_version_1_only_is_read_all_the_same_and_a3_its_cu
         await site.start()
         (alice,) = site.people("alice")
         first = alice.post("#python")
+        alice.set_status(False, "suspended")
         await site.caught_up()
+        assert await site.feed() == []
         assert [visit.path for visit in site.jetstream.visits[1:]] == [PATHS[V1]]
         assert site.rows("SELECT kind FROM source") == [("time_us",)]
         await site.stop()
+        alice.set_status(True)
         away = alice.post("#python")
         site.jetstream.versions = (1, 2)
         site.open()
