@@ -28,9 +28,10 @@ from firehose.dictionary import fetch_dictionary
 from firehose.frames import FrameError, StreamError
 from firehose.jetstream import TIMES_FROM
 from firehose.pace import Pace
-from firehose.pipeline import Pipeline, RewindError, StorageError
+from firehose.pipeline import Pipeline, RewindError
 from firehose.source import Source, parse_source
 from firehose.sources import OVERLAP, Order, Place, find_start
+from firehose.storage import StorageError
 from firehose.times import pause
 
 log = logging.getLogger(__name__)
