@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.report import as_json, machine
 
-NAMES = ("ingest", "matching", "skeleton", "backfill")
+NAMES = ("ingest", "matching", "skeleton", "verify", "backfill")
 
 
 MARKER = "<!-- Everything below is written by `python -m bench --markdown`. -->"

@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from cbrrr import encode_dag_cbor
 
@@ -86,7 +87,7 @@ def make_repo(count: int) -> tuple[Repo, list[tuple[str, str]], dict[str, int]]:
     edges = set()
     for collection in rng.choices(list(SHARES), list(SHARES.values()), k=count):
         at = now - rng.randrange(60 * DAY)
-        record: dict[str, object] = {"$type": collection, "createdAt": iso(at)}
+        record: dict[str, Any] = {"$type": collection, "createdAt": iso(at)}
         path = f"{collection}/{tid(at, rng.randrange(1024))}"
         if path in repo.records:
             continue
@@ -128,7 +129,7 @@ def measure(car: bytes, repo: Repo, indexed: list[tuple[str, str]], kinds: dict[
             scope = Scope(Known.of(uris, len(uris)), Known.of([repo.did], 1), compile_rules([(1, club)], {}))
             scope.latest_rev = tid(now_micros())
             began = time.perf_counter()
-            snapshot = read_snapshot(car, repo.did, key, scope, 0)
+            snapshot = read_snapshot(car, repo.did, key, scope, 0, now_micros())
             read = time.perf_counter()
             with writing(database):
                 index.replace(repo.did, snapshot, now_micros())

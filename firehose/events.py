@@ -8,7 +8,7 @@ from firehose.verify import Verified
 
 @dataclass(slots=True)
 class Account:
-    """An account's host says how it stands. `status` is a detail, in an open vocabulary (ingest.md A46)."""
+    """An account's host says how it stands. `status` is a detail, in an open vocabulary (A46)."""
 
     seq: int
     did: str

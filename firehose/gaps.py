@@ -1,4 +1,4 @@
-"""Whether a stream goes on where it was left, or events in between were missed (ingest.md A7).
+"""Whether a stream goes on where it was left, or events in between were missed (A7).
 
 Only a PDS says that it no longer has what was asked for (`#info OutdatedCursor`); a relay silently begins at the oldest
 event that it has. So the first event behind each new connection is held against the last one before it. Numbers that
@@ -50,7 +50,7 @@ class Gaps:
         """Events are missing for certain. What was acted upon at this position already is not, unless it is `anew`: a
         quiet host says the same at each connection.
         """
-        if self._behind and (anew or self._behind != self._done):
+        if anew or (self._behind and self._behind != self._done):
             self._why = why
 
     def first(self, seq: int, at: int) -> Gap | None:

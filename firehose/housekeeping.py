@@ -11,9 +11,11 @@ from playhouse.apsw_ext import APSWDatabase
 
 from communities.matching import Matcher
 from communities.post import Post, read_post
-from firehose.index import COUNTERS, PENDING, Index
+from firehose.index import Index
 from firehose.records import RecordError, read_record
+from firehose.rows import COUNTERS
 from firehose.rules import REAPPLY
+from firehose.states import PENDING
 from firehose.times import now_micros, tid
 from models import meta
 from models.database import Connection, sql, writing

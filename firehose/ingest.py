@@ -1,24 +1,30 @@
-"""The ingest process: one source, one pipeline, one thread. Built by the wiring, run until told to stop."""
+"""The ingest process: one source at a time, one pipeline, one thread. Built by the wiring, run until told to stop."""
 
 import asyncio
 import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
+from firehose.dialect import dialect_of
 from firehose.housekeeping import Housekeeping
-from firehose.index import LISTS_CHANGED, Index, count_repos
+from firehose.index import Index
 from firehose.known import Known
 from firehose.ops import Scope
 from firehose.pace import Pace
-from firehose.pipeline import STORAGE_FAULTS, Pipeline, StorageError
+from firehose.pipeline import Pipeline
 from firehose.proofs import Proofs
+from firehose.rows import LISTS_CHANGED
 from firehose.rules import Compiled, Rules
+from firehose.source import CURSORS, Source
+from firehose.states import count_repos
+from firehose.storage import STORAGE_FAULTS, StorageError
 from firehose.subscribe import Backoff, Subscription
 from firehose.times import now_micros, pause
 from models import meta
@@ -49,11 +55,13 @@ def known_actors(connection: Connection) -> Known:
 class Ingest:
     """Everything that reads one event stream into the database."""
 
-    def __init__(self, database: APSWDatabase, source: str, rules_path: Path, user_agent: str, *, retention: int,
-                 max_age: int, proofs: Proofs | None = None, pace: Pace | None = None,
+    def __init__(self, database: APSWDatabase, sources: Sequence[Source], rules_path: Path, user_agent: str, *,
+                 retention: int, max_age: int, proofs: Proofs | None = None,
+                 session: aiohttp.ClientSession | None = None, pace: Pace | None = None,
                  backoff: Backoff | None = None) -> None:  # fmt: skip
-        """Read the rules and the filters. `retention` and `max_age` are in microseconds. Without `proofs` nobody's
-        signature is asked for, and nobody's repository is followed.
+        """Read the rules and the filters. `sources`: in order of preference. `retention` and `max_age` are in
+        microseconds. Without `proofs` nobody's signature is asked for, and nobody's repository is
+        followed; without `session` no dictionary is fetched.
 
         Raises communities.declaration.DeclarationError when the rules cannot be used: there is nothing to go on with.
         """
@@ -68,8 +76,10 @@ class Ingest:
             self.scope.dropped = proofs.dropped
         self._proofs = proofs
         self.use(self.rules.compile())
-        self.pipeline = Pipeline(database, source, self.scope, self.index, proofs=proofs, pace=self._pace)
-        self.subscription = Subscription(self.pipeline, user_agent, pace=self._pace, backoff=backoff)
+        self.pipeline = Pipeline(database, sources[0].url, self.scope, self.index, dialect=dialect_of(sources[0]),
+                                 proofs=proofs, pace=self._pace)  # fmt: skip
+        self.subscription = Subscription(self.pipeline, user_agent, sources=sources, session=session, pace=self._pace,
+                                         backoff=backoff)  # fmt: skip
         self.housekeeping = Housekeeping(database, self.index, retention)
         self.counters: dict[str, Counter[str]] = {}
         """What others count that run beside the stream, by their names: put in by whoever starts them."""
@@ -84,6 +94,10 @@ class Ingest:
     def on_identity(self, told: Callable[[str], None]) -> None:
         """Have `told` called with each DID whose document may have changed."""
         self.pipeline.on_identity = told
+
+    def on_doubt(self, told: Callable[[str], None]) -> None:
+        """Have `told` called with the URI of each list that a source without proofs says was changed."""
+        self.pipeline.doubted = told
 
     def use(self, compiled: Compiled) -> None:
         """Hold everything from the next event on against these rules."""
@@ -187,7 +201,7 @@ class Ingest:
     def _cursor_moved(self) -> bool:
         """Whether an operator changed the stored cursor."""
         row = sql(self.database).execute(
-            "SELECT cursor FROM source WHERE url = ? AND kind = 'seq'", (self.pipeline.source,)
+            "SELECT cursor FROM source WHERE url = ? AND kind = ?", (self.pipeline.source, self.pipeline.dialect.kind)
         ).fetchone()  # fmt: skip
         return (row[0] if row else None) != self.pipeline.committed
 
@@ -200,12 +214,12 @@ class Ingest:
             "cursor": pipeline.committed,
             "received": pipeline.received,
             "eventAt": pipeline.event_at,
-            "closes": dict(self.subscription.closes),
         }
         return {
             "source": pipeline.source,
             **source,
-            "sources": [{"url": pipeline.source, "kind": "seq", **source}],
+            "closes": dict(self.subscription.closes),
+            "sources": [self._source(one) for one in self.subscription.sources],
             "heardAt": pipeline.heard_at,
             "startedAt": self._started_at,
             "rulesFault": self.rules.fault,
@@ -218,6 +232,19 @@ class Ingest:
             "gaps": dict(pipeline.gaps.counts),
             "beside": {name: dict(counts) for name, counts in self.counters.items()},
         }
+
+    def _source(self, source: Source) -> dict[str, Any]:
+        """How one of the sources stands."""
+        pipeline, subscription = self.pipeline, self.subscription
+        said = {"url": source.url, "state": subscription.states[source.url], "closes": subscription.ends[source.url]}
+        if source.url == pipeline.source:
+            at = {"cursor": pipeline.committed, "received": pipeline.received, "eventAt": pipeline.event_at}
+            return said | at | {"kind": pipeline.dialect.kind}
+        row = sql(self.database).execute(
+            "SELECT kind, cursor, event_at FROM source WHERE url = ? ORDER BY event_at DESC LIMIT 1", (source.url,)
+        ).fetchone()  # fmt: skip
+        kind, cursor, event_at = row or (CURSORS[source.protocol], None, 0)
+        return said | {"kind": kind, "cursor": cursor, "eventAt": event_at}
 
     def report(self) -> None:
         """Write `state` where the web process and the commands read it.

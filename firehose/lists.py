@@ -12,9 +12,10 @@ from urllib.parse import urlencode
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
-from firehose.index import LISTS_CHANGED, Index
+from firehose.index import Index
 from firehose.pace import Pace
-from firehose.pipeline import STORAGE_FAULTS
+from firehose.rows import LISTS_CHANGED
+from firehose.storage import STORAGE_FAULTS, StorageError
 from firehose.times import now_micros, pause
 from models import meta
 from models.database import sql, writing
@@ -100,6 +101,18 @@ class ListReader:
         self._interval = interval
         self._changed = changed
         self._retry_at: dict[str, int] = {}
+        self._doubted: set[str] = set()
+
+    def doubt(self, uri: str) -> None:
+        """Read a list anew before long: it is said to have been changed, without proof. Raises StorageError."""
+        if uri not in self._doubted:
+            self._doubted.add(uri)
+            try:
+                with writing(self._database) as connection:
+                    connection.execute("UPDATE list SET read_at = 0 WHERE uri = ?", (uri,))
+            except STORAGE_FAULTS as error:
+                self._doubted.discard(uri)
+                raise StorageError(f"the database refused a write: {error}") from error
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read what is due until `stop`."""
@@ -121,6 +134,7 @@ class ListReader:
     async def _read(self, uri: str) -> None:
         owner = uri.removeprefix("at://").partition("/")[0]
         before = self._index.list_changes[owner]
+        self._doubted.discard(uri)
         try:
             async with asyncio.timeout(READ_SECONDS):
                 members = await read_list(uri, self._resolver, self._session)
@@ -131,7 +145,7 @@ class ListReader:
             with writing(self._database) as connection:
                 connection.execute("UPDATE list SET error = ? WHERE uri = ?", (str(error)[:500], uri))
             return
-        if self._index.list_changes[owner] != before:
+        if self._index.list_changes[owner] != before or uri in self._doubted:
             return  # the stream changed it meanwhile: what was read may be older; it stays due
         with writing(self._database) as connection:
             if not connection.execute("SELECT 1 FROM list WHERE uri = ?", (uri,)).fetchone():

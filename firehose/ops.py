@@ -25,14 +25,13 @@ LIKE, REPOST, REPLY, QUOTE = 1, 2, 3, 4
 POST = "app.bsky.feed.post"
 LIST, LIST_ITEM = "app.bsky.graph.list", "app.bsky.graph.listitem"
 ENGAGEMENTS = {"app.bsky.feed.like": LIKE, "app.bsky.feed.repost": REPOST}
-_LISTS = frozenset((LIST, LIST_ITEM))
-WATCHED = frozenset((POST, *_LISTS, *ENGAGEMENTS))
-
+LISTS = frozenset((LIST, LIST_ITEM))
+WATCHED = frozenset((POST, *LISTS, *ENGAGEMENTS))
 """Collections whose records can matter."""
 
 _DID = re.compile(r"did:(?:plc:[a-z2-7]{24}|web:[A-Za-z0-9.%-]{1,253})")
 _RKEY = re.compile(r"(?!\.\.?$)[A-Za-z0-9._~:-]{1,512}")
-_PUTS = ("create", "update")
+PUTS = ("create", "update")
 _REV = re.compile(r"[2-7a-j][2-7a-z]{12}")
 POST_URI = re.compile(r"at://(did:[a-z]{1,20}:[A-Za-z0-9._:%-]{1,500})/app\.bsky\.feed\.post/([A-Za-z0-9._~:-]{1,512})")
 
@@ -141,11 +140,11 @@ def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | Non
             scope.dropped["op malformed"] += 1
             return None
         action, cid = op.get("action"), op.get("cid")
-        if action != "delete" if cid is None else action not in _PUTS:
+        if action != "delete" if cid is None else action not in PUTS:
             scope.dropped["op contradicts itself"] += 1
             return None
         collection, _, rkey = path.partition("/")
-        if collection not in WATCHED or (collection in _LISTS and did not in scope.list_owners):
+        if collection not in WATCHED or (collection in LISTS and did not in scope.list_owners):
             continue
         if cid is None:
             # Deletions are looked at only for accounts that rows may point to.
@@ -168,7 +167,7 @@ def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | Non
         if glanced is not None and glanced[1] is None:
             return None
     found = _read_wanted(payload, did, wanted, scope, glanced)
-    return _commit(payload, seq, did, found, scope) if found else None
+    return make_commit(seq, did, payload.get("rev"), payload.get("time"), found, scope) if found else None
 
 
 _Wanted = tuple[str, str, bytes | None, bool]
@@ -193,12 +192,12 @@ def _glance_at(car: object, did: str, wanted: _Wanted, scope: Scope) -> _Glanced
         op = _judge(collection, rkey, cid, block, did, scope)
     except RecordError:
         return None
-    if op is None and _may_stand(collection, rkey, did, scope):
+    if op is None and may_stand(collection, rkey, did, scope):
         return None
     return block, op
 
 
-def _may_stand(collection: str, rkey: str, did: str, scope: Scope) -> bool:
+def may_stand(collection: str, rkey: str, did: str, scope: Scope) -> bool:
     """Whether a post of this name may be indexed."""
     return collection == POST and did in scope.actors and f"at://{did}/{POST}/{rkey}" in scope.posts
 
@@ -242,14 +241,16 @@ def _read_wanted(
                     scope.posts.add(f"at://{did}/{POST}/{rkey}")
             elif collection == LIST:
                 continue  # a list that is made or changed: who is on it is said by its items
-            elif replaces or _may_stand(collection, rkey, did, scope):
+            elif replaces or may_stand(collection, rkey, did, scope):
                 # What is indexed of this path is no longer what stands there.
                 found.append(Delete(collection, rkey))
     return found
 
 
-def _commit(payload: dict[str, Any], seq: int, did: str, found: list[Op], scope: Scope) -> Commit | None:
-    rev, time = payload.get("rev"), payload.get("time")
+def make_commit(
+    seq: int, did: str, rev: object, time: object, found: list[Op], scope: Scope, *, signed: bool = True
+) -> Commit | None:
+    """A commit of these operations; None when nothing of it can be used. Counts why."""
     if type(rev) is not str or not _REV.fullmatch(rev) or not _DID.fullmatch(did):
         scope.dropped["commit malformed"] += 1
         return None
@@ -259,7 +260,7 @@ def _commit(payload: dict[str, Any], seq: int, did: str, found: list[Op], scope:
     ops = [op for op in found if _RKEY.fullmatch(op.rkey)]
     if len(ops) < len(found):
         scope.dropped["path malformed"] += len(found) - len(ops)
-    return Commit(seq, did, rev, time if type(time) is str else "", ops) if ops else None
+    return Commit(seq, did, rev, time if type(time) is str else "", ops, signed) if ops else None
 
 
 def _read_put(
@@ -288,7 +289,13 @@ def judge(collection: str, rkey: str, cid: bytes, block: bytes, did: str, scope:
 
 def _judge(collection: str, rkey: str, cid: bytes, block: bytes, did: str, scope: Scope) -> Op | None:
     """What a record amounts to by a glance; None when the index has no use for it. Raises RecordError."""
-    record = glance(block)
+    return amounts_to(collection, rkey, cid, block, glance(block), did, scope)
+
+
+def amounts_to(
+    collection: str, rkey: str, cid: bytes, block: bytes, record: dict[str, Any], did: str, scope: Scope
+) -> Op | None:
+    """What a decoded record amounts to, were it proven; None when the index has no use for it. Raises RecordError."""
     op: Op | None = None
     if kind := ENGAGEMENTS.get(collection):
         if (uri := _subject(record)) in scope.posts:

@@ -37,3 +37,5 @@ class Pace:
     """How much later than it was left a stream may go on with numbers left out, before events count as missed."""
     silence: float = 60.0
     """How long a stream that was busy may bring no event before the connection is made anew."""
+    preferred: float = 600.0
+    """From one look to the next whether a source works again that is preferred to the one that is read."""

@@ -7,22 +7,22 @@ neither applied, nor skipped by rule, nor in quarantine.
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import apsw
-import peewee
 from playhouse.apsw_ext import APSWDatabase
 
 from firehose import quarantine
+from firehose.dialect import Dialect, SubscribeRepos
 from firehose.events import Account, Event, Identity, Lost, Sync
-from firehose.frames import FrameError, read_frame, sequence
+from firehose.frames import FrameError
 from firehose.gaps import Gap, Gaps
 from firehose.index import Index
 from firehose.ops import Commit, Scope, read_commit
 from firehose.pace import Pace
 from firehose.proofs import Proofs
+from firehose.storage import CORRUPTION, STORAGE_FAULTS, StorageError
 from firehose.times import now_micros, tid
 from models.database import Connection, sql, writing
 from xrpc.syntax import parse_datetime
@@ -40,27 +40,6 @@ LONGEST_FALL = 1_000_000
 """How far a seq may fall behind the highest one seen: the overlap of a stream that is sent again, generously."""
 
 KINDS = frozenset(("#commit", "#sync", "#identity", "#account", "#info"))
-
-
-class StorageError(Exception):
-    """The batch could not be stored; nothing of it was. Ask the stream again from the stored cursor."""
-
-
-STORAGE_FAULTS = (
-    StorageError,
-    apsw.BusyError,
-    apsw.CantOpenError,
-    apsw.FullError,
-    apsw.IOError,
-    apsw.LockedError,
-    apsw.NoMemError,
-    apsw.ReadOnlyError,
-    peewee.OperationalError,
-)
-
-
-CORRUPTION = (apsw.CorruptError, apsw.NotADBError)
-"""The file is broken. That is no event's fault, and none may be taken for done: the process ends."""
 
 
 class RewindError(Exception):
@@ -86,14 +65,18 @@ class Pipeline:
         scope: Scope,
         index: Index,
         *,
+        dialect: Dialect | None = None,
         proofs: Proofs | None = None,
         pace: Pace | None = None,
         clock: Callable[[], int] = now_micros,
     ) -> None:
-        """Without `proofs` nothing is held against its account's signature. `clock` gives microseconds."""
+        """Without `proofs` nothing is held against its account's signature. `clock` gives microseconds. `dialect`: None
+        for that of a relay.
+        """
         self._pace = pace or Pace()
         self._proofs = proofs
         self.source = source
+        self.dialect = dialect or SubscribeRepos()
         self.scope = scope
         self.index = index
         self.kinds: Counter[str] = Counter()
@@ -105,6 +88,7 @@ class Pipeline:
         self._database = database
         self._clock = clock
         self.on_identity: Callable[[str], None] = lambda did: None
+        self.doubted: Callable[[str], None] = lambda uri: None
         self._pending: list[_Waiting] = []
         self._pending_bytes = 0
         self._flush_at = BATCH_EVENTS
@@ -122,7 +106,7 @@ class Pipeline:
         """Begin at the stored cursor: at start, and whenever a connection ended badly."""
         row = (
             sql(self._database)
-            .execute("SELECT cursor, event_at FROM source WHERE url = ? AND kind = 'seq'", (self.source,))
+            .execute("SELECT cursor, event_at FROM source WHERE url = ? AND kind = ?", (self.source, self.dialect.kind))
             .fetchone()
         )
         self.committed, self.event_at = row or (None, 0)
@@ -132,20 +116,48 @@ class Pipeline:
         self._pending_bytes = 0
         self._lost = True
         self.index.forget()
+        self.index.splits |= not self.dialect.signed or self._split_before()
 
-    def connected(self) -> None:
-        """A new connection was made; its first event says whether it continues where we stopped."""
-        self._fresh = True
+    def _split_before(self) -> bool:
+        """Whether a source was ever read that gives commits operation by operation."""
+        found = sql(self._database).execute("SELECT 1 FROM source WHERE url NOT LIKE 'ws%' LIMIT 1").fetchone()
+        return found is not None
+
+    def turn_to(self, source: str, dialect: Dialect) -> None:
+        """Store what can be stored, and go on with another source where that was left, if ever it was read.
+
+        What still waits to be proven is dropped: the time that is known of the old source lies before it.
+        """
+        try:
+            self.flush()
+        except STORAGE_FAULTS as error:
+            log.error("what was received of %s could not be stored: %s", self.source, error)
+        self.source, self.dialect, self._time = source, dialect, ""
+        self.restore()
+
+    def last_event_at(self, urls: Sequence[str]) -> int:
+        """The time of the last event stored of any of these sources, microseconds; 0 when there is none."""
+        query = f"SELECT coalesce(max(event_at), 0) FROM source WHERE url IN ({', '.join('?' * len(urls))})"
+        at: int = sql(self._database).execute(query, urls).fetchone()[0]
+        return at
+
+    def connected(self, *, elsewhere: bool = False) -> None:
+        """A new connection was made; its first event says whether it continues where we stopped, unless it was asked to
+        begin `elsewhere`: where what was read of another source ends.
+        """
+        self.dialect.connected()
+        self._fresh = not elsewhere
         self._lost = False
         self.gaps.begin(self.received, max(self.event_at, self._past(self._time)))
 
     def receive(self, data: bytes) -> None:
-        """Take one message. Raises FrameError, StreamError, StorageError or RewindError: the connection must end."""
+        """Take one message. Raises FrameError, StreamError, CompressionError, StorageError or RewindError: the
+        connection must end.
+        """
         if self._lost:
             raise StorageError("what this connection delivered before was not stored")
         try:
-            kind, payload = read_frame(data)
-            seq = sequence(payload)
+            kind, payload, seq = self.dialect.open(data, self)
         except FrameError as error:
             if not self._poison.seen(self.received, data):
                 raise
@@ -161,21 +173,21 @@ class Pipeline:
                 if said[:1] == ["OutdatedCursor"]:
                     self.gaps.missed("the source no longer has them")
             return
-        if seq <= self.received:
+        if seq <= self.received and self.dialect.kind == "seq":
             self._fallen(seq)
             return
         if self._fresh:
             self._fresh = False
             self._mark(self.gaps.first(seq, self._past(payload.get("time"))))
         try:
-            event = self._read_commit(payload, seq) if kind == "#commit" else self._read(kind, payload, seq)
+            event = self.dialect.read(kind, payload, seq, self)
         except Exception as error:
             # A fault of ours that somebody's bytes have found must not become everybody's standstill.
             log.exception("event %d cannot be read", seq)
             self._pass_over(data, seq, "event could not be read", f"{type(error).__name__}: {error}")
             event = None
         time = payload.get("time")
-        self.take(seq, time if type(time) is str else "", event, data)
+        self.take(max(seq, self.received), time if type(time) is str else "", event, data)
 
     def take(self, seq: int, time: str, event: Event | None, data: bytes) -> None:
         """Take what was read of a message: its position, its time as it says, and what matters of it, if anything.
@@ -237,12 +249,19 @@ class Pipeline:
         then = f"{marked} repositories are read anew" if marked else "no repository is followed"
         log.error("%s: %s; %s", self.source, gap, then)
 
+    def read_frame_event(self, kind: str, payload: dict[str, Any], seq: int) -> Event | None:
+        """What matters of a frame of `subscribeRepos`."""
+        return self._read_commit(payload, seq) if kind == "#commit" else self._read(kind, payload, seq)
+
     def _read_commit(self, payload: dict[str, Any], seq: int) -> Commit | None:
         scope = self.scope
         commit = read_commit(payload, seq, scope)
         if commit is None:
             did, rev = payload.get("repo"), payload.get("rev")
             if not scope.full or type(did) is not str or did not in scope.full or type(rev) is not str:
+                return None
+            if rev > scope.latest_rev:
+                scope.dropped["rev in the future"] += 1
                 return None
             commit = Commit(seq, did, rev, "", [])  # it takes the account's chain further
         scope.expect(commit)
@@ -262,7 +281,10 @@ class Pipeline:
             if did in scope.actors:
                 return Account(seq, did, active, status[:64] if status else None)
         elif kind == "#sync":
-            if did in scope.actors:
+            rev = payload.get("rev")
+            if type(rev) is not str or rev > scope.latest_rev:
+                scope.dropped["rev in the future" if type(rev) is str else "sync malformed"] += 1
+            elif did in scope.actors:
                 return Sync(seq, did)
         elif kind == "#identity":
             self.on_identity(did)
@@ -375,9 +397,9 @@ class Pipeline:
 
     def _store_cursor(self, connection: Connection, seq: int) -> None:
         connection.execute(
-            "INSERT INTO source (url, kind, cursor, event_at) VALUES (?, 'seq', ?, ?) ON CONFLICT (url, kind)"
+            "INSERT INTO source (url, kind, cursor, event_at) VALUES (?, ?, ?, ?) ON CONFLICT (url, kind)"
             " DO UPDATE SET cursor = excluded.cursor, event_at = excluded.event_at",
-            (self.source, seq, self.event_at),
+            (self.source, self.dialect.kind, seq, self.event_at),
         )
 
     def _pass_over(self, data: bytes, seq: int, reason: str, detail: str = "") -> None:

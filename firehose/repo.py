@@ -11,7 +11,8 @@ from mmap import mmap
 
 from firehose.car import CID_LENGTH, MAX_RECORD, CarError, is_block_cid, read_root, read_varint
 from firehose.commit import CommitError, read_signed_commit
-from firehose.mst import MissingNodeError, MstError, walk
+from firehose.mst import MissingNodeError, walk
+from firehose.mst_node import MstError
 from xrpc.key import PublicKey
 
 MOST_BLOCKS = 4_000_000
@@ -43,6 +44,9 @@ class _Places(Mapping[bytes, bytes]):
 
     def __getitem__(self, cid: bytes) -> bytes:
         return _block(self._car, self.places[cid])
+
+    def __contains__(self, cid: object) -> bool:
+        return cid in self.places
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.places)

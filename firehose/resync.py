@@ -1,4 +1,4 @@
-"""Reading whole repositories: of new members, and of accounts of which something was missed (ingest.md 12, B1-B11).
+"""Reading whole repositories: of new members, and of accounts of which something was missed (B1-B11).
 
 One account at a time goes this way: the stream goes on, and what it brings of the account is noted; its repository is
 fetched from its own host and verified whole; one transaction makes the rows equal to it, creates, changes and
@@ -14,67 +14,32 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
-from urllib.parse import quote
 
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
-from firehose.index import DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE, Index
+from firehose.getrepo import Gone, Parked, ResyncError, fetch_repo
+from firehose.index import Index
 from firehose.ops import Scope
 from firehose.pace import Pace
-from firehose.pipeline import STORAGE_FAULTS
 from firehose.repo import RepoError
+from firehose.rows import Actor
 from firehose.snapshot import Snapshot, read_snapshot
+from firehose.states import DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE
+from firehose.storage import STORAGE_FAULTS
 from firehose.times import now_micros, pause
-from models.database import sql, writing
+from models.database import Connection, sql, writing
 from xrpc.did import DidDocument
-from xrpc.egress import read_error
 from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailable
 
 log = logging.getLogger(__name__)
 
 AT_ONCE, AT_ONCE_OF_A_HOST = 8, 3
-MOST_BYTES = 1 << 30
-FETCH_SECONDS = 300.0
-"""For one repository, however slowly it comes (B5)."""
 GAP_SECONDS = 12.0
 """Between two readings of the same repository: one whose every commit breaks must not keep its host busy (B11)."""
 TRIES = 20
 FIRST_DELAY, LONGEST_DELAY = 5.0, 3600.0
-PARKED_SECONDS, LONGEST_PARK = 60.0, 3600.0
-"""How long a host is left alone that says "too many requests": without saying for how long, and at most."""
-GONE = {
-    "RepoNotFound": "deleted",
-    "RepoDeactivated": "deactivated",
-    "RepoSuspended": "suspended",
-    "RepoTakendown": "takendown",
-}
-"""Answers that are no failures: they say how the account stands (B4)."""
 _ORDER = {PENDING: 0, RESYNCING: 1, DESYNCHRONIZED: 2}
-
-
-class ResyncError(Exception):
-    """The repository cannot be read now; the message says why. `lasting`: trying again soon is of no use."""
-
-    def __init__(self, why: str, *, lasting: bool = False) -> None:
-        super().__init__(why)
-        self.lasting = lasting
-
-
-class _Gone(Exception):
-    """The host says that the account is not active; `status` is how."""
-
-    def __init__(self, status: str) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-class _Parked(Exception):
-    """The host wants to be left alone for `seconds`."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the host asks to wait {seconds:.0f} s")
-        self.seconds = seconds
 
 
 class Resync:
@@ -157,9 +122,9 @@ class Resync:
         try:
             try:
                 await self._read(did)
-            except _Gone as gone:
+            except Gone as gone:
                 self._overlay(did, gone.status)
-            except _Parked as parked:
+            except Parked as parked:
                 self._later(did, str(parked), parked.seconds, failed=False)
             except ResyncError as error:
                 self._later(did, str(error), None, failed=True, lasting=error.lasting)
@@ -170,6 +135,7 @@ class Resync:
             except STORAGE_FAULTS:
                 raise
             except Exception as error:
+                self._index.forget()
                 log.exception("the repository of %s cannot be read", did)
                 self._later(did, f"{type(error).__name__}: {error}", None, failed=True, lasting=True)
         except STORAGE_FAULTS as error:
@@ -184,13 +150,17 @@ class Resync:
         host = document.pds
         wait = self._parked.get(host, 0.0) - asyncio.get_running_loop().time()
         if wait > 0:
-            raise _Parked(wait)
+            raise Parked(wait)
         async with self._hosts[host]:
-            known = self._open_epoch(did)
+            known, stream_at = self._open_epoch(did), self._stream_at()
             with tempfile.TemporaryFile(dir=Path(self._database.database).parent) as file:
-                await self._fetch(did, document, file)
                 try:
-                    snapshot = await asyncio.to_thread(self._parse, file, did, document)
+                    await fetch_repo(self._session, did, host, file)
+                except Parked as parked:
+                    self._parked[host] = asyncio.get_running_loop().time() + parked.seconds
+                    raise
+                try:
+                    snapshot = await asyncio.to_thread(self._parse, file, did, document, stream_at)
                 except RepoError as error:
                     if not error.transient:
                         # Its key may have been changed just now.
@@ -199,6 +169,12 @@ class Resync:
             if snapshot.rev < known:
                 raise ResyncError("its host has an older repository than the stream has shown")
             self._store(did, snapshot)
+
+    def _stream_at(self) -> int:
+        """A time before which the stream has brought everything, in microseconds; a minute's grace for clocks."""
+        (at,) = sql(self._database).execute("SELECT max(event_at) FROM source").fetchall()[0]
+        now = self._clock()
+        return min(at or now, now) - 60_000_000
 
     async def _refresh(self, did: str) -> None:
         try:
@@ -215,48 +191,12 @@ class Resync:
         self._index.buffers[did] = []
         return actor.rev
 
-    async def _fetch(self, did: str, document: DidDocument, file: IO[bytes]) -> None:
-        """The repository as a CAR, into `file`."""
-        url = f"{document.pds}/xrpc/com.atproto.sync.getRepo?did={quote(did, safe='')}"
-        try:
-            async with (
-                asyncio.timeout(FETCH_SECONDS),
-                self._session.get(
-                    url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
-                ) as answer,
-            ):
-                if answer.status != 200:
-                    await self._refused(answer, document)
-                size = 0
-                async for chunk in answer.content.iter_chunked(1 << 16):
-                    size += len(chunk)
-                    if size > MOST_BYTES:
-                        raise ResyncError(f"it is larger than {MOST_BYTES >> 20} MB", lasting=True)
-                    file.write(chunk)
-        except TimeoutError:
-            raise ResyncError(f"{document.pds} took longer than {FETCH_SECONDS:.0f} s") from None
-        except (aiohttp.ClientError, OSError) as fault:
-            raise ResyncError(f"{document.pds} could not be reached ({type(fault).__name__})") from fault
-        file.flush()
-        if not size:
-            raise ResyncError(f"{document.pds} sent nothing")
-
-    async def _refused(self, answer: aiohttp.ClientResponse, document: DidDocument) -> None:
-        """Say what an answer other than a repository means. Always raises."""
-        if answer.status == 429:
-            seconds = _retry_after(answer)
-            if document.pds:
-                self._parked[document.pds] = asyncio.get_running_loop().time() + seconds
-            raise _Parked(seconds)
-        if (status := GONE.get(await read_error(answer))) and answer.status in {400, 404}:
-            raise _Gone(status)
-        raise ResyncError(f"{document.pds} answered {answer.status}")
-
-    def _parse(self, file: IO[bytes], did: str, document: DidDocument) -> Snapshot:
+    def _parse(self, file: IO[bytes], did: str, document: DidDocument, stream_at: int) -> Snapshot:
         """In a thread: the verified records of the file that the index has a use for."""
         assert document.key is not None  # noqa: S101
+        now = self._clock()
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return read_snapshot(data, did, document.key, self._scope, self._clock() - self._retention)
+            return read_snapshot(data, did, document.key, self._scope, now - self._retention, stream_at)
 
     def _store(self, did: str, snapshot: Snapshot) -> None:
         """The one transaction; nothing may have happened to the epoch meanwhile (B6)."""
@@ -307,19 +247,44 @@ class Resync:
                 (state, why[:500], tries, due, actor.id),
             )
             actor.state = state
+            if tries > TRIES:
+                self._let_go(connection, did, actor)
         log.warning("%s: repository not read: %s", did, why)
 
     def _unresolvable(self, did: str) -> None:
+        """No document, no key or no host: an `#identity` may change that, and may have come while it was looked up."""
         self._index.buffers.pop(did, None)
         with writing(self._database) as connection:
             actor = self._index.intern(did)
-            due = self._clock() + int(LONGEST_DELAY * 6_000_000)
+            (tries,) = connection.execute("SELECT tries FROM repo WHERE actor = ?", (actor.id,)).fetchone() or (0,)
+            due = self._clock() + self._delay(tries)
             connection.execute(
-                "UPDATE repo SET state = ?, why = ?, due_at = ? WHERE actor = ?",
-                (UNRESOLVABLE, "its DID document is missing or names no host", due, actor.id),
+                "UPDATE repo SET state = ?, why = ?, due_at = ?, tries = ? WHERE actor = ?",
+                (UNRESOLVABLE, "its DID document is missing or names no host", due, tries + 1, actor.id),
             )
             actor.state = UNRESOLVABLE
+            if tries >= TRIES:
+                self._let_go(connection, did, actor)
         self.counts["accounts unresolvable"] += 1
+
+    def _delay(self, tries: int) -> int:
+        """Microseconds until the next try after so many, with jitter."""
+        seconds = min(FIRST_DELAY * 2 ** min(tries, 16), LONGEST_DELAY) * random.uniform(1.0, 1.5)
+        return int(seconds * self._pace.patience * 1_000_000)
+
+    def _let_go(self, connection: Connection, did: str, actor: Actor) -> None:
+        """An account that is not followed and has nothing here is not tried for ever: anybody can name any number."""
+        if did in self._scope.full:
+            return
+        gone = connection.execute(
+            "DELETE FROM repo WHERE actor = ?1 AND NOT EXISTS"
+            " (SELECT 1 FROM post WHERE actor = ?1) AND NOT EXISTS (SELECT 1 FROM engagement WHERE actor = ?1)"
+            " RETURNING 1",
+            (actor.id,),
+        ).fetchall()
+        if gone:
+            actor.state = ""
+            self.counts["accounts let go"] += 1
 
     def _overlay(self, did: str, status: str) -> None:
         """Its own host says that it is not active: hide it, and read it when it comes back."""
@@ -332,15 +297,3 @@ class Resync:
             )
             self._index.overlay(did, False, status)
         self.counts["accounts not active"] += 1
-
-
-def _retry_after(answer: aiohttp.ClientResponse) -> float:
-    """Seconds that a 429 asks for."""
-    for name in ("Retry-After", "RateLimit-Reset"):
-        text = answer.headers.get(name, "")
-        if text.isascii() and text.isdecimal():
-            seconds = float(text[:12])
-            if seconds > 1e9:  # RateLimit-Reset of the reference server is a time, not a span
-                seconds -= now_micros() / 1e6
-            return min(max(seconds, 1.0), LONGEST_PARK)
-    return PARKED_SECONDS

@@ -13,8 +13,9 @@ from playhouse.apsw_ext import APSWDatabase
 from communities.community import Community
 from communities.declaration import DeclarationError, read_declaration
 from communities.matching import Matcher, compile_rules
-from firehose.index import LISTS_CHANGED, Index
+from firehose.index import Index
 from firehose.ops import POST_URI
+from firehose.rows import LISTS_CHANGED
 from models import communities as community_rows
 from models import meta
 from models.database import Connection, sql, writing

@@ -5,7 +5,18 @@ from dataclasses import dataclass, field, replace
 from mmap import mmap
 
 from firehose.known import Known
-from firehose.ops import LIST_ITEM, POST, WATCHED, PutEngagement, PutListItem, PutPost, Scope, is_rkey, judge
+from firehose.ops import (
+    ENGAGEMENTS,
+    LIST_ITEM,
+    POST,
+    WATCHED,
+    PutEngagement,
+    PutListItem,
+    PutPost,
+    Scope,
+    is_rkey,
+    judge,
+)
 from firehose.records import RecordError
 from firehose.repo import read_repo
 from firehose.times import sort_micros, tid_micros
@@ -17,7 +28,8 @@ class Snapshot:
     """The state of a repository at `rev`. `data`: root of its tree; times are microseconds.
 
     `event_at` says when each post of `puts` was written, as far as its key tells. `keys` are the keys of all posts,
-    of those too that are of no use.
+    of those too that are of no use. `late`: collection and key of what was written so lately that the stream may still
+    have to bring what it is about.
     """
 
     did: str
@@ -29,10 +41,14 @@ class Snapshot:
     engagements: list[PutEngagement] = field(default_factory=list)
     members: list[PutListItem] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
+    late: set[tuple[str, str]] = field(default_factory=set)
 
     def posts(self) -> Iterator[str]:
         """URIs of the posts that belong to communities."""
         return (f"at://{self.did}/{POST}/{put.rkey}" for put in self.puts if put.matches)
+
+
+_EDGED = frozenset((POST, *ENGAGEMENTS))
 
 
 class _Own(Known):
@@ -52,8 +68,10 @@ class _Own(Known):
         return key in self.also or key in self._known
 
 
-def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, oldest: int) -> Snapshot:
-    """Read the repository export `car`. Posts written before `oldest` are left out. Raises RepoError."""
+def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, oldest: int, stream_at: int) -> Snapshot:
+    """Read the repository export `car`. Posts written before `oldest` are left out. `stream_at`: how far the stream has
+    come. Both are microseconds. Raises RepoError.
+    """
     repo = read_repo(car, did, key, scope.latest_rev)
     found = Snapshot(did, repo.rev, repo.data)
     own = _Own(scope.posts)
@@ -68,6 +86,8 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
             found.keys.add(rkey)
         elif collection == LIST_ITEM and did not in scope.list_owners:
             continue
+        if collection in _EDGED and tid_micros(rkey) >= stream_at:
+            found.late.add((collection, rkey))
         try:
             op = judge(collection, rkey, cid, block, did, scope)
         except RecordError:

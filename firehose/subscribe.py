@@ -1,34 +1,41 @@
-"""The subscription to `com.atproto.sync.subscribeRepos`: connect, feed the pipeline, come back after every close.
+"""The subscription to an event stream: connect, feed the pipeline, come back after every close.
 
-Our own loop around a `websockets` connection. It returns only when it is told to stop. What makes it stand still
-until an operator acts: a cursor in the stream's future, or a stream that starts below the cursor (the relay was
-rebuilt).
+Our own loop around a `websockets` connection, the same for every kind of source (firehose/dialect.py). It returns only
+when it is told to stop. What makes it stand still until an operator acts, unless there is another source to read: a
+cursor in the stream's future, or a stream that starts below the cursor (the relay was rebuilt).
 """
 
 import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import Any, TypeVar, cast
 
+import aiohttp
+import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import Event
-from websockets.typing import BytesLike
+from websockets.typing import BytesLike, Subprotocol
 
+from firehose.compression import CompressionError
+from firehose.dialect import REWIND, Dialect, Jetstream1, Jetstream2, SubscribeRepos, dialect_of
+from firehose.dictionary import fetch_dictionary
 from firehose.frames import FrameError, StreamError
+from firehose.jetstream import TIMES_FROM
 from firehose.pace import Pace
-from firehose.pipeline import Pipeline, RewindError, StorageError
+from firehose.pipeline import Pipeline, RewindError
+from firehose.source import Source, parse_source
+from firehose.sources import OVERLAP, Order, Place, find_start
+from firehose.storage import StorageError
 from firehose.times import pause
 
 log = logging.getLogger(__name__)
 
-NSID = "com.atproto.sync.subscribeRepos"
 MAX_MESSAGE = 8 * 1024 * 1024
 """Bytes; above the protocol's limit, so that a frame over that limit can still be passed over exactly."""
 FIRST_DELAY = 0.5
@@ -66,12 +73,14 @@ class _Socket(ClientConnection):
     """A connection that hands each message on while it is read from the network, and holds none back.
 
     A queue between the two would cost a fifth of all the time, and would keep pings waiting behind what is queued.
+    Text messages are passed over unless the stream is one of `texts`.
+
     `fault` becomes the exception with which `receive` refused a message; nothing is handed on behind it. While
     `crowded` says so, nothing more is read; `held_at` is when that began, in seconds of the loop.
     """
 
     def __init__(
-        self, receive: Callable[[bytes], None], crowded: Callable[[], bool], *args: Any, **options: Any
+        self, receive: Callable[[bytes], None], crowded: Callable[[], bool], texts: bool, *args: Any, **options: Any
     ) -> None:
         super().__init__(*args, **options)
         self.fault: asyncio.Future[None] = self.loop.create_future()
@@ -79,29 +88,28 @@ class _Socket(ClientConnection):
         self._receive = receive
         self._crowded = crowded
         self._parts = bytearray()
-        self._text = False
+        self._texts = texts
+        self._passed_over = False
 
     def process_event(self, event: Event) -> None:
-        """Take a whole binary message; leave the handshake, pongs and the closing to the library."""
+        """Take a whole message; leave the handshake, pongs and the closing to the library."""
         if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
-        elif event.opcode is Opcode.BINARY and event.fin:
+        elif event.fin and (event.opcode is Opcode.BINARY or (self._texts and event.opcode is Opcode.TEXT)):
             self._hand_on(event.data)
         else:
             self._assemble(event)
 
     def _assemble(self, frame: Frame) -> None:
-        """A message in several fragments; the library has checked their order and bounds their size. Texts are none of
-        ours.
-        """
+        """A message in several fragments; the library has checked their order and bounds their size."""
         if frame.opcode is not Opcode.CONT:
-            self._text = frame.opcode is not Opcode.BINARY
+            self._passed_over = frame.opcode is Opcode.TEXT and not self._texts
             self._parts.clear()
         self._parts += frame.data
         if frame.fin:
             message = bytes(self._parts)
             self._parts.clear()
-            if not self._text:
+            if not self._passed_over:
                 self._hand_on(message)
 
     def _hand_on(self, data: BytesLike) -> None:
@@ -156,37 +164,77 @@ class End:
 
 
 class Subscription:
-    """One source, read for as long as the process lives. `state` says in words how it stands."""
+    """The sources in order of preference, one of them read, for as long as the process lives.
+
+    `states` says in words how each stands, `ends` how often its connections ended and why; both by URL.
+    """
 
     def __init__(
         self,
         pipeline: Pipeline,
         user_agent: str,
         *,
+        sources: Sequence[Source] = (),
+        session: aiohttp.ClientSession | None = None,
         pace: Pace | None = None,
         backoff: Backoff | None = None,
     ) -> None:
+        """The first of `sources` is the one that the pipeline begins with, and the only one when none are given.
+        Without `session` no dictionary is fetched, so that nothing comes compressed.
+        """
         self.pipeline = pipeline
-        self.state = "connecting"
         self.closes: Counter[str] = Counter()
+        self.sources = tuple(sources) or (parse_source(pipeline.source),)
+        self.states = {source.url: "in reserve" for source in self.sources}
+        self.ends: dict[str, Counter[str]] = {source.url: Counter() for source in self.sources}
+        self._dialects = [pipeline.dialect, *(dialect_of(source) for source in self.sources[1:])]
+        self._session = session
         self._user_agent = user_agent
         self._pace = pace or Pace()
         self._backoff = backoff or Backoff()
+        self._order = Order(len(self.sources), 0.0)
+        self._start: int | None = None
+        self._since = 0
+        self._better: int | None = None
         self._too_big = 0
         self._skip = 0
         self._tip = False
+        self._gap = ""
         self._silent = False
         self._quiet = 0
         self._before = 0
         self._again = asyncio.Event()
+        self.state = "connecting"
 
-    def url(self) -> str:
-        """Where to connect, with the cursor to continue behind (none: the live tip)."""
-        parts = urlsplit(self.pipeline.source)
-        base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/xrpc/{NSID}"
-        if self._tip or (self.pipeline.committed is None and not self.pipeline.received):
-            return base
-        return f"{base}?cursor={self.pipeline.received + self._skip}"
+    @property
+    def state(self) -> str:
+        """How the source stands that is read."""
+        return self.states[self.source.url]
+
+    @state.setter
+    def state(self, state: str) -> None:
+        self.states[self.source.url] = state
+
+    @property
+    def source(self) -> Source:
+        """The source that is read."""
+        return self.sources[self._order.current]
+
+    @property
+    def dialect(self) -> Dialect:
+        """What it speaks."""
+        return self._dialects[self._order.current]
+
+    def cursor(self) -> int | None:
+        """What to ask the source for (None: the live end)."""
+        kind = self.dialect.kind
+        if kind == "none" or self._tip:
+            return None
+        if self._start is not None:
+            return self._start
+        if self.pipeline.committed is None and not self.pipeline.received:
+            return None
+        return self.pipeline.received + self._skip - (REWIND if kind == "time_us" else 0)
 
     def ask_again(self) -> None:
         """What the open connection brought was not stored: leave it, and ask again from the stored cursor."""
@@ -195,19 +243,42 @@ class Subscription:
     async def run(self, stop: asyncio.Event, reset: Callable[[], bool] = lambda: False) -> None:
         """Read until `stop` is set. `reset` says whether an operator moved the cursor of a source that stands still."""
         loop = asyncio.get_running_loop()
+        self._order = Order(len(self.sources), loop.time())
+        self._turn()
         while not stop.is_set():
-            began, before = loop.time(), self.pipeline.received
+            began, before, dialect = loop.time(), self.pipeline.received, self.dialect
             end = await self._once(stop)
             if stop.is_set():
                 break
             self.closes[end.cause] += 1
-            if self.pipeline.received > before or loop.time() - began > HEALTHY_SECONDS:
+            self.ends[self.source.url][end.cause] += 1
+            forward = self.dialect is dialect and self.pipeline.received > before
+            if forward:
+                self._start, self._gap = None, ""
+            good = forward or loop.time() - began > HEALTHY_SECONDS
+            if good:
                 self._backoff.reset()
+                self._order.good(loop.time())
                 self._too_big = self._skip = 0
                 self._tip = False
+            if self._better is not None:
+                better = self.sources[self._better].url
+                log.warning("%s answers again, and is preferred to %s", better, self.source.url)
+                self.state = "in reserve"
+                self._order.choose(self._better, loop.time())
+                self._turn()
+                continue
             if end.stand_still:
-                self.state = f"stopped: {end}"
-                log.error("%s: %s. Nothing is read until `communities cursor reset`.", self.pipeline.source, end)
+                self._order.stop()
+                log.error("%s: %s. It is not read until `communities cursor reset`.", self.pipeline.source, end)
+            worn_out = end.stand_still or end.cause == "silent" or (not good and self._order.failed(loop.time()))
+            self.state = f"{'stopped' if end.stand_still else 'left'}: {end}" if worn_out else self.state
+            if worn_out and self._order.next(loop.time()) is not None:
+                log.error("%s: %s; going on with %s", self.pipeline.source, end, self.source.url)
+                self._turn()
+                if not self._order.exhausted:
+                    continue
+            elif end.stand_still:
                 await self._stand_still(stop, reset)
                 continue
             delay = end.delay or self._backoff.next()
@@ -217,54 +288,142 @@ class Subscription:
             while self.pipeline.crowded and not stop.is_set():
                 await pause(stop, self._pace.tick)
 
+    def _turn(self) -> None:
+        """Go on with the source that was chosen, from where what is stored of all of them ends."""
+        self.state = "connecting"
+        self._better = self._start = None
+        self._gap = ""
+        self._too_big = self._skip = 0
+        self._tip = False
+        pipeline, dialect = self.pipeline, self.dialect
+        if (pipeline.source, pipeline.dialect) != (self.source.url, dialect):
+            pipeline.turn_to(self.source.url, dialect)
+        last = pipeline.last_event_at([source.url for source in self.sources])
+        # Its own cursor will do, unless that lies far behind what was read of others.
+        self._since = 0 if pipeline.committed is not None and pipeline.event_at >= last - OVERLAP else last - OVERLAP
+        if self._since > 0 and dialect.takes_times:
+            own = pipeline.received - REWIND if dialect.kind == "time_us" else 0
+            self._start, self._since = max(own, self._since), 0
+        if dialect.kind == "none" or self._since < 0:
+            self._since = 0
+
     async def _stand_still(self, stop: asyncio.Event, reset: Callable[[], bool]) -> None:
         while not stop.is_set() and not reset():
             await pause(stop, self._pace.stand_still)
+        self._order.start()
         self.pipeline.restore()
 
     async def _once(self, stop: asyncio.Event) -> End:
         """One connection, from opening to end."""
         self._again.clear()
-        self.pipeline.connected()
+        self.pipeline.connected(elsewhere=self._start is not None)
         self._before = self.pipeline.kinds.total()
         try:
-            opening = _Connect(
-                self.url(),
-                **SOCKET,
-                create_connection=partial(_Socket, self.pipeline.receive, lambda: self.pipeline.crowded),  # type: ignore[arg-type]  # any callable will do
-                open_timeout=OPEN_SECONDS,
-                close_timeout=CLOSE_SECONDS,
-                user_agent_header=self._user_agent,
-            )
-            where = f"behind {after}" if (after := self.url().partition("?cursor=")[2]) else "at the live end"
-            socket = await _unless(stop, opening)
+            await _unless(stop, self._fetch_dictionary())
+            if self._since and not stop.is_set():
+                self.state = "looking for its place in the stream"
+                await _unless(stop, self._find_start())
+                self.pipeline.connected(elsewhere=self._start is not None)
+            cursor = self.cursor()
+            creator = partial(_Socket, self.pipeline.receive, lambda: self.pipeline.crowded, self.dialect.texts)
+            socket = await _unless(stop, self._connect(self.source, self.dialect, cursor, create_connection=creator))
             if socket is None:
                 return End("stopped")
             async with socket:
                 self.state = "reading"
-                if self._tip:
-                    self.pipeline.gaps.missed("a message in between could not be received", anew=True)
+                if self._gap:
+                    self.pipeline.gaps.missed(self._gap, anew=True)
+                where = "at the live end" if cursor is None else f"behind {cursor}"
                 log.info("%s: connected %s", self.pipeline.source, where)
                 return await self._read(cast(_Socket, socket), stop)
         except InvalidStatus as error:
             return self._refused(error)
+        except ConnectionClosed as error:
+            return self._closed(error)
+        except FrameError as error:
+            return End("unreadable frame", str(error))
+        except StreamError as error:
+            return self._failed(error)
         except (OSError, TimeoutError, InvalidHandshake) as error:
             return End("cannot connect", str(error) or type(error).__name__)
 
+    def _connect(self, source: Source, dialect: Dialect, cursor: int | None, **options: Any) -> connect:
+        return _Connect(
+            dialect.url(source.base, cursor),
+            **SOCKET,
+            subprotocols=[Subprotocol(name) for name in dialect.subprotocols] or None,
+            additional_headers={"Authorization": source.authorization} if source.authorization else None,
+            open_timeout=OPEN_SECONDS,
+            close_timeout=CLOSE_SECONDS,
+            user_agent_header=self._user_agent,
+            **options,
+        )
+
+    async def _fetch_dictionary(self) -> None:
+        """Fetch the dictionary of a source that packs its messages, while that is worth trying."""
+        dialect = self.dialect
+        if isinstance(dialect, Jetstream1 | Jetstream2) and dialect.unpacker is None and self._session is not None:
+            while dialect.unpacker is None and dialect.fetches:
+                dialect.fetches -= 1
+                try:
+                    dialect.unpacker = await fetch_dictionary(self._session, self.source.base, dialect.dictionary)
+                except CompressionError as error:
+                    log.warning("%s: messages come uncompressed: %s", self.source.url, error)
+                    dialect.unpacked()
+
+    async def _find_start(self) -> None:
+        """Find the place in this stream that corresponds to what was read of another one."""
+        dialect = cast(SubscribeRepos, self.dialect)
+
+        async def ask(cursor: int | None) -> Place:
+            async with self._connect(self.source, dialect, cursor) as socket:
+                while True:
+                    patience = self._pace.silence if cursor is None else OPEN_SECONDS
+                    data = await asyncio.wait_for(socket.recv(), patience)
+                    place = dialect.place(data) if isinstance(data, bytes) else None
+                    if place is not None:
+                        return place
+
+        start, complete = await find_start(ask, self._since, self.pipeline.committed)
+        self._start = None if start == self.pipeline.committed else start
+        self._since = 0
+        if not complete:
+            self._gap = "the source does not reach back to where the last one was left"
+
     def _refused(self, error: InvalidStatus) -> End:
-        status = error.response.status_code
+        status, dialect = error.response.status_code, self.dialect
+        name = _error_name(error.response.body)
         if status == 429:
             given = error.response.headers.get_all("Retry-After")
             after = given[0] if len(given) == 1 else ""
             wanted = min(float(after), 600.0) if after.isascii() and after.isdecimal() else 0.0
             return End("refused with 429", "too many connections or requests", delay=wanted)
+        if isinstance(dialect, Jetstream2):
+            if status in (404, 501):
+                log.warning("%s speaks version 1 only", self.source.url)
+                self._dialects[self._order.current] = Jetstream1()
+                self._turn()
+                return End("version 1 only")
+            if name == "UnknownZstdDictionary":
+                dialect.unpacker = None  # fetched anew, once
+                return End(name)
+            if name == "CursorTooOld":
+                # It takes a time instead, and begins with the oldest event that it has.
+                self._gap = "the source no longer has them"
+                self._start = max(self.pipeline.event_at, TIMES_FROM)
+                return End(name)
         if status in (405, 426, 501):
             return End(f"refused with {status}", "this is no event stream", delay=self._backoff.next(longest=True))
-        return End(f"refused with {status}")
+        return End(f"refused with {status}", name)
+
+    def _failed(self, error: StreamError) -> End:
+        cause = error.name if error.name in ("FutureCursor", "ConsumerTooSlow") else "error frame"
+        return End(cause, str(error)[:300], stand_still=cause == "FutureCursor")
 
     async def _read(self, socket: _Socket, stop: asyncio.Event) -> End:
         closers = [asyncio.ensure_future(_close_on(told, socket)) for told in (stop, self._again)]
-        watches = [asyncio.ensure_future(watch(socket)) for watch in (self._watch, self._ease)]
+        watching = (self._watch, self._ease, self._answer, self._prefer)
+        watches = [asyncio.ensure_future(watch(socket)) for watch in watching]
         closed = asyncio.ensure_future(socket.wait_closed())
         try:
             await asyncio.wait((closed, socket.fault), return_when=asyncio.FIRST_COMPLETED)
@@ -272,14 +431,18 @@ class Subscription:
                 socket.fault.result()
             if self._again.is_set():
                 return End("events could not be stored")
+            if self._better is not None:
+                return End("a better source is back")
             if self._silent:
                 return End("silent", f"no event for {self._pace.silence:.0f} s or more")
             return self._closed(socket.protocol.close_exc)
         except FrameError as error:
             return End("unreadable frame", str(error))
         except StreamError as error:
-            cause = error.name if error.name in ("FutureCursor", "ConsumerTooSlow") else "error frame"
-            return End(cause, str(error)[:300], stand_still=cause == "FutureCursor")
+            return self._failed(error)
+        except CompressionError as error:
+            cast(Jetstream1 | Jetstream2, self.dialect).unpacked()
+            return End("packed badly", str(error))
         except RewindError as error:
             return End("stream rewound", str(error), stand_still=True)
         except StorageError as error:
@@ -327,6 +490,37 @@ class Subscription:
                 socket.fault.set_exception(_Crowded())
                 socket.release()  # what still comes is dropped; the closing stands behind it
 
+    async def _answer(self, socket: _Socket) -> None:
+        """Send what the source waits for once events are stored."""
+        while not socket.fault.done():
+            await asyncio.sleep(self._pace.tick)
+            for message in self.dialect.answers(self.pipeline.committed or 0):
+                try:
+                    await socket.send(message)
+                except ConnectionClosed:
+                    return
+
+    async def _prefer(self, socket: _Socket) -> None:
+        """Leave a connection when a source answers again that is preferred to it."""
+        while self._order.current:
+            await asyncio.sleep(self._pace.preferred)
+            for index in self._order.better():
+                if await self._answers(index):
+                    self._better = index
+                    await socket.close(1000)
+                    return
+
+    async def _answers(self, index: int) -> bool:
+        """Whether a source lets us connect, and brings an event soon."""
+        dialect = self._dialects[index]
+        try:
+            async with self._connect(self.sources[index], dialect, None) as socket:
+                if dialect.kind != "none":  # what Tap has nothing to say of, was all acknowledged
+                    await asyncio.wait_for(socket.recv(), self._pace.silence)
+                return True
+        except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
+            return False
+
     def _closed(self, closed: ConnectionClosed) -> End:
         code = closed.rcvd.code if closed.rcvd else closed.sent.code if closed.sent else 1006
         if code == 1009:
@@ -348,12 +542,16 @@ class Subscription:
             log.error("a message behind %d is too large; asking behind %d", self.pipeline.received, self._skip)
         if self._skip > TOO_BIG_STEPS:
             self._tip = True
+            self._gap = "a message in between could not be received"
             log.error("no way past %d: going on at the live tip; events in between are lost", self.pipeline.received)
         return End("message too large")
 
 
-async def _unless(stop: asyncio.Event, opening: Awaitable[ClientConnection]) -> ClientConnection | None:
-    """The opened connection, or None when `stop` was set before: a server that never answers must not delay a stop."""
+T = TypeVar("T")
+
+
+async def _unless(stop: asyncio.Event, opening: Awaitable[T]) -> T | None:
+    """What is waited for, or None when `stop` was set before: a server that never answers must not delay a stop."""
     opened, stopped = asyncio.ensure_future(opening), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait((opened, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -367,3 +565,13 @@ async def _unless(stop: asyncio.Event, opening: Awaitable[ClientConnection]) -> 
 async def _close_on(stop: asyncio.Event, socket: ClientConnection) -> None:
     await stop.wait()
     await socket.close(1000)
+
+
+def _error_name(body: BytesLike | None) -> str:
+    """The name of an XRPC error; empty when there is none."""
+    try:
+        error = orjson.loads(body or b"")
+    except ValueError:
+        return ""
+    name = error.get("error") if type(error) is dict else None
+    return name[:100] if type(name) is str else ""

@@ -1,4 +1,4 @@
-"""The slow round through all accounts that rows point to: whether their own hosts say what we hold (ingest.md B10).
+"""The slow round through all accounts that rows point to: whether their own hosts say what we hold (B10).
 
 The stream is one witness. It may have lost an event, a relay may have been throttled, a host may be blind: what nobody
 else notices is noticed here. Deletions of whole accounts are believed here only (A46): the stream's word hides, the
@@ -15,10 +15,11 @@ from urllib.parse import urlencode
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
-from firehose.index import CONFIRM, CONFIRMED, SYNCED, Index
+from firehose.index import Index
 from firehose.ops import POST, Commit, Delete
 from firehose.pace import Pace
-from firehose.pipeline import STORAGE_FAULTS
+from firehose.states import CONFIRM, CONFIRMED, SYNCED
+from firehose.storage import STORAGE_FAULTS
 from firehose.times import now_micros, pause, tid_micros
 from models.database import sql, writing
 from xrpc.did import DidDocument
@@ -74,10 +75,11 @@ class Sweep:
             await pause(stop, self._pace.sweep)
 
     def _next(self) -> str | None:
-        """Accounts that are said to be gone first; then by turns one that is followed, and the next of all authors."""
+        """Accounts of which something was just said first; then by turns one that is followed, and the next author."""
         self._turn = not self._turn
         first, second = (self._followed, self._author) if self._turn else (self._author, self._followed)
-        return self._said_to_be_gone() or first() or second()
+        doubted = self._index.doubts.popleft() if self._index.doubts else None
+        return doubted or self._said_to_be_gone() or first() or second()
 
     def _said_to_be_gone(self) -> str | None:
         now = asyncio.get_running_loop().time()
@@ -156,15 +158,18 @@ class Sweep:
 
     def _compare(self, did: str, said: dict[str, Any]) -> None:
         now = self._clock()
-        row = sql(self._database).execute("SELECT active, purge, rev FROM actor WHERE did = ?", (did,)).fetchone()
+        found = "SELECT active, status, purge, rev FROM actor WHERE did = ?"
+        row = sql(self._database).execute(found, (did,)).fetchone()
         if row is None:
             return
-        active, purge, rev = row
+        active, held, purge, rev = row
         status = said.get("status")
         with writing(self._database) as connection:
             if purge == CONFIRM and not said["active"]:
                 connection.execute("UPDATE actor SET purge = ? WHERE did = ?", (CONFIRMED, did))
                 self.counts["deletions confirmed"] += 1
+            elif said["active"] and held == "takendown":
+                self.counts["accounts that the relay has taken down"] += 1
             elif bool(active) != said["active"]:
                 self._index.overlay(did, said["active"], status if type(status) is str else None)
                 self.counts["accounts put right"] += 1

@@ -9,7 +9,8 @@ from typing import Any
 
 from firehose.car import CarError, is_block_cid, is_record_cid, read_all_blocks
 from firehose.commit import CommitError, SignedCommit, read_signed_commit
-from firehose.mst import Change, MissingNodeError, MstError, find, invert
+from firehose.mst import Change, MissingNodeError, find, invert
+from firehose.mst_node import MstError
 from xrpc.key import PublicKey
 
 MAX_OPS = 200

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firehose.index import PENDING, SYNCED
 from firehose.rules import compile_stored
+from firehose.states import PENDING, SYNCED
 from models.database import Connection, open_database, sql, writing
 from models.lock import LockError
 from service.cli import CommandError

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from firehose.source import Source, parse_sources
+
 PREFIX = "COMMUNITIES_"
 _QUOTED = re.compile(r"""\s*(["'])(.*?)\1\s*(?:\s#.*)?""")
 _COMMENT = re.compile(r"\s#.*")
@@ -110,7 +112,12 @@ class Config:
     listen_port: int = _setting("3000", _whole(0, 65535), "Port on which feeds are served; 0 takes a free one.")
     metrics_host: str = _setting("127.0.0.1", _text, "Address of /metrics; keep it private.")
     metrics_port: int = _setting("3001", _whole(0, 65535), "Port of /metrics; 0 takes a free one.")
-    source: str = _setting("wss://bsky.network", _url("wss", "ws"), "Relay (or PDS) whose event stream is read.")
+    source: tuple[Source, ...] = _setting(
+        "wss://bsky.network",
+        parse_sources,
+        "Whose event stream is read: a relay or PDS (wss://HOST), a Jetstream (jetstream+wss://HOST, of version 1"
+        " jetstream1+wss://HOST) or a Tap (tap+ws://admin:PASSWORD@HOST); several, by comma, in order of preference.",
+    )
     verify: str = _setting(
         "members",
         _verify,
@@ -150,6 +157,11 @@ class Config:
     def did(self) -> str:
         """The DID of this service."""
         return self.service_did or "did:web:" + self.hostname.replace(":", "%3A")
+
+    @property
+    def source_urls(self) -> tuple[str, ...]:
+        """The sources as they are named beside what is stored of them."""
+        return tuple(source.url for source in self.source)
 
     @property
     def publisher(self) -> str:
@@ -214,11 +226,16 @@ def read_config(environ: Mapping[str, str], env_file: Path | None = None) -> Con
         try:
             parsed[known[key].name] = known[key].metadata["parse"](value)
         except ValueError as error:
-            shown = "the value given" if known[key].name == "app_password" else repr(value)
+            secret = known[key].name == "app_password" or (known[key].name == "source" and "@" in value)
+            shown = "the value given" if secret else repr(value)
             faults.append(f"{key}: {shown} {error}")
-    source = urlsplit(parsed.get("source", ""))
-    if source.scheme == "ws" and source.hostname not in (*_LOOPBACK, *parsed.get("egress_allow", ())):
-        faults.append(f"{PREFIX}SOURCE: {source.geturl()!r} is not encrypted; write wss:// (ws:// is for this machine)")
+    open_to = (*_LOOPBACK, *parsed.get("egress_allow", ()))
+    for source in parsed.get("source", ()):
+        if not source.encrypted and source.host not in open_to:
+            better = source.url.replace("ws://", "wss://")
+            faults.append(
+                f"{PREFIX}SOURCE: {source.url!r} is not encrypted; write {better} (ws:// is for this machine)"
+            )
     if faults:
         raise ConfigError("\n".join(faults))
     config = Config(**parsed)

@@ -5,6 +5,8 @@ import json
 import re
 
 from firehose.index import Index
+from firehose.jetstream import TIMES_FROM
+from firehose.source import CURSORS, Source
 from firehose.times import now_micros
 from models.database import open_database, sql, writing
 from service.cli import CommandError
@@ -20,37 +22,43 @@ HELP = (
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """`show` or `reset [--to SEQ]`."""
+    """`show` or `reset [--to SEQ] [--source URL]`."""
     parser.add_argument("action", choices=("show", "reset"))
     parser.add_argument("--to", type=_seq, metavar="SEQ", help="continue behind this event")
+    parser.add_argument("--source", metavar="URL", help="move the position in this source (default: the first)")
 
 
 def _seq(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,15}", text):
+    if not re.fullmatch(r"[0-9]{1,16}", text):
         raise argparse.ArgumentTypeError("must be a sequence number")
     return int(text)
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
     """Print the position, after moving it if asked to."""
-    if args.to is not None and args.action == "show":
+    if args.action == "show" and (args.to is not None or args.source is not None):
         raise CommandError("--to moves the position: write `cursor reset --to SEQ`")
     database = open_database(config.database, readonly=args.action == "show")
     try:
         if args.action == "reset":
-            state = read_status(sql(database), config.source)["state"]
-            if state.startswith(("reading", "connecting", "reconnecting")):
+            state = read_status(sql(database), config.source_urls)["state"]
+            if state.startswith(("reading", "connecting", "reconnecting", "looking")):
                 raise CommandError(f"ingest is running ({state}) and would store its own position; stop it first")
+            source = _chosen(config, args.source)
+            kind = CURSORS[source.protocol]
+            if args.to is not None and (kind == "none" or (kind == "time_us") != (args.to >= TIMES_FROM)):
+                wanted = {"none": "has no positions", "seq": "counts by seq", "time_us": "counts by microseconds"}[kind]
+                raise CommandError(f"{source.url} {wanted}; --to {args.to} is no position in it")
             with writing(database) as connection:
-                connection.execute("DELETE FROM source WHERE url = ? AND kind = 'seq'", (config.source,))
+                connection.execute("DELETE FROM source WHERE url = ?", (source.url,))
                 # Positions of the old stream fence nothing in the new one.
                 connection.execute("UPDATE actor SET account_seq = 0")
                 # What lies between the two positions is not read, or belongs to another stream.
                 Index(connection, 0).desynchronize_all("the position in the stream was moved", now_micros())
                 if args.to is not None:
                     connection.execute(
-                        "INSERT INTO source (url, kind, cursor, event_at) VALUES (?, 'seq', ?, 0)",
-                        (config.source, args.to),
+                        "INSERT INTO source (url, kind, cursor, event_at) VALUES (?, ?, ?, 0)",
+                        (source.url, kind, args.to),
                     )
         rows = sql(database).execute("SELECT url, kind, cursor, event_at FROM source ORDER BY url, kind").fetchall()
     finally:
@@ -62,6 +70,15 @@ def run(config: Config, args: argparse.Namespace) -> int:
     else:
         for url, kind, cursor, _ in rows:
             print(f"{url}  {kind}  {cursor}")
-        if not any(url == config.source for url, *_ in rows):
-            print(f"{config.source}: no position is stored; ingest starts at the live end")
+        first = config.source_urls[0]
+        if not any(url == first for url, *_ in rows):
+            print(f"{first}: no position is stored; ingest starts at the live end")
     return 0
+
+
+def _chosen(config: Config, url: str | None) -> Source:
+    """The source of this URL, as it is configured; the first for None."""
+    for source in config.source:
+        if url is None or source.url == url.rstrip("/"):
+            return source
+    raise CommandError(f"no such source is configured; there is {', '.join(config.source_urls)}")

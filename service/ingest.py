@@ -24,6 +24,6 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
     logs.configure(config.log_level, "ingest", as_json=args.json)
     ensure_rules(config)
-    log.info("reading %s into %s", config.source, config.database)
+    log.info("reading %s into %s", ", ".join(config.source_urls), config.database)
     run_until_stopped(lambda stop: run_ingest(config, stop), supervised=args.supervised)
     return 0

@@ -23,7 +23,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """Print it."""
     database = open_database(config.database, readonly=True)
     try:
-        status, rows = read_status(sql(database), config.source), sizes(sql(database))
+        status, rows = read_status(sql(database), config.source_urls), sizes(sql(database))
     finally:
         database.close()
     if args.json:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,13 +12,14 @@ STALE_SECONDS = 15.0
 """An ingest process that has written nothing for so long has ended, or cannot write."""
 
 
-def read_status(connection: Connection, source: str) -> dict[str, Any]:
-    """The ingest process's last report, the stored cursor and the sizes of the tables."""
+def read_status(connection: Connection, sources: Sequence[str]) -> dict[str, Any]:
+    """The ingest process's last report, and the stored cursor of the one of `sources` that it reads."""
     row = connection.execute("SELECT at, report FROM process WHERE name = 'ingest'").fetchone()
-    cursor = connection.execute(
-        "SELECT cursor, event_at FROM source WHERE url = ? AND kind = 'seq'", (source,)
-    ).fetchone()
     report: dict[str, Any] = json.loads(row[1]) if row else {}
+    source = report["source"] if report.get("source") in sources else sources[0]
+    cursor = connection.execute(
+        "SELECT cursor, event_at FROM source WHERE url = ? ORDER BY event_at DESC LIMIT 1", (source,)
+    ).fetchone()
     now = time.time()
     event_at = cursor[1] / 1_000_000 if cursor and cursor[1] else None
     age = now - row[0] / 1_000_000 if row else None

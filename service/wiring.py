@@ -95,7 +95,8 @@ class _Reading:
 async def _reading(config: Config) -> AsyncIterator[_Reading]:
     database = open_database(config.database)
     try:
-        async with egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session:
+        own = (urlsplit(config.plc_url).hostname or "", *(source.host for source in config.source))
+        async with egress_session(config.egress_allow, own=own) as session:
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
             proofs = None if config.verify == "none" else Proofs(resolver, everything=config.verify == "all")
             retention = config.retention_days * DAY
@@ -107,11 +108,13 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
                 retention=retention,
                 max_age=config.max_post_age_days * DAY,
                 proofs=proofs,
+                session=session,
             )
             ingest.on_identity(resolver.forget)
             index, refresh = ingest.index, config.list_refresh_minutes * 60_000_000
             try:
                 lists = ListReader(database, index, resolver, session, refresh, ingest.lists_changed)
+                ingest.on_doubt(lists.doubt)
                 resync = Resync(database, index, ingest.scope, resolver, session, retention=retention)
                 sweep = Sweep(database, index, resolver, session)
                 ingest.counters |= {"resync": resync.counts, "sweep": sweep.counts}
@@ -151,11 +154,11 @@ async def serving(config: Config) -> AsyncIterator[tuple[Listener, Listener]]:
 
             async def health(call: Call) -> Answer:
                 feeds.refresh()
-                return {"version": VERSION, **public_status(read_status(connection, config.source))}
+                return {"version": VERSION, **public_status(read_status(connection, config.source_urls))}
 
             async def metrics(request: web.Request) -> web.Response:
                 feeds.refresh()
-                text = render_metrics(read_status(connection, config.source), sizes(connection), methods.counts)
+                text = render_metrics(read_status(connection, config.source_urls), sizes(connection), methods.counts)
                 return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
             public = web.Application()

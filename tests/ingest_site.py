@@ -19,6 +19,7 @@ from firehose.lists import ListReader
 from firehose.pace import Pace
 from firehose.proofs import Proofs
 from firehose.resync import Resync
+from firehose.source import parse_sources
 from firehose.subscribe import Backoff
 from firehose.sweep import Sweep
 from models.database import Connection, open_database, sql, writing
@@ -85,6 +86,7 @@ class Site:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.world)
         self.session = await self._stack.enter_async_context(egress_session(("127.0.0.1",)))
+        await self.begin()
         self.open()
         await self.start()
         return self
@@ -101,6 +103,19 @@ class Site:
             self._database.close()
             await self._stack.aclose()
 
+    # What is read
+
+    async def begin(self) -> None:
+        """Start what is needed beside the world."""
+
+    def source(self) -> str:
+        """The setting of that name."""
+        return self.world.relay_url
+
+    def connections(self) -> int:
+        """How many connections the ingest has made so far."""
+        return len(self.world.relay.sessions)
+
     # The ingest process
 
     def open(self) -> Ingest:
@@ -110,12 +125,13 @@ class Site:
         self.proofs = None if self.verify == "none" else Proofs(self.resolver, everything=self.verify == "all")
         self.ingest = Ingest(
             self._database,
-            self.world.relay_url,
+            parse_sources(self.source()),
             self.rules,
             "communities/test (+https://feeds.example.com)",
             retention=self.retention,
             max_age=self.max_age,
             proofs=self.proofs,
+            session=self.session,
             pace=self.pace,
             backoff=Backoff(first=0.001, longest=0.02),
         )
@@ -130,11 +146,11 @@ class Site:
 
     async def start(self) -> None:
         """Read; returns once connected, so that everything sent afterwards arrives."""
-        sessions = len(self.world.relay.sessions)
+        connections = self.connections()
         self._stop = asyncio.Event()
         self.task = asyncio.create_task(self.ingest.run(self._stop))
         self._beside = [asyncio.create_task(one.run(self._stop)) for one in (self.resync, self.sweep)]
-        await self.until("the connection", lambda: len(self.world.relay.sessions) > sessions)
+        await self.until("the connection", lambda: self.connections() > connections)
 
     async def stop(self) -> None:
         """As SIGTERM does. A failure of the ingest is raised here."""
@@ -163,6 +179,7 @@ class Site:
             self.ingest.lists_changed,
             pace=self.pace,
         )
+        self.ingest.on_doubt(reader.doubt)
         reading = asyncio.create_task(reader.run(self._stop))
         self._stack.push_async_callback(asyncio.wait_for, reading, 20 * PATIENCE)
         return reader

@@ -106,7 +106,7 @@ def test_health_before_ingest_ever_ran(tmp_path: Path) -> None:
 def test_health_while_ingest_reads_and_after_it_died(both: tuple[Site, Writer]) -> None:
     site, writer = both
     at = int((time.time() - 5) * 1_000_000)
-    writer.sql("INSERT OR REPLACE INTO source VALUES (?, 'seq', 77, ?)", site.config.source, at)
+    writer.sql("INSERT OR REPLACE INTO source VALUES (?, 'seq', 77, ?)", site.config.source_urls[0], at)
     writer.sql("INSERT OR REPLACE INTO source VALUES ('wss://other.example', 'seq', 99, ?)", at)
     report(writer, 0, state="reading")
     answer = health(site)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from firehose.source import parse_sources
 from service.config import PREFIX, Config, ConfigError, read_config, read_env_file
 from tests.didnet import plc
 
@@ -48,7 +49,10 @@ def test_every_setting_can_be_given_and_the_environment_wins(tmp_path: Path) -> 
         "listen_port": ("0", 0),
         "metrics_host": ("::1", "::1"),
         "metrics_port": ("65535", 65535),
-        "source": ("ws://localhost:99/", "ws://localhost:99"),
+        "source": (
+            "tap+ws://admin:pw@localhost:99/, wss://a.example",
+            parse_sources("tap+ws://admin:pw@localhost:99,wss://a.example"),
+        ),
         "verify": ("all", "all"),
         "plc_url": ("http://localhost:1", "http://localhost:1"),
         "appview_url": ("https://a.example", "https://a.example"),
@@ -90,7 +94,7 @@ BAD = {
     "publisher_did": ["alice.example.com"],
     "listen_port": ["", "-1", "65536", "3000.0", "１０", " 80", "1e3"],
     "metrics_port": ["x"],
-    "source": ["", "https://bsky.network", "wss://", "bsky.network", "wss://[", "wss://a:x", "wss://a:0"],
+    "source": ["", "https://bsky.network", "wss://", "bsky.network", "wss://[", "wss://a:x", "wss://a:0", "wss://a,"],
     "rules": [""],
     "data": [""],
     "plc_url": ["ftp://x", ""],

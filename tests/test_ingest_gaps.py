@@ -218,8 +218,8 @@ async def test_what_members_did_in_a_gap_is_made_up_for(tmp_path: Path, clock: S
     """Nothing that comes later is of the account: only the gap says that its repository has to be read."""
     site = TrustSite(tmp_path, now=clock)
     site.world.relay.manners = manners
+    alice, bob, carol = site.people("alice", "bob", "carol")
     async with site:
-        alice, bob, carol = site.people("alice", "bob", "carol")
         gone, kept, other = alice.post("gone"), alice.post("kept"), bob.post("other")
         await site.synced(alice, bob)
         assert set(await site.feed("club")) == {gone.uri, kept.uri, other.uri}

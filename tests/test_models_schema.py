@@ -113,6 +113,38 @@ def test_a_later_step_runs_over_rows_in_place(tmp_path: Path, monkeypatch: pytes
             open_database(path, readonly=readonly)
 
 
+def test_step_2_brings_repositories_and_overlays_to_a_file_with_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[:1])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO source VALUES ('wss://old', 'seq', 7, 1), ('wss://now', 'seq', 9, 5)")
+            connection.execute(
+                "INSERT INTO actor (id, did, rev, active, account_seq, purge)"
+                " VALUES (1, 'did:plc:aa', '3x', 1, 0, 0), (2, 'did:plc:b', '', 0, 8, 1)"
+            )
+            connection.execute(
+                "INSERT INTO post (id, actor, rkey, cid, record, sort_at, event_at)"
+                " VALUES (5, 1, 'r', x'01', x'02', 3, 4)"
+            )
+            connection.execute(
+                "INSERT INTO feed_item VALUES (1, 0, 3, 5, 'at://did:plc:aa/app.bsky.feed.post/r', 'hashtag:x')"
+            )
+        database.close()
+    database = open_database(path)
+    found = "SELECT did, rev, active, allowed, shown, account_seq, account_source, purge FROM actor ORDER BY id"
+    assert sql(database).execute(found).fetchall() == [
+        ("did:plc:aa", "3x", 1, 1, 1, 0, "", 0),
+        ("did:plc:b", "", 0, 1, 0, 8, "wss://now", 1),
+    ]
+    assert sql(database).execute("SELECT count(*) FROM repo").fetchone() == (0,)
+    assert sql(database).execute("SELECT uri FROM feed_item").fetchall() == [("at://did:plc:aa/app.bsky.feed.post/r",)]
+    database.close()
+
+
 def test_tables_hold_only_their_types(database: Any) -> None:
     """STRICT: a fault of ours cannot store a text where a time belongs."""
     loose = sql(database).execute("SELECT name FROM pragma_table_list WHERE strict = 0 AND name NOT LIKE 'sqlite_%'")

@@ -146,7 +146,7 @@ async def test_what_brings_nothing_any_more_is_idle(site: Site) -> None:
     with writing(site.ingest.database) as connection:
         said = reported(site) | {"heardAt": site.ingest.pipeline.heard_at - 90_000_000}
         connection.execute("UPDATE process SET report = ? WHERE name = 'ingest'", (json.dumps(said),))
-        found = read_status(connection, site.world.relay_url)
+        found = read_status(connection, (site.world.relay_url,))
     assert found["idleSeconds"] >= 90 > found["lagSeconds"]
 
 
@@ -191,7 +191,7 @@ async def test_nothing_of_a_report_is_public_but_what_is_meant_to_be(site: Site)
             site.ingest.state() | {"secret": SECRET, "beside": {"x": {SECRET: 1}}, "applied": {SECRET: 1}}
         )
         connection.execute("UPDATE process SET report = ? WHERE name = 'ingest'", (said,))
-        shown = public_status(read_status(connection, site.world.relay_url))
+        shown = public_status(read_status(connection, (site.world.relay_url,)))
     assert SECRET not in json.dumps(shown)
     assert set(shown) == {
         "state", "source", "cursor", "lagSeconds", "lagEvents", "lastEventAt", "idleSeconds", "rulesFault", "sources",

@@ -73,6 +73,8 @@ class Relay:
         self.faults = Faults(fired)
         self.sessions: list[Session] = []
         self.history: list[Entry] = []
+        self.listeners: list[Callable[[Entry], None]] = []
+        """Called with each entry when it is sent: servers that retell this relay's history."""
         self.url = ""
         self._clock = clock
         self._trimmed = 0
@@ -146,6 +148,8 @@ class Relay:
         seq = self._next
         self._next += 1
         self.history.append(Entry(seq, frame, did, retained, fault))
+        for listener in self.listeners:
+            listener(self.history[-1])
         if self.retention is not None and len(self.history) > self.retention:
             surplus = len(self.history) - self.retention
             del self.history[:surplus]

@@ -1,0 +1,263 @@
+"""The rows of posts, feed items, engagement and lists. Everything here runs inside the caller's transaction.
+
+Each function may be called again with what it was already given and then changes nothing: puts and deletes are
+idempotent by (did, collection, rkey).
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Collection
+
+import apsw
+
+from communities.matching import Match
+from firehose.ops import (
+    ENGAGEMENTS,
+    LIKE,
+    LIST,
+    LIST_ITEM,
+    POST,
+    POST_URI,
+    QUOTE,
+    REPLY,
+    REPOST,
+    Commit,
+    Delete,
+    PutEngagement,
+    PutListItem,
+    PutPost,
+)
+from firehose.times import event_micros, sort_micros
+from models.database import Connection
+
+LISTS_CHANGED = "lists_changed"
+"""Meta key: a list changed, and the rules were not compiled with it yet."""
+COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
+_COUNT = {kind: f"UPDATE post SET {column} = {column} + ? WHERE id = ?" for kind, column in COUNTERS.items()}
+_PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
+_PUT_ITEM = (
+    "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
+    " SELECT ?1, 1 - a.shown, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, ?2"
+    " FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?3"
+    " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
+)
+_ACTOR = (
+    "SELECT a.id, a.rev, a.active, a.shown, r.state, r.data FROM actor a LEFT JOIN repo r ON r.actor = a.id"
+    " WHERE a.did = ?"
+)
+_CACHED_ACTORS = 50_000
+
+
+class Actor:
+    """What the fence and the chain need of an account; a mirror of its rows. `state`: empty without a repo row."""
+
+    __slots__ = ("active", "data", "id", "rev", "shown", "state")
+
+    def __init__(self, id: int, rev: str, active: int, shown: int, state: str | None, data: bytes | None) -> None:
+        self.id = id
+        self.rev = rev
+        self.active = bool(active)
+        self.shown = bool(shown)
+        self.state = state or ""
+        self.data = data
+
+
+class Rows:
+    """Puts and takes away what operations say, whatever was applied before."""
+
+    def __init__(self, connection: Connection, max_age: int) -> None:
+        """`max_age`: microseconds; a post older than that at its event is not admitted."""
+        # One cursor for all, so every statement must run to its end: rows are taken with `get` or `fetchall`.
+        self._sql = connection.cursor().execute
+        self._max_age = max_age
+        self._actors: OrderedDict[str, Actor] = OrderedDict()
+        self.counts: Counter[str] = Counter()
+        self.list_changes: Counter[str] = Counter()
+        """How often the lists of each owner were changed by the stream, since start."""
+
+    def actor(self, did: str) -> Actor | None:
+        """The account's row, or None when nothing was ever stored for it."""
+        cached = self._actors.get(did)
+        if cached is not None:
+            return cached
+        row = self._sql(_ACTOR, (did,)).get
+        return self._cache(did, Actor(*row)) if row else None
+
+    def intern(self, did: str) -> Actor:
+        """The account's row, made if need be."""
+        known = self.actor(did)
+        if known is not None:
+            return known
+        row: int = self._sql("INSERT INTO actor (did) VALUES (?) RETURNING id", (did,)).get
+        return self._cache(did, Actor(row, "", 1, 1, None, None))
+
+    def _cache(self, did: str, actor: Actor) -> Actor:
+        self._actors[did] = actor
+        if len(self._actors) > _CACHED_ACTORS:
+            self._actors.popitem(last=False)
+        return actor
+
+    def apply(self, commit: Commit, received_at: int) -> bool:
+        """Apply the operations, whatever was applied before; whether any concerned the index."""
+        applied = False
+        for op in commit.ops:
+            if type(op) is PutPost:
+                applied |= self._put_post(commit.did, op, event_micros(commit.time, received_at))
+            elif type(op) is PutEngagement:
+                applied |= self._put_engagement(commit.did, op.kind, op.rkey, op.subject)
+            elif type(op) is PutListItem:
+                applied |= self._put_list_item(commit.did, op)
+            elif type(op) is Delete:
+                applied |= self._delete(commit.did, op)
+        return applied
+
+    def _put_post(self, did: str, op: PutPost, event_at: int) -> bool:
+        known = self.actor(did)
+        row = known and self._sql("SELECT id, sort_at FROM post WHERE actor = ? AND rkey = ?", (known.id, op.rkey)).get
+        matches = op.matches
+        sort_at = row[1] if row else sort_micros(op.post.created_at, event_at)
+        if not row and matches and sort_at < event_at - self._max_age:
+            self.counts["post too old to admit"] += 1
+            matches = []
+        applied = False
+        if matches and row:
+            self._sql("UPDATE post SET cid = ?, record = ? WHERE id = ?", (op.cid, op.block, row[0]))
+            self.admit(row[0], matches)
+            self.counts["post changed"] += 1
+            applied = True
+        elif matches:
+            actor = self.intern(did)
+            post = self._sql(
+                "INSERT INTO post (actor, rkey, cid, record, sort_at, event_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                (actor.id, op.rkey, op.cid, op.block, sort_at, event_at),
+            ).get
+            self.admit(post, matches)
+            self._sql("UPDATE pin SET gone = 0 WHERE actor = ? AND rkey = ?", (actor.id, op.rkey))
+            self.counts["post admitted"] += 1
+            applied = True
+        elif row:
+            self.remove_post(row[0])
+            self.counts["post no longer matches"] += 1
+            applied = True
+        for kind, subject in ((REPLY, op.parent), (QUOTE, op.quote)):
+            if subject is not None:
+                applied |= self._put_engagement(did, kind, op.rkey, subject)
+            elif known is not None:
+                # It may have answered or quoted something before it was changed.
+                applied |= self._remove_engagement(did, kind, op.rkey)
+        return applied
+
+    def admit(self, post: int, matches: list[Match], judged: Collection[int] | None = None) -> bool:
+        """Make the feed items of a post equal to `matches`; returns whether any came or went.
+
+        `judged`: the communities whose items may go (None: all).
+        """
+        wanted = {match.community: "\n".join(match.evidences) for match in matches}
+        held = dict(self._sql("SELECT community, evidence FROM feed_item WHERE post = ?", (post,)))
+        for community in held.keys() - wanted.keys():
+            if judged is not None and community not in judged:
+                continue
+            self._sql("DELETE FROM feed_item WHERE post = ? AND community = ?", (post, community))
+        for community, evidence in wanted.items():
+            if held.get(community) != evidence:
+                self._sql(_PUT_ITEM, (community, evidence, post))
+        return held.keys() != wanted.keys()
+
+    def remove_post(self, post: int) -> None:
+        """Take a post out, with its items and the engagement of others with it."""
+        self._sql("DELETE FROM feed_item WHERE post = ?", (post,))
+        self._sql("DELETE FROM engagement WHERE post = ?", (post,))
+        self._sql("DELETE FROM post WHERE id = ?", (post,))
+
+    def _put_engagement(self, did: str, kind: int, rkey: str, subject: str) -> bool:
+        post = self.find_post(subject)
+        if post is None:
+            return self._remove_engagement(did, kind, rkey)
+        actor = self.intern(did)
+        held = self._engaged(post, kind, actor.id)
+        if (rkey,) in held:
+            return True
+        try:
+            self._sql(_PUT_EDGE, (actor.id, kind, rkey, post))
+        except apsw.ConstraintError:
+            # The record was there before, and named another post.
+            self._remove_engagement(did, kind, rkey)
+            self._sql(_PUT_EDGE, (actor.id, kind, rkey, post))
+        if not held and actor.shown:
+            self._count(post, kind, 1)
+        self.counts[COUNTERS[kind]] += 1
+        return True
+
+    def _remove_engagement(self, did: str, kind: int, rkey: str) -> bool:
+        actor = self.actor(did)
+        if actor is None:
+            return False
+        query = "DELETE FROM engagement WHERE actor = ? AND kind = ? AND rkey = ? RETURNING post"
+        post = self._sql(query, (actor.id, kind, rkey)).get
+        if post is None:
+            return False
+        # Two like records of one account count once: the count falls with the last of them.
+        if actor.shown and not self._engaged(post, kind, actor.id):
+            self._count(post, kind, -1)
+        self.counts[COUNTERS[kind] + " undone"] += 1
+        return True
+
+    def _engaged(self, post: int, kind: int, actor: int) -> list[tuple[str]]:
+        """The record keys of what the account has of this kind for the post: each counts, all together once."""
+        query = "SELECT rkey FROM engagement WHERE post = ? AND kind = ? AND actor = ?"
+        return self._sql(query, (post, kind, actor)).fetchall()
+
+    def _count(self, post: int, kind: int, by: int) -> None:
+        self._sql(_COUNT[kind], (by, post))
+
+    def find_post(self, uri: str) -> int | None:
+        """The id of the indexed post with this URI."""
+        parts = POST_URI.fullmatch(uri)
+        actor = self.actor(parts[1]) if parts else None
+        if not parts or actor is None:
+            return None
+        post: int | None = self._sql("SELECT id FROM post WHERE actor = ? AND rkey = ?", (actor.id, parts[2])).get
+        return post
+
+    def _delete(self, did: str, op: Delete) -> bool:
+        if op.collection == POST:
+            return self._delete_post(did, op.rkey)
+        if op.collection == LIST_ITEM:
+            gone = self._sql("DELETE FROM list_item WHERE owner = ? AND rkey = ? RETURNING 1", (did, op.rkey)).get
+        elif op.collection == LIST:
+            query = "DELETE FROM list_item WHERE list = ? RETURNING 1"
+            gone = self._sql(query, (f"at://{did}/{LIST}/{op.rkey}",)).get
+        else:
+            return self._remove_engagement(did, ENGAGEMENTS[op.collection], op.rkey)
+        if gone:
+            self._list_changed(did)
+        return gone is not None
+
+    def _list_changed(self, owner: str) -> None:
+        """Note it in the same transaction, for the process may end before the stored posts were looked at again."""
+        self.list_changes[owner] += 1
+        self._sql("INSERT INTO meta (key, value) VALUES (?, '') ON CONFLICT DO NOTHING", (LISTS_CHANGED,))
+
+    def _delete_post(self, did: str, rkey: str) -> bool:
+        actor = self.actor(did)
+        if actor is None:
+            return False
+        applied = self._remove_engagement(did, REPLY, rkey) | self._remove_engagement(did, QUOTE, rkey)
+        pinned = self._sql(
+            "UPDATE pin SET gone = 1 WHERE actor = ? AND rkey = ? AND gone = 0 RETURNING 1", (actor.id, rkey)
+        ).fetchall()
+        post = self._sql("SELECT id FROM post WHERE actor = ? AND rkey = ?", (actor.id, rkey)).get
+        if post is not None:
+            self.remove_post(post)
+            self.counts["post deleted"] += 1
+        return applied or bool(pinned) or post is not None
+
+    def _put_list_item(self, did: str, op: PutListItem) -> bool:
+        if not op.list.startswith(f"at://{did}/"):
+            return False  # only its owner adds to a list
+        self._sql(
+            "INSERT INTO list_item (owner, rkey, list, subject) VALUES (?, ?, ?, ?) ON CONFLICT (owner, rkey)"
+            " DO UPDATE SET list = excluded.list, subject = excluded.subject",
+            (did, op.rkey, op.list, op.subject),
+        )
+        self._list_changed(did)
+        return True
