@@ -5,17 +5,19 @@ BIN := $(VENV)/bin
 PYTHON ?=
 STRICT ?=
 ARGS ?=
+SEEDS ?= 100
+MINUTES ?= 60
 # A test that hangs is shown with its stack after 15 minutes and ends the run.
 LIMITS := -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo bench lint format clean
+.PHONY: help run test soak demo bench lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12  the interpreter for $(VENV)        STRICT=1  make test fails on every skipped test"
-	@echo "  ARGS=...           passed on to run, test and bench"
+	@echo "  SEEDS=100 MINUTES=60  how long make soak takes         ARGS=...  passed on to run, test, soak and bench"
 
 run: $(VENV)/.installed ## set up and start the service (settings: .env, see .env.example)
 	@exec $(BIN)/communities run $(ARGS)
@@ -23,6 +25,9 @@ run: $(VENV)/.installed ## set up and start the service (settings: .env, see .en
 test: $(VENV)/.installed-test ## set up and run all tests, the official servers included where they can run
 	@$(BIN)/python -m tests.network.netbox
 	@exec $(BIN)/python -m pytest $(LIMITS) $(if $(STRICT),--no-skips) $(ARGS)
+
+soak: $(VENV)/.installed-test ## histories with every fault, seed by seed, and 200 kills: what was lost, doubled, resurrected
+	@exec $(BIN)/python -m tests.soak --seeds $(SEEDS) --minutes $(MINUTES) $(ARGS)
 
 demo: $(VENV)/.installed-test ## the service on a simulated network: no internet, no account needed
 	@exec $(BIN)/python -m tests.demo $(ARGS)

@@ -19,12 +19,13 @@ from firehose.index import Index
 from firehose.known import Known
 from firehose.ops import Scope
 from firehose.pace import Pace
-from firehose.pipeline import STORAGE_FAULTS, Pipeline, StorageError
+from firehose.pipeline import Pipeline
 from firehose.proofs import Proofs
 from firehose.rows import LISTS_CHANGED
 from firehose.rules import Compiled, Rules
 from firehose.source import CURSORS, Source
 from firehose.states import count_repos
+from firehose.storage import STORAGE_FAULTS, StorageError
 from firehose.subscribe import Subscription
 from firehose.times import now_micros, pause
 from models import meta

@@ -14,8 +14,8 @@ from playhouse.apsw_ext import APSWDatabase
 
 from firehose.index import Index
 from firehose.pace import Pace
-from firehose.pipeline import STORAGE_FAULTS, StorageError
 from firehose.rows import LISTS_CHANGED
+from firehose.storage import STORAGE_FAULTS, StorageError
 from firehose.times import now_micros, pause
 from models import meta
 from models.database import sql, writing

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import apsw
-import peewee
 from playhouse.apsw_ext import APSWDatabase
 
 from firehose import quarantine
@@ -24,6 +22,7 @@ from firehose.index import Index
 from firehose.ops import Commit, Scope, read_commit
 from firehose.pace import Pace
 from firehose.proofs import Proofs
+from firehose.storage import CORRUPTION, STORAGE_FAULTS, StorageError
 from firehose.times import now_micros, tid
 from models.database import Connection, sql, writing
 from xrpc.syntax import parse_datetime
@@ -41,27 +40,6 @@ LONGEST_FALL = 1_000_000
 """How far a seq may fall behind the highest one seen: the overlap of a stream that is sent again, generously."""
 
 KINDS = frozenset(("#commit", "#sync", "#identity", "#account", "#info"))
-
-
-class StorageError(Exception):
-    """The batch could not be stored; nothing of it was. Ask the stream again from the stored cursor."""
-
-
-STORAGE_FAULTS = (
-    StorageError,
-    apsw.BusyError,
-    apsw.CantOpenError,
-    apsw.FullError,
-    apsw.IOError,
-    apsw.LockedError,
-    apsw.NoMemError,
-    apsw.ReadOnlyError,
-    peewee.OperationalError,
-)
-
-
-CORRUPTION = (apsw.CorruptError, apsw.NotADBError)
-"""The file is broken. That is no event's fault, and none may be taken for done: the process ends."""
 
 
 class RewindError(Exception):

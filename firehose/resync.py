@@ -22,11 +22,11 @@ from firehose.getrepo import Gone, Parked, ResyncError, fetch_repo
 from firehose.index import Index
 from firehose.ops import Scope
 from firehose.pace import Pace
-from firehose.pipeline import STORAGE_FAULTS
 from firehose.repo import RepoError
 from firehose.rows import Actor
 from firehose.snapshot import Snapshot, read_snapshot
 from firehose.states import DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE
+from firehose.storage import STORAGE_FAULTS
 from firehose.times import now_micros, pause
 from models.database import Connection, sql, writing
 from xrpc.did import DidDocument

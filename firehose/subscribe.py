@@ -23,9 +23,10 @@ from firehose.dictionary import prepare
 from firehose.frames import FrameError, StreamError
 from firehose.jetstream import TIMES_FROM
 from firehose.pace import Pace
-from firehose.pipeline import Pipeline, RewindError, StorageError
+from firehose.pipeline import Pipeline, RewindError
 from firehose.source import Source, parse_source
 from firehose.sources import OVERLAP, Order, Place, answers, find_start, first_event
+from firehose.storage import StorageError
 from firehose.times import now_micros, pause
 from firehose.websocket import OPEN_SECONDS, Socket, connect
 

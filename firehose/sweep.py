@@ -18,8 +18,8 @@ from playhouse.apsw_ext import APSWDatabase
 from firehose.index import Index
 from firehose.ops import POST, Commit, Delete
 from firehose.pace import Pace
-from firehose.pipeline import STORAGE_FAULTS
 from firehose.states import CONFIRM, CONFIRMED, SYNCED
+from firehose.storage import STORAGE_FAULTS
 from firehose.times import now_micros, pause, tid_micros
 from models.database import sql, writing
 from xrpc.did import DidDocument

@@ -79,6 +79,7 @@ class History:
             (5, self.hide_or_show),
             (int(leave), self.leave),
             (1, self.rotate),
+            (1, self.migrate),
         ]
 
     def run(self, events: int) -> None:
@@ -178,6 +179,11 @@ class History:
             now = self._now()
             value["createdAt"] = iso(now + DAY) if dice < 0.04 else iso(now - 8 * DAY) if dice < 0.08 else "yesterday"
         return self._create(self.anyone(), POST, value)
+
+    def flood(self, posts: int) -> None:
+        """Long posts."""
+        for _ in range(posts):
+            self._create(self.anyone(), POST, {"text": "", "tags": ["python"], "pad": "x" * 4000})
 
     def like(self) -> Record | None:
         return self._subject("app.bsky.feed.like")
@@ -296,7 +302,7 @@ class History:
             account = self.rng.choice(hidden)
             self._stands(account, True)
             return account
-        if len(hidden) < len(self.people) // 2:
+        if len(hidden) < sum(one.active for one in self.people) // 2:
             account = self.anyone()
             self._stands(account, False, self.rng.choice(HIDING))
             return account
@@ -311,10 +317,26 @@ class History:
         self.arrive()
         return account
 
+    def move_in(self) -> Account:
+        """Somebody comes and says something that is indexed."""
+        account = self.arrive()
+        self._create(account, POST, {"text": "shortly", "tags": ["rust"]})
+        return account
+
+    def move_out(self, account: Account) -> None:
+        """An account is deleted."""
+        self._stands(account, False, "deleted")
+
     def rotate(self) -> Account:
         """A new signing key."""
         account = self.anyone()
         account.rotate_key()
+        return account
+
+    def migrate(self) -> Account:
+        """To another host, with another key."""
+        account = self.anyone()
+        self.world.migrate(account)
         return account
 
     # The list; to be done when the index has come to rest, for rules are held against events in batches

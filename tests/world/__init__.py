@@ -8,9 +8,10 @@
 Everything in it is the real thing on a small scale: keys of both curves, DID documents, signed commits over
 Merkle search trees, CARs, frames, a PLC directory, a PDS and a relay. It shares no code with the service. The
 same seed and the same clock give the same bytes. Faults are scripted: `world.relay.faults`,
-`world.plc.failing`, `world.pds.failing`.
+`world.plc.failing`, `world.pds.failing`; `world.fired` counts how often each has really happened.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -38,9 +39,13 @@ class World:
         self.seed = seed
         self.clock = Clock(now)
         self.accounts: dict[str, Account] = {}
-        self.relay = Relay(self.clock)
-        self.plc = Plc(self._document)
-        self.pds = Pds(self.accounts, self.clock, seed)
+        self.fired: Counter[str] = Counter()
+        self.tombstones = True
+        """Whether the directory has no document for an account that was deleted; hosts leave that open."""
+        self.relay = Relay(self.clock, self.fired)
+        self.plc = Plc(self._document, self.fired)
+        self.pds = Pds(self.accounts, self.clock, seed, self.fired)
+        self.second = Pds(self.accounts, self.clock, seed, self.fired, first=False)
         self.plc_url = ""
         self.pds_url = ""
         self._handles: dict[str, str] = {}
@@ -65,17 +70,23 @@ class World:
             account.arrive()
         return account
 
-    def emit(self, frame: bytes, *, retained: bool = True) -> int:
+    def migrate(self, account: Account) -> int:
+        """Move an account to the other PDS; see Account.move. The network must run."""
+        return account.move(self.pds.url if account.pds_url == self.second.url else self.second.url)
+
+    def emit(self, frame: bytes, *, retained: bool = True, fault: str = "") -> int:
         """Send any bytes to the subscribers; see Relay.emit."""
-        return self.relay.emit(frame, retained=retained)
+        return self.relay.emit(frame, retained=retained, fault=fault)
 
     def _document(self, did: str) -> dict[str, Any] | None:
         account = self.accounts.get(did)
-        return None if account is None or account.status == "deleted" else account.document
+        gone = account is None or (account.status == "deleted" and self.tombstones)
+        return None if gone or account is None else account.document
 
     async def __aenter__(self) -> "World":
         self.plc_url = await self._listen(self.plc.app())
-        self.pds_url = await self._listen(self.pds.app())
+        self.pds_url = self.pds.url = await self._listen(self.pds.app())
+        self.second.url = await self._listen(self.second.app())
         for account in self.accounts.values():
             account.pds_url = account.pds_url or self.pds_url
         await self.relay.start()

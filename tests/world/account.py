@@ -56,6 +56,8 @@ class Account:
         self.active = True
         self.status: str | None = None
         self.pds_url = ""
+        self.left: set[str] = set()
+        """The servers that it has moved away from."""
         self.blobs: dict[str, tuple[str, bytes]] = {}
         self._seed = seed
         self._keys = 1
@@ -240,6 +242,23 @@ class Account:
         self._keys += 1
         self.key = self.repo.key = make_key(curve or self.key.curve, f"{self._seed} {self._keys}")
         return self.identity()
+
+    def move(self, pds_url: str, curve: Curve | None = None) -> int:
+        """Move to another PDS, as a person does: the repository is carried there and signed with a key that the new
+        host has, the document changes, the account is activated. Returns the last seq.
+
+        The old host says afterwards that the account is deactivated, which is so there: a relay passes on only what
+        the host says that the document names (`relay.careful`).
+        """
+        self.left.add(self.pds_url)
+        self.left.discard(pds_url)
+        self.pds_url = pds_url
+        self.rotate_key(curve)
+        self.commit()
+        self._account_event()
+        self.identity()
+        self.sync()
+        return self._relay.send_of_another_host("#account", {"did": self.did, "active": False, "status": "deactivated"})
 
     def service_jwt(
         self,

@@ -10,6 +10,7 @@ from cbrrr import CbrrrDecodeError, decode_dag_cbor, encode_dag_cbor
 
 from tests.world.account import Account
 from tests.world.clock import Clock
+from tests.world.outages import Outages
 from tests.world.repo import Write
 from tests.world.sessions import Sessions, XrpcError, find, json_body, param
 
@@ -33,15 +34,30 @@ class Held:
 
 
 class Pds:
-    """Serves the accounts of `accounts` (by DID). `failing`, when set, is the status of every answer."""
+    """Serves the accounts of `accounts` (by DID) that live here. `failing`, when set, is the status of every answer;
+    `outages` are single ones.
 
-    def __init__(self, accounts: Mapping[str, Account], clock: Clock, seed: int) -> None:
+    `stale`: repositories as they were, which are served in place of what they are now (a replica that lags).
+    """
+
+    def __init__(
+        self, accounts: Mapping[str, Account], clock: Clock, seed: int, fired: Counter[str], *, first: bool = True
+    ) -> None:
+        """The `first` server has every account that has not moved; another has only those that moved to it."""
         self.calls: Counter[str] = Counter()
         self.failing: int | None = None
+        self.outages = Outages(fired)
+        self.stale: dict[str, tuple[str | None, bytes]] = {}
+        self.url = ""
+        self._first = first
         self._held: dict[str, Held] = {}
         self._accounts = accounts
         self._clock = clock
         self._sessions = Sessions(accounts, clock, seed)
+
+    def lag(self, account: Account) -> None:
+        """From now on serve this repository as it is at this moment, whatever is written to it; see `stale`."""
+        self.stale[account.did] = account.repo.rev, account.repo.export()
 
     def hold(self, did: str) -> "Held":
         """Let the next getRepo of this account wait, with what it is then."""
@@ -82,11 +98,13 @@ class Pds:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Counts calls and gives every error the shape that XRPC asks for."""
-        self.calls[request.path.rsplit("/", 1)[-1]] += 1
+        method = request.path.rsplit("/", 1)[-1]
+        self.calls[method] += 1
         try:
             if self.failing is not None:
+                self.outages.fired[f"{self.failing} of a PDS"] += 1
                 raise XrpcError("InternalServerError", "simulated failure", self.failing)
-            return await handler(request)
+            return await self.outages.answer(method, request, handler)
         except XrpcError as error:
             return web.json_response({"error": error.name, "message": error.message}, status=error.status)
         except web.HTTPException as error:
@@ -102,10 +120,18 @@ class Pds:
 
     # Who is meant
 
+    def _standing(self, account: Account) -> str | None:
+        """How an account stands on this server; None when it is active."""
+        if self.url in account.left:
+            return "deactivated"
+        if not self._first and account.pds_url != self.url:
+            return "deleted"
+        return None if account.active else account.status or "deactivated"
+
     def _available(self, name: str) -> Account:
         account = find(self._accounts, name)
-        if not account.active:
-            raise XrpcError(UNAVAILABLE.get(account.status or "", "RepoDeactivated"), f"Repo: {account.status}")
+        if status := self._standing(account):
+            raise XrpcError(UNAVAILABLE.get(status, "RepoDeactivated"), f"Repo: {status}")
         return account
 
     # Records
@@ -222,6 +248,9 @@ class Pds:
         if held is not None:
             held.asked.set()
             await held.go.wait()
+        if account.did in self.stale:
+            self.outages.fired["stale replica"] += 1
+            body = self.stale[account.did][1]
         return _car(body)
 
     async def _prove_record(self, request: web.Request) -> web.Response:
@@ -230,10 +259,12 @@ class Pds:
 
     async def _get_repo_status(self, request: web.Request) -> web.Response:
         account = find(self._accounts, param(request, "did"))
-        if account.status == "deleted":
+        status = self._standing(account)
+        if status == "deleted":
             raise XrpcError("RepoNotFound", f"Could not find repo for DID: {account.did}")
-        more = {"rev": account.repo.rev} if account.active else {"status": account.status}
-        return web.json_response({"did": account.did, "active": account.active} | more)
+        rev = self.stale[account.did][0] if account.did in self.stale else account.repo.rev
+        more = {"rev": rev} if status is None else {"status": status}
+        return web.json_response({"did": account.did, "active": status is None} | more)
 
     async def _get_blob(self, request: web.Request) -> web.Response:
         account = self._available(param(request, "did"))

@@ -10,11 +10,12 @@ from aiohttp import web
 class Plc:
     """Answers `GET /{did}`. `calls` counts per DID; `failing`, when set, is the status of every answer."""
 
-    def __init__(self, document: Callable[[str], dict[str, Any] | None]) -> None:
+    def __init__(self, document: Callable[[str], dict[str, Any] | None], fired: Counter[str]) -> None:
         self.calls: Counter[str] = Counter()
         self.failing: int | None = None
         self.overrides: dict[str, Any] = {}
         self._document = document
+        self._fired = fired
 
     def app(self) -> web.Application:
         """The routes."""
@@ -30,6 +31,7 @@ class Plc:
         did = request.match_info["did"]
         self.calls[did] += 1
         if self.failing is not None:
+            self._fired[f"{self.failing} of the directory"] += 1
             return web.json_response({"message": "simulated failure"}, status=self.failing)
         document = self.overrides.get(did, self._document(did))
         if document is None:
