@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from firehose.dialect import Dialect, SubscribeRepos
 from firehose.source import Source
-from firehose.websocket import connect
+from firehose.websocket import looking
 
 OVERLAP = 60 * 1_000_000
 """Microseconds of the stream that are read of two sources."""
@@ -110,7 +110,7 @@ async def first_event(
     Raises OSError, TimeoutError (after `patience` seconds), InvalidHandshake, ConnectionClosed, FrameError or
     StreamError.
     """
-    async with connect(source, dialect, cursor, user_agent) as socket, asyncio.timeout(patience):
+    async with looking(source, dialect, cursor, user_agent) as socket, asyncio.timeout(patience):
         while True:
             data = await socket.recv()
             place = dialect.place(data) if isinstance(data, bytes) else None
@@ -121,7 +121,7 @@ async def first_event(
 async def answers(source: Source, dialect: Dialect, user_agent: str, patience: float) -> bool:
     """Whether a source lets us connect, and brings an event within `patience` seconds."""
     try:
-        async with connect(source, dialect, None, user_agent) as socket:
+        async with looking(source, dialect, None, user_agent) as socket:
             if dialect.kind != "none":  # what Tap has nothing to say of, was all acknowledged
                 await asyncio.wait_for(socket.recv(), patience)
             return True

@@ -309,8 +309,10 @@ class Subscription:
         except _Crowded:
             return End("too much waits", "read on once it is less")
         finally:
-            for task in (*closers, *watches, closed):
+            tasks = (*closers, *watches, closed)
+            for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)  # a look at another source must leave nothing open
 
     async def _watch(self, socket: ClientConnection) -> None:
         """Close a connection that answers pings and brings no events any more, although it used to.

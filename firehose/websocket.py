@@ -1,7 +1,8 @@
 """WebSocket connections, through `websockets`: how they are opened, and how their messages are handed on."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
@@ -100,3 +101,16 @@ def connect(source: Source, dialect: Dialect, cursor: int | None, user_agent: st
         user_agent_header=user_agent,
         **options,
     )
+
+
+@asynccontextmanager
+async def looking(
+    source: Source, dialect: Dialect, cursor: int | None, user_agent: str
+) -> AsyncIterator[ClientConnection]:
+    """A connection for a short look. Whoever is cancelled meanwhile waits for no closing, and leaves nothing open."""
+    async with connect(source, dialect, cursor, user_agent) as socket:
+        try:
+            yield socket
+        except asyncio.CancelledError:
+            socket.transport.abort()
+            raise
