@@ -41,7 +41,7 @@ class Index(Rows):
         """Whether commits may have been applied in part: sources without proofs give them operation by operation."""
         self.doubts: deque[str] = deque(maxlen=MOST_DOUBTS)
         """Accounts that the stream has just called inactive; the sweep asks their own hosts."""
-        self.late: dict[str, set[tuple[str, str]]] = {}
+        self.late: dict[str, dict[tuple[str, str], bytes]] = {}
         """What repositories held that were read ahead of the stream, until it has come as far."""
         self.buffers: dict[str, list[Commit]] = {}
         """What was applied of accounts whose repositories are being read just now, since that began."""
@@ -165,15 +165,16 @@ class Index(Rows):
         if (buffer := self.buffers.get(commit.did)) is not None:
             buffer.append(commit)
 
-    def _catch_up(self, commit: Commit, late: set[tuple[str, str]]) -> None:
+    def _catch_up(self, commit: Commit, late: dict[tuple[str, str], bytes]) -> None:
         """A repository was read before the stream had brought a post that it likes or answers; now it has.
 
-        Only what the repository held then counts: what it held no more was undone.
+        Only what the repository held then counts: what it held no more was undone, and another record may have been
+        made under the same key since.
         """
         for op in commit.ops:
-            if type(op) is PutEngagement and (COLLECTIONS[op.kind], op.rkey) in late:
+            if type(op) is PutEngagement and late.get((COLLECTIONS[op.kind], op.rkey)) == op.cid:
                 self._put_engagement(commit.did, op.kind, op.rkey, op.subject)
-            elif type(op) is PutPost and (POST, op.rkey) in late:
+            elif type(op) is PutPost and late.get((POST, op.rkey)) == op.cid:
                 for kind, subject in ((REPLY, op.parent), (QUOTE, op.quote)):
                     if subject is not None:
                         self._put_engagement(commit.did, kind, op.rkey, subject)

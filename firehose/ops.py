@@ -56,6 +56,7 @@ class PutEngagement:
     kind: int
     rkey: str
     subject: str
+    cid: bytes = b""
 
 
 @dataclass(slots=True)
@@ -299,7 +300,7 @@ def amounts_to(
     op: Op | None = None
     if kind := ENGAGEMENTS.get(collection):
         if (uri := _subject(record)) in scope.posts:
-            op = PutEngagement(kind, rkey, uri)
+            op = PutEngagement(kind, rkey, uri, cid)
     elif collection == POST:
         post = read_post(record)
         if post is None:

@@ -123,7 +123,10 @@ class Resync:
             try:
                 await self._read(did)
             except Gone as gone:
-                self._overlay(did, gone.status)
+                if await self._moved(did):
+                    self._later(did, "it has moved to another host", 0.0, failed=False)
+                else:
+                    self._overlay(did, gone.status)
             except Parked as parked:
                 self._later(did, str(parked), parked.seconds, failed=False)
             except ResyncError as error:
@@ -175,6 +178,13 @@ class Resync:
         (at,) = sql(self._database).execute("SELECT max(event_at) FROM source").fetchall()[0]
         now = self._clock()
         return min(at or now, now) - 60_000_000
+
+    async def _moved(self, did: str) -> bool:
+        """Whether its document names another host than it did: the one that was left says that it is not there."""
+        before = self._resolver.cached(did)
+        await self._refresh(did)
+        after = self._resolver.cached(did)
+        return before is not None and after is not None and before.pds != after.pds
 
     async def _refresh(self, did: str) -> None:
         try:

@@ -28,8 +28,8 @@ class Snapshot:
     """The state of a repository at `rev`. `data`: root of its tree; times are microseconds.
 
     `event_at` says when each post of `puts` was written, as far as its key tells. `keys` are the keys of all posts,
-    of those too that are of no use. `late`: collection and key of what was written so lately that the stream may still
-    have to bring what it is about.
+    of those too that are of no use. `late`: collection and key, and CID, of what was written so lately that the stream
+    may still have to bring what it is about.
     """
 
     did: str
@@ -41,7 +41,7 @@ class Snapshot:
     engagements: list[PutEngagement] = field(default_factory=list)
     members: list[PutListItem] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
-    late: set[tuple[str, str]] = field(default_factory=set)
+    late: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     def posts(self) -> Iterator[str]:
         """URIs of the posts that belong to communities."""
@@ -87,7 +87,7 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
         elif collection == LIST_ITEM and did not in scope.list_owners:
             continue
         if collection in _EDGED and tid_micros(rkey) >= stream_at:
-            found.late.add((collection, rkey))
+            found.late[collection, rkey] = cid
         try:
             op = judge(collection, rkey, cid, block, did, scope)
         except RecordError:

@@ -87,12 +87,14 @@ class Sweep:
         return next((did for (did,) in rows if self._retry_at.get(did, 0.0) <= now), None)
 
     def _followed(self) -> str | None:
-        """The account of a followed repository that was looked at the longest time ago."""
+        """The account of a followed repository that was looked at the longest time ago. Or one that is not active: it
+        may be again, and the event that said so be lost.
+        """
         row = (
             sql(self._database)
             .execute(
                 "SELECT a.did, a.id FROM repo r JOIN actor a ON a.id = r.actor"
-                " WHERE r.state = 'synced' AND r.checked_at < ? ORDER BY r.checked_at LIMIT 1",
+                " WHERE (r.state = 'synced' OR a.active = 0) AND r.checked_at < ? ORDER BY r.checked_at LIMIT 1",
                 (self._clock() - EVERY,),
             )
             .fetchone()
@@ -170,7 +172,7 @@ class Sweep:
                 self.counts["deletions confirmed"] += 1
             elif said["active"] and held == "takendown":
                 self.counts["accounts that the relay has taken down"] += 1
-            elif bool(active) != said["active"]:
+            elif bool(active) != said["active"] or (status == "deleted" != held and not said["active"]):
                 self._index.overlay(did, said["active"], status if type(status) is str else None)
                 self.counts["accounts put right"] += 1
                 if said["active"]:
@@ -193,10 +195,10 @@ class Sweep:
         if known is None or known.state:
             return
         rows = sql(self._database).execute(
-            "SELECT rkey FROM post WHERE actor = ? AND event_at < ? ORDER BY sort_at DESC LIMIT ?",
+            "SELECT id, rkey FROM post WHERE actor = ? AND event_at < ? ORDER BY sort_at DESC LIMIT ?",
             (known.id, self._clock() - LAG, MOST_POSTS),
         )
-        for (rkey,) in rows.fetchall():
+        for post, rkey in rows.fetchall():
             query = urlencode({"repo": did, "collection": POST, "rkey": rkey})
             url = f"{document.pds}/xrpc/com.atproto.repo.getRecord?{query}"
             try:
@@ -204,7 +206,9 @@ class Sweep:
             except FetchError as fault:
                 if fault.error != "RecordNotFound":
                     return
-                with writing(self._database):
+                with writing(self._database) as connection:
+                    if not connection.execute("SELECT 1 FROM post WHERE id = ?", (post,)).fetchone():
+                        continue  # the stream has said so meanwhile, and may have brought another under the same key
                     # Without a rev of its own: what the account writes next goes on from where it was.
                     self._index.apply(Commit(0, did, "", "", [Delete(POST, rkey)]), self._clock())
                 self.counts["posts gone"] += 1
