@@ -122,6 +122,7 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
             finally:
                 if proofs is not None:
                     await proofs.close()
+                await resolver.close()  # look-ups outlive those who asked
     finally:
         database.close()
 

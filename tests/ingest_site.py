@@ -159,6 +159,7 @@ class Site:
         await asyncio.wait_for(asyncio.gather(*self._beside), 20 * PATIENCE)
         if self.proofs is not None:
             await self.proofs.close()
+        await self.resolver.close()
 
     async def again(self) -> None:
         """Stop, and start anew on the same file."""
