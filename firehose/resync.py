@@ -123,10 +123,7 @@ class Resync:
             try:
                 await self._read(did)
             except Gone as gone:
-                if await self._moved(did):
-                    self._later(did, "it has moved to another host", 0.0, failed=False)
-                else:
-                    self._overlay(did, gone.status)
+                self._overlay(did, gone.status)
             except Parked as parked:
                 self._later(did, str(parked), parked.seconds, failed=False)
             except ResyncError as error:
@@ -162,6 +159,10 @@ class Resync:
                 except Parked as parked:
                     self._parked[host] = asyncio.get_running_loop().time() + parked.seconds
                     raise
+                except Gone:
+                    if await self._moved(did, host):
+                        raise ResyncError("it has moved to another host") from None
+                    raise
                 try:
                     snapshot = await asyncio.to_thread(self._parse, file, did, document, stream_at)
                 except RepoError as error:
@@ -179,12 +180,13 @@ class Resync:
         now = self._clock()
         return min(at or now, now) - 60_000_000
 
-    async def _moved(self, did: str) -> bool:
-        """Whether its document names another host than it did: the one that was left says that it is not there."""
-        before = self._resolver.cached(did)
+    async def _moved(self, did: str, host: str) -> bool:
+        """Whether its document names another host than the one that was asked: one that was left says that the account
+        is not active, and so it is, there.
+        """
         await self._refresh(did)
-        after = self._resolver.cached(did)
-        return before is not None and after is not None and before.pds != after.pds
+        document = self._resolver.cached(did)
+        return document is not None and document.pds != host
 
     async def _refresh(self, did: str) -> None:
         try:
