@@ -88,7 +88,7 @@ def _text(entry: dict[str, Any], key: str, where: str, longest: int) -> str:
 def store(connection: Connection, token: Token, interactions: Sequence[Interaction], now: int) -> None:
     """Keep the interactions and use up the token, together; call inside a write. `now`: microseconds.
 
-    Raises JwtReplayed when the token was used before, AccountInactive when the network has hidden the viewer's account
+    Raises JwtReplayed when the token was used before, AccountInactive when the viewer's account is hidden
     (S41): then nothing may be kept.
     """
     row = connection.execute("SELECT shown FROM actor WHERE did = ?", (token.iss,)).fetchone()
