@@ -75,13 +75,14 @@ async def test_s97_what_an_inactive_account_says_is_ignored_and_what_it_deletes_
     alice.delete(older)
     await site.caught_up()
     assert site.counts(his) == (0, 0, 0, 0)
-    assert site.counts(secret) is None
+    assert site.counts(secret) is site.counts(hers) is None
     alice.set_status(True)
     alice.delete(like)  # never heard of
     fresh = alice.post("back #python")
     await site.caught_up()
-    # What was said while away is not known: a resync would have to bring it.
-    assert await site.feed() == uris(fresh, his)
+    # What was said while away was missed: the account is read anew for it.
+    await site.until("read anew", lambda: not site.rows("SELECT 1 FROM repo"))
+    assert await site.feed() == uris(fresh, secret, his)
     assert site.counts(his) == (1, 0, 1, 1)
 
 

@@ -46,7 +46,6 @@ async def test_the_index_is_what_people_did(tmp_path: Path, seed: int) -> None:
             verdict = await judge(site, history)
             assert verdict.clean, verdict
             assert not verdict.early, verdict
-        assert site.ingest.index.counts["commit already applied"] == 0
         must = history.oracle.index()
         assert len(must.posts) > 20
         assert all(map(any, zip(*(counts for _, counts in must.posts.values()), strict=True)))
