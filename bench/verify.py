@@ -20,8 +20,9 @@ from firehose.commit import SignedCommit, read_signed_commit
 from firehose.frames import read_frame
 from firehose.known import Known
 from firehose.mst import Change, invert
-from firehose.ops import Scope, read_commit
+from firehose.ops import Scope
 from firehose.repo import read_repo
+from firehose.triage import read_commit
 from firehose.verify import verify_commit
 from tests.world import mst
 from tests.world.car import cid_of

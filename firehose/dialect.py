@@ -4,20 +4,16 @@ A dialect says how its stream is asked for, what a position in it is, and how a 
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
-from firehose import jetstream, tap
+from firehose import jetstream, relay, tap
 from firehose.compression import MAGIC, Unpacker
-from firehose.events import Event
+from firehose.events import Event, Message
 from firehose.frames import FrameError, read_frame, sequence
-from firehose.jetstream import Message
-from firehose.ops import WATCHED
+from firehose.ops import WATCHED, Scope
 from firehose.source import JETSTREAM, JETSTREAM1, TAP, Source
 from xrpc.syntax import parse_datetime
-
-if TYPE_CHECKING:
-    from firehose.pipeline import Pipeline
 
 Kind = Literal["seq", "time_us", "none"]
 REWIND = 5_000_000
@@ -39,14 +35,14 @@ class Dialect(Protocol):
     def url(self, base: str, cursor: int | None) -> str:
         """Where the stream is, from `cursor` on; None: the live end."""
 
-    def open(self, data: bytes, pipeline: "Pipeline") -> Message:
+    def open(self, data: bytes, scope: Scope) -> Message:
         """Kind, payload and position of a message. Raises FrameError, StreamError or CompressionError."""
 
-    def read(self, kind: str, payload: dict[str, Any], seq: int, pipeline: "Pipeline") -> Event | None:
+    def read(self, kind: str, payload: dict[str, Any], seq: int, scope: Scope) -> Event | None:
         """What matters of an opened message."""
 
-    def connected(self) -> None:
-        """The stream begins anew."""
+    def connected(self, received: int) -> None:
+        """The stream begins anew, behind the position `received`."""
 
     def answers(self, committed: int) -> list[str]:
         """Messages to be sent once everything up to `committed` is stored."""
@@ -66,14 +62,13 @@ class SubscribeRepos:
         """See Dialect."""
         return f"{base}/xrpc/{self.NSID}" + ("" if cursor is None else f"?cursor={cursor}")
 
-    def open(self, data: bytes, pipeline: "Pipeline") -> Message:
+    def open(self, data: bytes, scope: Scope) -> Message:
         """See Dialect."""
-        kind, payload = read_frame(data)
-        return kind, payload, sequence(payload)
+        return relay.read_message(data, scope)
 
-    def read(self, kind: str, payload: dict[str, Any], seq: int, pipeline: "Pipeline") -> Event | None:
+    def read(self, kind: str, payload: dict[str, Any], seq: int, scope: Scope) -> Event | None:
         """See Dialect."""
-        return pipeline.read_frame_event(kind, payload, seq)
+        return relay.read_event(kind, payload, seq, scope)
 
     def place(self, data: bytes) -> tuple[int, int] | None:
         """Seq and time (microseconds) of a message; None for one that has not both. Raises FrameError, StreamError."""
@@ -82,7 +77,7 @@ class SubscribeRepos:
         micros = parse_datetime(time) if type(time) is str else None
         return None if seq is None or micros is None else (seq, micros)
 
-    def connected(self) -> None:
+    def connected(self, received: int) -> None:
         """See Dialect."""
 
     def answers(self, committed: int) -> list[str]:
@@ -111,15 +106,15 @@ class _Jetstream:
             raise FrameError("message is packed, and nobody asked for that")
         return self.unpacker.unpack(data)
 
-    def read(self, kind: str, payload: dict[str, Any], seq: int, pipeline: "Pipeline") -> Event | None:
+    def read(self, kind: str, payload: dict[str, Any], seq: int, scope: Scope) -> Event | None:
         """See Dialect."""
-        return jetstream.read_event(kind, payload, seq, pipeline.scope, pipeline.doubted, pipeline.on_identity)
+        return jetstream.read_event(kind, payload, seq, scope)
 
     def unpacked(self) -> None:
         """Ask for no packed messages any more."""
         self.unpacker, self.fetches = None, 0
 
-    def connected(self) -> None:
+    def connected(self, received: int) -> None:
         """See Dialect."""
 
     def answers(self, committed: int) -> list[str]:
@@ -143,9 +138,9 @@ class Jetstream1(_Jetstream):
             query.append(("compress", "true"))
         return f"{base}/subscribe?{urlencode(query)}"
 
-    def open(self, data: bytes, pipeline: "Pipeline") -> Message:
+    def open(self, data: bytes, scope: Scope) -> Message:
         """See Dialect."""
-        return jetstream.read_v1(self._unpacked(data), pipeline.scope)
+        return jetstream.read_v1(self._unpacked(data), scope)
 
 
 class Jetstream2(_Jetstream):
@@ -165,9 +160,9 @@ class Jetstream2(_Jetstream):
             query.append(("zstdDictionary", self.unpacker.id))
         return f"{base}/xrpc/{jetstream.NSID}?{urlencode(query)}"
 
-    def open(self, data: bytes, pipeline: "Pipeline") -> Message:
+    def open(self, data: bytes, scope: Scope) -> Message:
         """See Dialect."""
-        return jetstream.read_v2(self._unpacked(data), pipeline.scope)
+        return jetstream.read_v2(self._unpacked(data), scope)
 
 
 class Tap:
@@ -186,22 +181,20 @@ class Tap:
         """See Dialect."""
         return f"{base}/channel"
 
-    def open(self, data: bytes, pipeline: "Pipeline") -> Message:
+    def open(self, data: bytes, scope: Scope) -> Message:
         """See Dialect. The position is a count of ours."""
-        kind, payload, id = tap.read_message(data, pipeline.scope)
+        kind, payload, id = tap.read_message(data, scope)
         if id is None:
             return kind, payload, None
-        position = pipeline.received + 1
-        self._owed.add(position, id)
-        return kind, payload, position
+        return kind, payload, self._owed.add(id)
 
-    def read(self, kind: str, payload: dict[str, Any], seq: int, pipeline: "Pipeline") -> Event | None:
+    def read(self, kind: str, payload: dict[str, Any], seq: int, scope: Scope) -> Event | None:
         """See Dialect."""
-        return tap.read_event(kind, payload, seq, pipeline.scope, pipeline.doubted, pipeline.on_identity)
+        return tap.read_event(kind, payload, seq, scope)
 
-    def connected(self) -> None:
+    def connected(self, received: int) -> None:
         """See Dialect."""
-        self._owed.forget()
+        self._owed = tap.Owed(received)
 
     def answers(self, committed: int) -> list[str]:
         """See Dialect."""

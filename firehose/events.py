@@ -1,6 +1,7 @@
 """Events as the index takes them, whichever source they came from. `seq` is a position of that source."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from firehose.ops import Commit
 from firehose.verify import Verified
@@ -50,4 +51,6 @@ class Refused:
     did: str
 
 
+Message = tuple[str, dict[str, Any], int | None]
+"""Kind of a message (`#commit`, ...), its payload, and its position in the stream, if it has one."""
 Event = Commit | Account | Identity | Sync | Lost | Refused

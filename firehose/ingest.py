@@ -27,7 +27,8 @@ from firehose.source import CURSORS, Source
 from firehose.states import count_repos
 from firehose.storage import STORAGE_FAULTS, StorageError
 from firehose.subscribe import Subscription
-from firehose.times import now_micros, pause
+from firehose.times import now_micros
+from firehose.waiting import pause
 from models import meta
 from models.database import Connection, check_in_place, file_identity, sql, writing
 
@@ -94,11 +95,11 @@ class Ingest:
 
     def on_identity(self, told: Callable[[str], None]) -> None:
         """Have `told` called with each DID whose document may have changed."""
-        self.pipeline.on_identity = told
+        self.scope.on_identity = told
 
     def on_doubt(self, told: Callable[[str], None]) -> None:
         """Have `told` called with the URI of each list that a source without proofs says was changed."""
-        self.pipeline.doubted = told
+        self.scope.on_doubt = told
 
     def use(self, compiled: Compiled) -> None:
         """Hold everything from the next event on against these rules."""

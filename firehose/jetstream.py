@@ -5,20 +5,17 @@ of its server. Both send JSON, one operation a message: the operations of a comm
 rev in common. Neither carries proofs.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from firehose.events import Account, Event, Identity, Lost
+from firehose.events import Event, Identity, Lost, Message
 from firehose.frames import MAX_FRAME, FrameError, StreamError
 from firehose.ops import Scope
+from firehose.relay import read_account
 from firehose.times import now_micros
 from firehose.unsigned import read_operation
-
-Message = tuple[str, dict[str, Any], int | None]
-"""Kind of a message (`#commit`, ...), its payload, and its position in the stream, if it has one."""
 
 NSID = "network.bsky.jetstream.subscribeEvents"
 TIMES_FROM = 10**15
@@ -89,14 +86,7 @@ def read_v2(data: bytes, scope: Scope) -> Message:
     return "#commit", {**payload, "told": payload}, seq
 
 
-def read_event(
-    kind: str,
-    payload: dict[str, Any],
-    seq: int,
-    scope: Scope,
-    doubted: Callable[[str], None],
-    on_identity: Callable[[str], None],
-) -> Event | None:
+def read_event(kind: str, payload: dict[str, Any], seq: int, scope: Scope) -> Event | None:
     """What matters of a message that `read_v1` or `read_v2` has read."""
     told, did = payload.get("told"), payload.get("did")
     if type(told) is not dict:
@@ -107,29 +97,19 @@ def read_event(
     if kind == "#commit":
         time = payload.get("time")
         action = told.get("operation")
-        return read_operation(told, action, did, seq, time if type(time) is str else "", scope, doubted)
+        return read_operation(told, action, did, seq, time if type(time) is str else "", scope)
     if told.get("did") != did:
         scope.dropped["message contradicts itself"] += 1
     elif kind == "#account":
-        on_identity(did)  # it may be at another host now
+        scope.on_identity(did)  # it may be at another host now
         return read_account(told.get("active"), told.get("status"), did, seq, scope)
     elif kind == "#identity":
-        on_identity(did)
+        scope.on_identity(did)
         if did in scope.actors:
             return Identity(seq, did)
     elif kind == "#sync" and did in scope.actors:
         return Lost(seq, did, "#sync of a source without proofs")
     return None
-
-
-def read_account(active: object, status: object, did: str, seq: int, scope: Scope) -> Account | None:
-    """How an account stands; None when no row points to it. Counts what is malformed."""
-    if type(active) is not bool or not (status is None or type(status) is str):
-        scope.dropped["account malformed"] += 1
-        return None
-    if did not in scope.actors:
-        return None
-    return Account(seq, did, active, status[:64] if type(status) is str and status else None)
 
 
 def iso(micros: int) -> str:

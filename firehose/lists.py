@@ -16,7 +16,8 @@ from firehose.index import Index
 from firehose.pace import Pace
 from firehose.rows import LISTS_CHANGED
 from firehose.storage import STORAGE_FAULTS, StorageError
-from firehose.times import now_micros, pause
+from firehose.times import now_micros
+from firehose.waiting import pause
 from models import meta
 from models.database import sql, writing
 from xrpc.egress import FetchError, fetch_json

@@ -27,7 +27,8 @@ from firehose.rows import Actor
 from firehose.snapshot import Snapshot, read_snapshot
 from firehose.states import DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE
 from firehose.storage import STORAGE_FAULTS
-from firehose.times import now_micros, pause
+from firehose.times import now_micros
+from firehose.waiting import pause
 from models.database import Connection, sql, writing
 from xrpc.did import DidDocument
 from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailable

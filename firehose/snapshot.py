@@ -5,21 +5,11 @@ from dataclasses import dataclass, field, replace
 from mmap import mmap
 
 from firehose.known import Known
-from firehose.ops import (
-    ENGAGEMENTS,
-    LIST_ITEM,
-    POST,
-    WATCHED,
-    PutEngagement,
-    PutListItem,
-    PutPost,
-    Scope,
-    is_rkey,
-    judge,
-)
+from firehose.ops import ENGAGEMENTS, LIST_ITEM, POST, WATCHED, PutEngagement, PutListItem, PutPost, Scope
 from firehose.records import RecordError
 from firehose.repo import read_repo
 from firehose.times import sort_micros, tid_micros
+from firehose.triage import is_rkey, judge
 from xrpc.key import PublicKey
 
 

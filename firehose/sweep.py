@@ -20,7 +20,8 @@ from firehose.ops import POST, Commit, Delete
 from firehose.pace import Pace
 from firehose.states import CONFIRM, CONFIRMED, SYNCED
 from firehose.storage import STORAGE_FAULTS
-from firehose.times import now_micros, pause, tid_micros
+from firehose.times import now_micros, tid_micros
+from firehose.waiting import pause
 from models.database import sql, writing
 from xrpc.did import DidDocument
 from xrpc.egress import FetchError, fetch_json

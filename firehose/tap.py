@@ -5,13 +5,13 @@ when the transaction that holds the message has committed.
 """
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
-from firehose.events import Event
+from firehose.events import Event, Message
 from firehose.frames import FrameError
-from firehose.jetstream import iso, read_account, read_json
+from firehose.jetstream import iso, read_json
 from firehose.ops import Scope
+from firehose.relay import read_account
 from firehose.times import tid_micros
 from firehose.unsigned import read_operation
 
@@ -21,16 +21,16 @@ _IDS = 1 << 63
 class Owed:
     """The acknowledgements that are owed: of each message taken, its position with us and its id with Tap."""
 
-    def __init__(self) -> None:
+    def __init__(self, received: int = 0) -> None:
+        """Of a new connection: on it, everything comes again that was owed. `received`: the last position."""
+        self._received = received
         self._owed: deque[tuple[int, int]] = deque()
 
-    def add(self, position: int, id: int) -> None:
-        """A message was taken. Positions rise."""
-        self._owed.append((position, id))
-
-    def forget(self) -> None:
-        """The connection is another one: on it, everything comes again that is owed."""
-        self._owed.clear()
+    def add(self, id: int) -> int:
+        """A message was taken. Its position."""
+        self._received += 1
+        self._owed.append((self._received, id))
+        return self._received
 
     def due(self, committed: int) -> list[str]:
         """The acknowledgements that may be sent when everything up to `committed` is stored; each is given out once."""
@@ -40,7 +40,7 @@ class Owed:
         return ready
 
 
-def read_message(data: bytes, scope: Scope) -> tuple[str, dict[str, Any], int | None]:
+def read_message(data: bytes, scope: Scope) -> Message:
     """Kind, payload and id of a message; without an id it cannot be acknowledged. Counts what is malformed."""
     try:
         message = read_json(data)
@@ -63,14 +63,7 @@ def read_message(data: bytes, scope: Scope) -> tuple[str, dict[str, Any], int | 
     return "#commit" if kind == "record" else "#identity", payload, id
 
 
-def read_event(
-    kind: str,
-    payload: dict[str, Any],
-    position: int,
-    scope: Scope,
-    doubted: Callable[[str], None],
-    on_identity: Callable[[str], None],
-) -> Event | None:
+def read_event(kind: str, payload: dict[str, Any], position: int, scope: Scope) -> Event | None:
     """What matters of a message that `read_message` has read. `position`: ours, which rises with each message."""
     told = payload.get("told")
     if type(told) is not dict:
@@ -80,7 +73,7 @@ def read_event(
         scope.dropped["message malformed"] += 1
         return None
     if kind == "#commit":
-        return read_operation(told, told.get("action"), did, position, payload.get("time", ""), scope, doubted)
-    on_identity(did)
+        return read_operation(told, told.get("action"), did, position, payload.get("time", ""), scope)
+    scope.on_identity(did)
     active, status = told.get("is_active"), told.get("status")
     return read_account(active, None if active else status, did, position, scope)

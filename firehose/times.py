@@ -1,6 +1,5 @@
 """The times of a post: when it says it was written, when its event came, and where it sorts. Integer microseconds."""
 
-import asyncio
 import re
 import time
 
@@ -12,14 +11,6 @@ _PLAUSIBLE = 4 * 86_400_000_000  # no relay holds events for longer
 def now_micros() -> int:
     """The clock."""
     return time.time_ns() // 1000
-
-
-async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Sleep for so long, or until `stop` is set."""
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
 
 
 def event_micros(stated: str, received_at: int) -> int:
@@ -37,8 +28,6 @@ def sort_micros(created_at: str, event_at: int) -> int:
 
 
 _TID = "234567abcdefghijklmnopqrstuvwxyz"
-
-
 _TID_TEXT = re.compile(r"[2-7a-j][2-7a-z]{12}")
 
 

@@ -5,28 +5,14 @@ the index holds the same bytes whatever it reads from. Nobody's signature stands
 member: what it says of lists only makes them be read anew from their owner's PDS (S95).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from cbrrr import CID, encode_dag_cbor
 
 from firehose.events import Lost
-from firehose.ops import (
-    LIST,
-    LIST_ITEM,
-    LISTS,
-    PUTS,
-    WATCHED,
-    Commit,
-    Delete,
-    Op,
-    Scope,
-    amounts_to,
-    judge,
-    make_commit,
-    may_stand,
-)
+from firehose.ops import LIST, LIST_ITEM, LISTS, PUTS, WATCHED, Commit, Delete, Op, Scope
 from firehose.records import RecordError
+from firehose.triage import amounts_to, judge, make_commit, may_stand
 
 
 def read_operation(
@@ -36,12 +22,11 @@ def read_operation(
     seq: int,
     time: str,
     scope: Scope,
-    doubted: Callable[[str], None],
 ) -> Commit | Lost | None:
     """What an operation of account `did` amounts to; None when the index has no use for it.
 
-    `told` has `collection`, `rkey`, `rev`, and for what is not deleted `record` and `cid`. `doubted` is called with the
-    URI of each list that has to be read anew. Never raises for what is told; what is dropped is counted.
+    `told` has `collection`, `rkey`, `rev`, and for what is not deleted `record` and `cid`. Never raises for what is
+    told; what is dropped is counted.
     """
     collection, rkey, cid, record = (told.get(key) for key in ("collection", "rkey", "cid", "record"))
     if type(collection) is not str or type(rkey) is not str:
@@ -58,7 +43,7 @@ def read_operation(
         if did in scope.list_owners and (deleted or collection == LIST_ITEM):
             scope.dropped["list change without proof"] += 1
             for uri in scope.lists & _changed(did, collection, rkey, record if action == "create" else None, scope):
-                doubted(uri)
+                scope.on_doubt(uri)
         return None
     indexed = did in scope.actors
     if deleted:

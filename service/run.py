@@ -13,7 +13,7 @@ from asyncio.subprocess import Process
 from pathlib import Path
 
 from communities.declaration import read_declaration
-from firehose.times import pause
+from firehose.waiting import pause
 from models.database import open_database
 from service import logs
 from service.config import Config, ConfigError

@@ -21,7 +21,7 @@ from firehose.lists import ListReader
 from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.sweep import Sweep
-from firehose.times import pause
+from firehose.waiting import pause
 from models import meta
 from models.commits import CommitWatch
 from models.database import open_database, sql, writing

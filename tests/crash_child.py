@@ -1,6 +1,6 @@
 """The real `communities`, with one function wrapped so that a certain call of it is the last thing the process does.
 
-    python -m tests.crash_child --point firehose.pipeline:Pipeline._store_cursor --when before --call 3 ingest
+    python -m tests.crash_child --point firehose.batch:Batch._store_cursor --when before --call 3 ingest
 
 Nothing of the service knows of it. What was wrapped says in the file `--mark` that it was reached, before SIGKILL.
 """

@@ -43,11 +43,11 @@ class Point:
 
 POINTS = (
     Point("frame received", "firehose.pipeline:Pipeline.receive", "before", 5),
-    Point("before the transaction", "firehose.pipeline:writing", "before"),
+    Point("before the transaction", "firehose.batch:writing", "before"),
     Point("in it, between the rows", "firehose.index:Index.commit", "after", 7),
-    Point("in it, behind the rows and before the cursor", "firehose.pipeline:Pipeline._store_cursor", "before"),
-    Point("before COMMIT", "firehose.pipeline:Pipeline._store_cursor", "after"),
-    Point("after COMMIT", "firehose.pipeline:writing", "left"),
+    Point("in it, behind the rows and before the cursor", "firehose.batch:Batch._store_cursor", "before"),
+    Point("before COMMIT", "firehose.batch:Batch._store_cursor", "after"),
+    Point("after COMMIT", "firehose.batch:writing", "left"),
     Point("in housekeeping", "firehose.housekeeping:Housekeeping._remove_post", "after"),
     Point("housekeeping done", "firehose.housekeeping:Housekeeping.step", "after", 3),
     Point("in quarantine.put", "firehose.quarantine:put", "before"),

@@ -14,7 +14,8 @@ from communities.matching import compile_rules
 from communities.post import read_post
 from firehose.frames import read_frame
 from firehose.known import Known
-from firehose.ops import Scope, read_commit
+from firehose.ops import Scope
+from firehose.triage import read_commit
 from tests.didnet import plc
 from tests.world import World, Write
 from tests.world.frames import message

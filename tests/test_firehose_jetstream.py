@@ -58,6 +58,7 @@ class Reader:
         self.scope = a_scope()
         self.doubted: list[str] = []
         self.identities: list[str] = []
+        self.scope.on_doubt, self.scope.on_identity = self.doubted.append, self.identities.append
 
     def v1(self, message: Any) -> Any:
         kind, payload, at = jetstream.read_v1(raw(message), self.scope)
@@ -68,13 +69,13 @@ class Reader:
         return None if seq is None else self.event(kind, payload, seq)
 
     def event(self, kind: str, payload: dict[str, Any], seq: int) -> Any:
-        return jetstream.read_event(kind, payload, seq, self.scope, self.doubted.append, self.identities.append)
+        return jetstream.read_event(kind, payload, seq, self.scope)
 
     def tap(self, message: Any) -> Any:
         kind, payload, id = tap.read_message(raw(message), self.scope)
         if id is None:
             return None
-        return tap.read_event(kind, payload, 1, self.scope, self.doubted.append, self.identities.append)
+        return tap.read_event(kind, payload, 1, self.scope)
 
 
 def raw(message: Any) -> bytes:
@@ -329,14 +330,12 @@ def test_j1_real_events_hash_to_their_cids() -> None:
 
 
 def test_t1_acknowledgements_are_due_in_order_once_and_only_when_committed() -> None:
-    owed = tap.Owed()
-    for position, id in ((1, 10), (2, 12), (5, 11)):
-        owed.add(position, id)
-    assert owed.due(0) == []
-    assert [json.loads(text) for text in owed.due(2)] == [{"type": "ack", "id": 10}, {"type": "ack", "id": 12}]
-    assert owed.due(4) == []
-    owed.forget()
+    owed = tap.Owed(7)
+    assert [owed.add(id) for id in (10, 12, 11)] == [8, 9, 10]
+    assert owed.due(7) == []
+    assert [json.loads(text) for text in owed.due(9)] == [{"type": "ack", "id": 10}, {"type": "ack", "id": 12}]
     assert owed.due(9) == []
+    assert [json.loads(text) for text in owed.due(10)] == [{"type": "ack", "id": 11}]
 
 
 # Which source, and from where

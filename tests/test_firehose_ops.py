@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from communities.declaration import parse_declaration
 from communities.matching import compile_rules
 from firehose.known import Known
-from firehose.ops import MAX_OPS, POST, Commit, Delete, PutEngagement, PutListItem, PutPost, Scope, read_commit
+from firehose.ops import POST, Commit, Delete, PutEngagement, PutListItem, PutPost, Scope
+from firehose.triage import MAX_OPS, read_commit
 from tests.bad_commits import JSON_LIKE, commit_blocks
 from tests.world import Account, World, Write, frames
 

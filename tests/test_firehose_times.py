@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firehose.times import event_micros, now_micros, pause, sort_micros, tid
+from firehose.times import event_micros, now_micros, sort_micros, tid
+from firehose.waiting import pause
 from tests.world.clock import iso
 from tests.world.clock import tid as their_tid
 from xrpc.syntax import is_tid, tid_micros

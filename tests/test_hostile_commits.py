@@ -9,8 +9,9 @@ from communities.community import Community, Include
 from communities.matching import compile_rules
 from firehose.car import CarError, read_blocks
 from firehose.known import Known
-from firehose.ops import PutPost, Scope, read_commit
+from firehose.ops import PutPost, Scope
 from firehose.records import read_record
+from firehose.triage import read_commit
 from tests.world import Write
 from tests.world.clock import Clock
 from tests.world.keys import make_did, make_key
@@ -43,7 +44,7 @@ def test_s104_a_block_under_many_paths_is_read_once(monkeypatch: pytest.MonkeyPa
         read.append(block)
         return read_record(block)
 
-    monkeypatch.setattr("firehose.ops.read_record", reading)
+    monkeypatch.setattr("firehose.triage.read_record", reading)
     payload = commit(*(Write("create", f"{POST}/r{n:03}", post()) for n in range(200)))
     found = read_commit(payload, 1, scope())
     assert found is not None and len(read) == 1

@@ -184,9 +184,9 @@ async def test_a_directory_that_is_down_holds_nothing_for_ever(
 async def test_too_much_that_waits_stops_the_reading_and_is_read_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("firehose.pipeline.BATCH_EVENTS", 4)
-    monkeypatch.setattr("firehose.pipeline.MOST_WAITING", 8)
-    monkeypatch.setattr("firehose.subscribe.LONGEST_HOLD", 0.1)
+    monkeypatch.setattr("firehose.batch.BATCH_EVENTS", 4)
+    monkeypatch.setattr("firehose.batch.MOST_WAITING", 8)
+    monkeypatch.setattr("firehose.watches.LONGEST_HOLD", 0.1)
     async with TrustSite(tmp_path) as site:
         answer, asked = asyncio.Event(), asyncio.Event()
         resolve = site.resolver.resolve

@@ -16,8 +16,9 @@ from communities.matching import compile_rules
 from firehose.frames import read_frame
 from firehose.index import Index
 from firehose.known import Known
-from firehose.ops import ENGAGEMENTS, POST, Delete, Op, PutEngagement, PutPost, Scope, read_commit
+from firehose.ops import ENGAGEMENTS, POST, Delete, Op, PutEngagement, PutPost, Scope
 from firehose.pipeline import Pipeline
+from firehose.triage import read_commit
 from models.communities import declare
 from models.database import open_database, sql, writing
 
