@@ -8,7 +8,6 @@ deletions, and applies what was noted and is newer. Whatever breaks on the way l
 import asyncio
 import logging
 import mmap
-import random
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -18,18 +17,18 @@ from typing import IO
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
+from firehose.failures import Failures
 from firehose.getrepo import Gone, Parked, ResyncError, fetch_repo
 from firehose.index import Index
 from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.repo import RepoError
-from firehose.rows import Actor
 from firehose.snapshot import Snapshot, read_snapshot
-from firehose.states import DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE
+from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING, SYNCED
 from firehose.storage import STORAGE_FAULTS
 from firehose.times import now_micros
 from firehose.waiting import pause
-from models.database import Connection, sql, writing
+from models.database import sql, writing
 from xrpc.did import DidDocument
 from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailable
 
@@ -38,8 +37,7 @@ log = logging.getLogger(__name__)
 AT_ONCE, AT_ONCE_OF_A_HOST = 8, 3
 GAP_SECONDS = 12.0
 """Between two readings of the same repository: one whose every commit breaks must not keep its host busy (B11)."""
-TRIES = 20
-FIRST_DELAY, LONGEST_DELAY = 5.0, 3600.0
+STORAGE_DELAY = 5.0
 _ORDER = {PENDING: 0, RESYNCING: 1, DESYNCHRONIZED: 2}
 
 
@@ -68,6 +66,7 @@ class Resync:
         self._retention = retention
         self._pace = pace or Pace()
         self._clock = clock
+        self._failures = Failures(database, index, scope, self.counts, patience=self._pace.patience, clock=clock)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE_OF_A_HOST))
         self._parked: dict[str, float] = {}
@@ -124,7 +123,7 @@ class Resync:
             try:
                 await self._read(did)
             except Gone as gone:
-                self._overlay(did, gone.status)
+                self._failures.inactive(did, gone.status)
             except Parked as parked:
                 self._later(did, str(parked), parked.seconds, failed=False)
             except ResyncError as error:
@@ -132,7 +131,7 @@ class Resync:
             except DidUnavailable:
                 self._later(did, "its DID document could not be looked up", None, failed=True)
             except DidError:
-                self._unresolvable(did)
+                self._failures.unresolvable(did)
             except STORAGE_FAULTS:
                 raise
             except Exception as error:
@@ -142,7 +141,7 @@ class Resync:
         except STORAGE_FAULTS as error:
             self._index.forget()
             log.error("%s: the repository could not be stored: %s", did, error)
-            await asyncio.sleep(FIRST_DELAY)
+            await asyncio.sleep(STORAGE_DELAY)
 
     async def _read(self, did: str) -> None:
         document = await self._resolver.resolve(did)
@@ -195,6 +194,10 @@ class Resync:
         except (DidError, DidRefreshRefused):
             return
 
+    def _later(self, did: str, why: str, seconds: float | None, *, failed: bool, lasting: bool = False) -> None:
+        self._failures.later(did, why, seconds, failed=failed, lasting=lasting)
+        log.warning("%s: repository not read: %s", did, why)
+
     def _open_epoch(self, did: str) -> str:
         """Note from now on what the stream brings; returns the rev that the rows have."""
         with writing(self._database) as connection:
@@ -241,72 +244,3 @@ class Resync:
         self.counts["repositories read"] += 1
         self.counts["records read"] += snapshot.records
         log.info("%s: repository read, %d records", did, snapshot.records)
-
-    # When it did not work
-
-    def _later(self, did: str, why: str, seconds: float | None, *, failed: bool, lasting: bool = False) -> None:
-        self._index.buffers.pop(did, None)
-        self.counts["repositories refused"] += 1
-        with writing(self._database) as connection:
-            actor = self._index.intern(did)
-            row = connection.execute("SELECT tries FROM repo WHERE actor = ?", (actor.id,)).fetchone()
-            tries = (row[0] if row else 0) + failed
-            if seconds is None:
-                seconds = LONGEST_DELAY if lasting else min(FIRST_DELAY * 2 ** min(tries, 16), LONGEST_DELAY)
-            due = self._clock() + int(random.uniform(1.0, 1.5) * seconds * self._pace.patience * 1_000_000)
-            state = ERROR if tries >= TRIES or lasting else DESYNCHRONIZED
-            connection.execute(
-                "UPDATE repo SET state = ?, why = ?, tries = ?, due_at = ? WHERE actor = ?",
-                (state, why[:500], tries, due, actor.id),
-            )
-            actor.state = state
-            if tries > TRIES:
-                self._let_go(connection, did, actor)
-        log.warning("%s: repository not read: %s", did, why)
-
-    def _unresolvable(self, did: str) -> None:
-        """No document, no key or no host: an `#identity` may change that, and may have come while it was looked up."""
-        self._index.buffers.pop(did, None)
-        with writing(self._database) as connection:
-            actor = self._index.intern(did)
-            (tries,) = connection.execute("SELECT tries FROM repo WHERE actor = ?", (actor.id,)).fetchone() or (0,)
-            due = self._clock() + self._delay(tries)
-            connection.execute(
-                "UPDATE repo SET state = ?, why = ?, due_at = ?, tries = ? WHERE actor = ?",
-                (UNRESOLVABLE, "its DID document is missing or names no host", due, tries + 1, actor.id),
-            )
-            actor.state = UNRESOLVABLE
-            if tries >= TRIES:
-                self._let_go(connection, did, actor)
-        self.counts["accounts unresolvable"] += 1
-
-    def _delay(self, tries: int) -> int:
-        """Microseconds until the next try after so many, with jitter."""
-        seconds = min(FIRST_DELAY * 2 ** min(tries, 16), LONGEST_DELAY) * random.uniform(1.0, 1.5)
-        return int(seconds * self._pace.patience * 1_000_000)
-
-    def _let_go(self, connection: Connection, did: str, actor: Actor) -> None:
-        """An account that is not followed and has nothing here is not tried for ever: anybody can name any number."""
-        if did in self._scope.full:
-            return
-        gone = connection.execute(
-            "DELETE FROM repo WHERE actor = ?1 AND NOT EXISTS"
-            " (SELECT 1 FROM post WHERE actor = ?1) AND NOT EXISTS (SELECT 1 FROM engagement WHERE actor = ?1)"
-            " RETURNING 1",
-            (actor.id,),
-        ).fetchall()
-        if gone:
-            actor.state = ""
-            self.counts["accounts let go"] += 1
-
-    def _overlay(self, did: str, status: str) -> None:
-        """Its own host says that it is not active: hide it, and read it when it comes back."""
-        self._index.buffers.pop(did, None)
-        with writing(self._database) as connection:
-            actor = self._index.intern(did)
-            connection.execute(
-                "UPDATE repo SET state = ?, why = ? WHERE actor = ?",
-                (DESYNCHRONIZED, f"its host says: {status}", actor.id),
-            )
-            self._index.overlay(did, False, status)
-        self.counts["accounts not active"] += 1
