@@ -109,4 +109,4 @@ class Failures:
 
 def _delay(tries: int) -> float:
     """Seconds until the next try after so many."""
-    return min(FIRST_DELAY * 2 ** min(tries, 16), LONGEST_DELAY)
+    return min(FIRST_DELAY * 2.0 ** min(tries, 16), LONGEST_DELAY)
