@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from firehose.source import Source, parse_sources
 
 PREFIX = "COMMUNITIES_"
+_OTHERS = 0o077
+"""The permissions of a file that concern others than its owner (S171)."""
 _QUOTED = re.compile(r"""\s*(["'])(.*?)\1\s*(?:\s#.*)?""")
 _COMMENT = re.compile(r"\s#.*")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -207,15 +209,23 @@ def read_env_file(path: Path) -> dict[str, str]:
     return values
 
 
+def _secret(key: str, value: str) -> bool:
+    """Whether a setting tells a password."""
+    return bool(value) and (key == PREFIX + "APP_PASSWORD" or (key == PREFIX + "SOURCE" and "@" in value))
+
+
 def read_config(environ: Mapping[str, str], env_file: Path | None = None) -> Config:
     """Build the Config from the environment, which wins over `env_file` (None: there is none).
 
     Raises ConfigError, which names every fault at once.
     """
     values = read_env_file(env_file) if env_file else {}
-    values |= environ
     known = {PREFIX + f.name.upper(): f for f in fields(Config)}
     faults: list[str] = []
+    secret = sorted(key for key in values if _secret(key, values[key]))
+    if env_file and secret and env_file.stat().st_mode & _OTHERS:
+        faults.append(f"{secret[0]}: other users of this machine can read {env_file}; run: chmod 600 {env_file}")
+    values |= environ
     parsed: dict[str, Any] = {}
     for key, value in sorted(values.items()):
         if not key.startswith(PREFIX):
@@ -226,8 +236,7 @@ def read_config(environ: Mapping[str, str], env_file: Path | None = None) -> Con
         try:
             parsed[known[key].name] = known[key].metadata["parse"](value)
         except ValueError as error:
-            secret = known[key].name == "app_password" or (known[key].name == "source" and "@" in value)
-            shown = "the value given" if secret else repr(value)
+            shown = "the value given" if _secret(key, value) else repr(value)
             faults.append(f"{key}: {shown} {error}")
     open_to = (*_LOOPBACK, *parsed.get("egress_allow", ()))
     for source in parsed.get("source", ()):

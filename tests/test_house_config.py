@@ -70,6 +70,7 @@ def test_every_setting_can_be_given_and_the_environment_wins(tmp_path: Path) -> 
     assert given.keys() == {field.name for field in fields(Config)}
     path = tmp_path / ".env"
     path.write_text("".join(f"{PREFIX}{name.upper()}={text}\n" for name, (text, _) in given.items()))
+    path.chmod(0o600)
     config = read_config({}, path)
     assert {name: getattr(config, name) for name in given} == {name: value for name, (_, value) in given.items()}
     assert read_config({PREFIX + "LOG_LEVEL": "error"}, path).log_level == "error"
@@ -141,6 +142,7 @@ def test_the_settings_of_the_readme_can_be_copied(tmp_path: Path) -> None:
     block = [line.strip() for line in text.splitlines() if line.startswith("       " + PREFIX)]
     path = tmp_path / ".env"
     path.write_text("\n".join(block).replace("did:plc:...", plc(1)))
+    path.chmod(0o600)  # as it says there
     config = read_config({}, path)
     assert len(block) == 5
     assert (config.publisher, config.pds_url) == (plc(1), "https://bsky.social")
@@ -183,6 +185,21 @@ def test_an_env_file_that_cannot_be_read(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(ConfigError, match=r"\.env: cannot be read"):
         read_config({}, path)
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o602])
+@pytest.mark.parametrize("setting", ["APP_PASSWORD=abcd-efgh", "SOURCE=tap+ws://admin:pw@localhost:99"])
+def test_s171_a_password_in_a_file_that_others_may_read_is_refused(tmp_path: Path, setting: str, mode: int) -> None:
+    path = tmp_path / ".env"
+    path.write_text(f"{PREFIX}{setting}\n")
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match=f"^{PREFIX}{setting.partition('=')[0]}: other users .* chmod 600 {path}$"):
+        read_config({}, path)
+    path.chmod(0o600)
+    read_config({}, path)
+    path.chmod(mode)
+    path.write_text(f"{PREFIX}{setting.partition('=')[0]}={'' if 'PASS' in setting else 'wss://a.example'}\n")
+    read_config({}, path)
 
 
 def test_s169_the_app_password_is_shown_nowhere(tmp_path: Path) -> None:
