@@ -35,7 +35,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 def _for_people(status: Mapping[str, Any], rows: Mapping[str, int]) -> Iterator[str]:
     report = status["report"]
-    yield f"ingest   {status['state']}\nsource   {status['source']}\ncursor   {status['cursor']}"
+    cursor = "none yet" if status["cursor"] is None else status["cursor"]
+    yield f"ingest   {status['state']}\nsource   {status['source']}\ncursor   {cursor}"
     events = "" if status["lagEvents"] is None else f", {status['lagEvents']:,} events to store"
     yield f"lag      {_seconds(status['lagSeconds'])} (last event {status['lastEventAt'] or 'none yet'}){events}"
     yield f"idle     {_seconds(status['idleSeconds'])} since anything was received"
