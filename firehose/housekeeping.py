@@ -84,7 +84,8 @@ class Housekeeping:
             ).fetchall()
             if not posts and not edges:
                 # Should it come back, nothing of before counts: its repository is read.
-                connection.execute("UPDATE actor SET purge = 0, rev = '' WHERE id = ?", (actor,))
+                connection.execute("UPDATE actor SET purge = 0, rev = '', split = 0 WHERE id = ?", (actor,))
+                connection.execute("DELETE FROM late WHERE actor = ?", (actor,))
                 connection.execute(
                     "INSERT INTO repo (actor, state, why) VALUES (?, ?, 'purged') ON CONFLICT (actor) DO UPDATE"
                     " SET state = excluded.state, why = excluded.why, data = NULL",
@@ -178,13 +179,19 @@ class Housekeeping:
                 " (SELECT iss, jti FROM used_token WHERE expires < ? LIMIT ?)",
                 (now // 1_000_000, STEP_ROWS),
             )
+            some, oldest_rev = (after, after + STEP_ROWS), tid(now - REPLAY_DAYS * DAY)
+            # What the stream has not brought in all that time it will not bring.
+            connection.execute(
+                "DELETE FROM late WHERE actor IN (SELECT id FROM actor WHERE id > ? AND id <= ? AND rev < ?)",
+                (*some, oldest_rev),
+            )
             gone = connection.execute(
                 "DELETE FROM actor WHERE id > ? AND id <= ? AND shown = 1 AND rev < ?"
                 " AND NOT EXISTS (SELECT 1 FROM post WHERE post.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM engagement WHERE engagement.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM repo WHERE repo.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.actor = actor.id) RETURNING 1",
-                (after, after + STEP_ROWS, tid(now - REPLAY_DAYS * DAY)),
+                (*some, oldest_rev),
             ).fetchall()
             if gone:
                 self._index.forget()

@@ -5,6 +5,7 @@ its rev is above the account's last one (the fence).
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 
 from firehose.events import Account, Sync
@@ -37,12 +38,8 @@ class Index(Rows):
     def __init__(self, connection: Connection, max_age: int) -> None:
         """`max_age`: microseconds; a post older than that at its event is not admitted."""
         super().__init__(connection, max_age)
-        self.splits = False
-        """Whether commits may have been applied in part: sources without proofs give them operation by operation."""
         self.doubts: deque[str] = deque(maxlen=MOST_DOUBTS)
         """Accounts that the stream has just called inactive; the sweep asks their own hosts."""
-        self.late: dict[str, dict[tuple[str, str], bytes]] = {}
-        """What repositories held that were read ahead of the stream, until it has come as far."""
         self.buffers: dict[str, list[Commit]] = {}
         """What was applied of accounts whose repositories are being read just now, since that began."""
 
@@ -50,7 +47,6 @@ class Index(Rows):
         """Drop what is cached of the rows, and what was noted for repositories that are being read."""
         self._actors.clear()
         self.buffers.clear()
-        self.late.clear()
 
     def forget_accounts(self) -> None:
         """Drop what is cached of accounts: another process may have changed them."""
@@ -148,8 +144,8 @@ class Index(Rows):
         """Apply the operations of one commit. `received_at`: microseconds, our clock."""
         known = self.actor(commit.did)
         if known is not None and not self._is_next(commit, known, received_at):
-            if commit.rev <= known.rev and (late := self.late.get(commit.did)):
-                self._catch_up(commit, late)
+            if known.late and commit.rev <= known.rev:
+                self._catch_up(commit, known)
             if any(type(op) is PutListItem for op in commit.ops):
                 self._list_changed(commit.did)  # the matcher has believed it already: it is compiled anew
             # What an inactive account deletes must not come back with it.
@@ -157,7 +153,8 @@ class Index(Rows):
             if known.active or commit.rev <= known.rev or not removed:
                 return
             commit = replace(commit, ops=removed)
-        self.late.pop(commit.did, None)
+        if known is not None and known.late and commit.rev > known.rev:
+            self._note_late(known, {})
         applied = self.apply(commit, received_at)
         if applied or (known is not None and known.state == SYNCED):
             # The fence: this commit, and any before it, will not be applied again.
@@ -165,12 +162,21 @@ class Index(Rows):
         if (buffer := self.buffers.get(commit.did)) is not None:
             buffer.append(commit)
 
-    def _catch_up(self, commit: Commit, late: dict[tuple[str, str], bytes]) -> None:
+    def _note_late(self, actor: Actor, late: Mapping[tuple[str, str], bytes]) -> None:
+        """Note what a repository held that was read ahead of the stream; nothing any more, once it has come as far."""
+        self._sql("DELETE FROM late WHERE actor = ?", (actor.id,))
+        for (collection, rkey), cid in late.items():
+            self._sql("INSERT INTO late VALUES (?, ?, ?, ?)", (actor.id, collection, rkey, cid))
+        actor.late = bool(late)
+
+    def _catch_up(self, commit: Commit, known: Actor) -> None:
         """A repository was read before the stream had brought a post that it likes or answers; now it has.
 
         Only what the repository held then counts: what it held no more was undone, and another record may have been
         made under the same key since.
         """
+        rows = self._sql("SELECT collection, rkey, cid FROM late WHERE actor = ?", (known.id,)).fetchall()
+        late = {(collection, rkey): cid for collection, rkey, cid in rows}
         for op in commit.ops:
             if type(op) is PutEngagement and late.get((COLLECTIONS[op.kind], op.rkey)) == op.cid:
                 self._put_engagement(commit.did, op.kind, op.rkey, op.subject)
@@ -181,9 +187,10 @@ class Index(Rows):
 
     def advance(self, actor: Actor, commit: Commit) -> None:
         """Set how far an account has come."""
-        if commit.rev > actor.rev:
-            self._sql("UPDATE actor SET rev = ? WHERE id = ?", (commit.rev, actor.id))
-            actor.rev = commit.rev
+        if commit.rev <= actor.rev and not (actor.split and commit.signed):
+            return
+        actor.rev, actor.split = commit.rev, not commit.signed
+        self._sql("UPDATE actor SET rev = ?, split = ? WHERE id = ?", (actor.rev, actor.split, actor.id))
         if actor.state == SYNCED:
             actor.data = commit.proof.data if commit.proof else None
             self._sql("UPDATE repo SET data = ? WHERE actor = ?", (actor.data, actor.id))
@@ -193,7 +200,7 @@ class Index(Rows):
         # Sources without proofs split a commit into its operations, which all have its rev (J1). When another source
         # is read then, the whole commit may bring what is still missing of it.
         again = commit.rev == known.rev
-        if commit.rev < known.rev or (again and commit.signed and not self.splits):
+        if commit.rev < known.rev or (again and commit.signed and not known.split):
             self.counts["commit already applied"] += 1
             return False
         if not known.active:
@@ -294,8 +301,8 @@ class Index(Rows):
         for member in members.values():
             if (member.rkey, member.list, member.subject) not in said:
                 self._put_list_item(did, member)
-        self._sql("UPDATE actor SET rev = ? WHERE id = ?", (snapshot.rev, actor.id))
-        actor.rev = snapshot.rev
-        if snapshot.late:
-            self.late[did] = snapshot.late
+        self._sql("UPDATE actor SET rev = ?, split = 0 WHERE id = ?", (snapshot.rev, actor.id))
+        actor.rev, actor.split = snapshot.rev, False
+        if snapshot.late or actor.late:
+            self._note_late(actor, snapshot.late)
         self.counts["repository read"] += 1

@@ -41,24 +41,40 @@ _PUT_ITEM = (
     " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
 )
 _ACTOR = (
-    "SELECT a.id, a.rev, a.active, a.shown, r.state, r.data FROM actor a LEFT JOIN repo r ON r.actor = a.id"
-    " WHERE a.did = ?"
+    "SELECT a.id, a.rev, a.active, a.shown, r.state, r.data, a.split, EXISTS (SELECT 1 FROM late WHERE actor = a.id)"
+    " FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.did = ?"
 )
 _CACHED_ACTORS = 50_000
 
 
 class Actor:
-    """What the fence and the chain need of an account; a mirror of its rows. `state`: empty without a repo row."""
+    """What the fence and the chain need of an account; a mirror of its rows.
 
-    __slots__ = ("active", "data", "id", "rev", "shown", "state")
+    `state`: empty without a repo row. `split`: whether its last commit may be here in part only. `late`: whether its
+    repository was read ahead of the stream.
+    """
 
-    def __init__(self, id: int, rev: str, active: int, shown: int, state: str | None, data: bytes | None) -> None:
+    __slots__ = ("active", "data", "id", "late", "rev", "shown", "split", "state")
+
+    def __init__(
+        self,
+        id: int,
+        rev: str = "",
+        active: int = 1,
+        shown: int = 1,
+        state: str | None = None,
+        data: bytes | None = None,
+        split: int = 0,
+        late: int = 0,
+    ) -> None:
         self.id = id
         self.rev = rev
         self.active = bool(active)
         self.shown = bool(shown)
         self.state = state or ""
         self.data = data
+        self.split = bool(split)
+        self.late = bool(late)
 
 
 class Rows:
@@ -88,7 +104,7 @@ class Rows:
         if known is not None:
             return known
         row: int = self._sql("INSERT INTO actor (did) VALUES (?) RETURNING id", (did,)).get
-        return self._cache(did, Actor(row, "", 1, 1, None, None))
+        return self._cache(did, Actor(row))
 
     def _cache(self, did: str, actor: Actor) -> Actor:
         self._actors[did] = actor

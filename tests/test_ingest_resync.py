@@ -278,10 +278,8 @@ async def test_a47_a_local_takedown_and_the_network_are_two_overlays(site: Trust
     assert site.counts(later) == (1, 0, 0, 0) and site.counts(post) == (1, 0, 0, 0)
 
 
-async def test_b6_a_repository_that_is_ahead_of_the_stream_counts_what_it_says_when_its_subject_comes(
-    site: TrustSite,
-) -> None:
-    """The host has the like already, and the stream still has to bring the post that it is of."""
+async def ahead(site: TrustSite) -> tuple[Account, Record]:
+    """Alice's repository was read while the stream has still to bring what she likes there, and her likes."""
     alice, carol = site.people("alice", "carol")
     await site.synced(alice)
     relay = site.world.relay
@@ -297,8 +295,35 @@ async def test_b6_a_repository_that_is_ahead_of_the_stream_counts_what_it_says_w
     site.ingest.index.desynchronize(alice.did, "a test", 0)
     await site.until("read ahead", site._is_synced(alice))
     assert site.counts(post) is None
-    await relay.drop()
+    return alice, post
+
+
+async def test_b6_a_repository_that_is_ahead_of_the_stream_counts_what_it_says_when_its_subject_comes(
+    site: TrustSite,
+) -> None:
+    """The host has the like already, and the stream still has to bring the post that it is of."""
+    alice, post = await ahead(site)
+    await site.world.relay.drop()
     await site.synced(alice)
+    assert site.counts(post) == (1, 0, 1, 0)
+    await site.caught_up(alice.write())
+    assert site.rows("SELECT count(*) FROM late") == [(0,)]
+
+
+@pytest.mark.parametrize("what", ["a stop", "a write that failed", "a gap"])
+async def test_b6_what_a_repository_said_ahead_of_the_stream_is_not_forgotten(site: TrustSite, what: str) -> None:
+    _, post = await ahead(site)
+    if what == "a stop":
+        await site.again()
+    else:
+        if what == "a gap":
+            site.world.pds.failing = 503  # nothing is mended by reading it again
+            with resync.writing(site.ingest.database):
+                site.ingest.index.desynchronize_all("a test", 0)
+        else:
+            site.ingest.index.forget()
+        await site.world.relay.drop()
+    await site.caught_up()
     assert site.counts(post) == (1, 0, 1, 0)
 
 
