@@ -30,6 +30,14 @@ from models.database import Connection
 COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
 _FENCED = "SELECT id, active, allowed, purge FROM actor WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
 MOST_DOUBTS = 1000
+MOST_NOTED, MOST_NOTED_BYTES = 2000, 16 * 1024 * 1024
+"""Commits, and bytes of their posts, that are noted of an account while its repository is read (B6)."""
+
+
+class Noted(list[Commit]):
+    """What was applied of an account since its repository began to be read. `size`: bytes of its posts."""
+
+    size = 0
 
 
 class Index(Rows):
@@ -40,7 +48,7 @@ class Index(Rows):
         super().__init__(connection, max_age)
         self.doubts: deque[str] = deque(maxlen=MOST_DOUBTS)
         """Accounts that the stream has just called inactive; the sweep asks their own hosts."""
-        self.buffers: dict[str, list[Commit]] = {}
+        self.buffers: dict[str, Noted] = {}
         """What was applied of accounts whose repositories are being read just now, since that began."""
 
     def forget(self) -> None:
@@ -72,6 +80,8 @@ class Index(Rows):
         if active != bool(was_active) and allowed:
             self.show(actor, active)
         if active:
+            if event.status:
+                self.doubts.append(event.did)  # "desynchronized", "throttled": something of it may not have come
             purge = purge if purge == CONFIRMED else 0  # rows that are going already go, and are read anew
             self._sql("UPDATE repo SET due_at = ? WHERE actor = ? AND state != ?", (now, actor, SYNCED))
         elif event.status == "deleted":
@@ -161,6 +171,9 @@ class Index(Rows):
             self.advance(self.intern(commit.did), commit)
         if (buffer := self.buffers.get(commit.did)) is not None:
             buffer.append(commit)
+            buffer.size += sum(len(op.block) for op in commit.ops if type(op) is PutPost)
+            if len(buffer) > MOST_NOTED or buffer.size > MOST_NOTED_BYTES:
+                self.desynchronize(commit.did, "it wrote too much while its repository was read", received_at)
 
     def _note_late(self, actor: Actor, late: Mapping[tuple[str, str], bytes]) -> None:
         """Note what a repository held that was read ahead of the stream; nothing any more, once it has come as far."""
@@ -208,6 +221,8 @@ class Index(Rows):
             self.desynchronize(commit.did, "it wrote while it was not active", now)
             return False
         proof = commit.proof
+        if proof is not None and proof.since is not None and proof.prev_data is None:
+            self.counts["commit without prevData"] += 1
         if known.state == SYNCED and proof is not None and not again:
             if proof.since != known.rev:
                 broken = "a commit does not follow the last one known"

@@ -19,7 +19,7 @@ from playhouse.apsw_ext import APSWDatabase
 
 from firehose.failures import Failures
 from firehose.getrepo import Gone, Parked, ResyncError, fetch_repo
-from firehose.index import Index
+from firehose.index import Index, Noted
 from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.repo import RepoError
@@ -204,7 +204,7 @@ class Resync:
             actor = self._index.intern(did)
             connection.execute("UPDATE repo SET state = ?, data = NULL WHERE actor = ?", (RESYNCING, actor.id))
         actor.state, actor.data = RESYNCING, None
-        self._index.buffers[did] = []
+        self._index.buffers[did] = Noted()
         return actor.rev
 
     def _parse(self, file: IO[bytes], did: str, document: DidDocument, stream_at: int) -> Snapshot:
@@ -226,8 +226,9 @@ class Resync:
             full = did in self._scope.full
             if full:
                 connection.execute(
-                    "UPDATE repo SET state = ?, data = ?, why = '', tries = 0, checked_at = ? WHERE actor = ?",
-                    (SYNCED, snapshot.data, now, actor.id),
+                    "UPDATE repo SET state = ?, data = ?, why = '', tries = 0, checked_at = ?, read_at = ?"
+                    " WHERE actor = ?",
+                    (SYNCED, snapshot.data, now, now, actor.id),
                 )
                 actor.state, actor.data = SYNCED, snapshot.data
             else:

@@ -141,6 +141,7 @@ async def test_a68_a_commit_without_prev_data_is_taken_by_its_since(site: TrustS
     await site.synced(alice)
     assert await site.feed("club") == [last.uri, f"at://{alice.did}/{POST}/{rkey}"]
     assert site.count("repository read") == read
+    assert site.count("commit without prevData") == 1
 
 
 async def test_a51_sync_with_another_tree_has_the_repository_read(site: TrustSite) -> None:

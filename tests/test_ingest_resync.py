@@ -9,6 +9,7 @@ from firehose import resync, sweep
 from tests.ingest_site import uris
 from tests.trust_site import TrustSite
 from tests.world import Account, Record, Write
+from tests.world.outages import gone
 
 POST = "app.bsky.feed.post"
 
@@ -85,6 +86,25 @@ async def test_b6_what_the_stream_brings_while_a_repository_is_read_is_applied_o
     assert await site.feed("club") == uris(during, missed)
 
 
+@pytest.mark.parametrize("bound", ["MOST_NOTED", "MOST_NOTED_BYTES"])
+async def test_b6_who_writes_without_end_while_it_is_read_is_read_again_later(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    missed = unseen(alice, tags=[])
+    monkeypatch.setattr(f"firehose.index.{bound}", 5)
+    held = site.world.pds.hold(alice.did)
+    alice.sync()
+    await held.asked.wait()
+    during = [alice.post(f"number {number}") for number in range(7)]
+    await site.caught_up()
+    assert site.state(alice) == "desynchronized" and alice.did not in site.ingest.index.buffers
+    held.release()
+    await site.synced(alice)
+    assert await site.feed("club") == uris(*reversed([missed, *during]))
+
+
 @pytest.mark.parametrize(
     ("status", "name"),
     [("takendown", "RepoTakendown"), ("suspended", "RepoSuspended"), ("deactivated", "RepoDeactivated")],
@@ -142,6 +162,65 @@ async def test_an_account_without_a_document_is_unresolvable(site: TrustSite) ->
     with_row = "SELECT 1 FROM repo WHERE state = 'unresolvable'"
     site.ingest.index.desynchronize(alice.did, "a test", 0)
     await site.until("unresolvable", lambda: site.rows(with_row))
+
+
+async def test_b6_b10_the_sweep_notices_that_an_unresolvable_account_has_a_document_again(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The #identity that says so was lost, and the next try is far off."""
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    site.world.plc.overrides[alice.did] = None
+    site.resolver.forget(alice.did)
+    missed = unseen(alice)
+    with resync.writing(site.ingest.database):
+        site.ingest.index.desynchronize(alice.did, "a test", 0)
+    await site.until("unresolvable", lambda: site.state(alice) == "unresolvable")
+    with resync.writing(site.ingest.database) as connection:
+        connection.execute("UPDATE repo SET due_at = ?", (1 << 62,))
+    del site.world.plc.overrides[alice.did]
+    monkeypatch.setattr(sweep, "EVERY", 0)
+    await site.synced(alice)
+    assert await site.feed() == [missed.uri]
+
+
+@pytest.mark.parametrize("what", ["another's", "without a host"])
+async def test_a46_a_document_that_says_nothing_of_use_purges_nobody(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    alice, carol = site.people("alice", "carol")
+    posts = [who.post("#python") for who in (alice, carol)]
+    await site.synced(alice)
+    for who in (alice, carol):
+        broken = {"id": carol.did.replace("did:plc:", "did:plc:a")} if what == "another's" else {"service": []}
+        site.world.plc.overrides[who.did] = who.document | broken
+        site.resolver.forget(who.did)
+    monkeypatch.setattr(sweep, "EVERY", 0)
+    site.sweep._round_at = 0.0
+    asked = "accounts not to be had" if what == "another's" else "accounts put right"
+    await site.until("asked", lambda: site.count(asked) >= 2)
+    await site.settled()
+    assert all(map(site.counts, posts))
+    assert len(await site.feed()) == (2 if what == "another's" else 0)
+    site.world.plc.overrides.clear()
+    for who in (alice, carol):
+        who.identity()
+        who.set_status(True)
+    await site.synced(alice)
+    assert len(await site.feed()) == 2
+
+
+async def test_b4_whatever_words_a_host_has_for_it_the_sweep_takes_them_as_the_resync_does(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carol, dora = site.people("carol", "dora")
+    kept, hidden = carol.post("#python"), dora.post("#python")
+    await site.caught_up()
+    site.world.pds.outages.add("com.atproto.sync.getRepoStatus", *[gone("RepoSuspended")] * 2)
+    site.ingest.index.doubts.append(dora.did)
+    await site.until("put right", lambda: site.count("accounts put right"))
+    assert await site.feed() == [kept.uri] and site.counts(hidden)
+    assert site.rows("SELECT status FROM actor WHERE did = ?", dora.did) == [("suspended",)]
 
 
 async def test_a46_a_deleted_account_is_purged_only_when_its_host_confirms(site: TrustSite) -> None:
@@ -216,6 +295,20 @@ async def test_b10_the_sweep_finds_what_the_stream_withheld(tmp_path: Path, monk
         await site.until("the account", lambda: site.count("accounts put right"))
         assert await site.feed() == uris(missed, kept)
         assert silent.uri not in await site.feed()
+
+
+@pytest.mark.parametrize("status", ["desynchronized", "throttled"])
+async def test_a46_a_relay_that_says_that_something_was_lost_has_the_host_asked(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    monkeypatch.setattr(sweep, "LAG", 0)
+    (alice,) = site.people("alice")
+    shown = alice.post("#python")
+    await site.synced(alice)
+    missed = unseen(alice)
+    alice._relay.send("#account", {"did": alice.did, "active": True, "status": status})
+    await site.synced(alice)
+    assert await site.feed() == uris(missed, shown)
 
 
 async def test_b9_the_host_that_an_account_has_left_does_not_hide_it(site: TrustSite) -> None:
