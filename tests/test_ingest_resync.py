@@ -9,7 +9,7 @@ from firehose import resync, sweep
 from tests.ingest_site import uris
 from tests.trust_site import TrustSite
 from tests.world import Account, Record, Write
-from tests.world.outages import gone
+from tests.world.outages import Outage, broken_at, cut_at, cut_at_block, flipped, gone, refuse, wrong_length
 
 POST = "app.bsky.feed.post"
 
@@ -137,6 +137,68 @@ async def test_b3_a_host_that_says_too_many_requests_is_left_alone(site: TrustSi
     site.resync._parked.clear()
     await site.synced(alice)
     assert await site.feed() == [came.uri]
+
+
+@pytest.mark.parametrize("header", ["Retry-After", "RateLimit-Reset"])
+async def test_b3_a_host_that_says_too_many_requests_is_parked_for_all_its_accounts(
+    site: TrustSite, header: str
+) -> None:
+    alice, bob = site.people("alice", "bob")
+    await site.synced(alice, bob)
+    pds = site.world.pds
+    pds.outages.add("com.atproto.sync.getRepo", refuse(429, headers={header: "3600"}))
+    asked = pds.calls["com.atproto.sync.getRepo"]
+    alice.sync()
+    unseen(alice)
+    alice.sync()
+    await site.until("parked", lambda: site.count("repositories refused"))
+    came = unseen(bob)
+    bob.sync()
+    await site.until("parked, too", lambda: site.count("repositories refused") >= 3)
+    assert pds.calls["com.atproto.sync.getRepo"] == asked + 1
+    assert tries(site, alice) == tries(site, bob) == 0
+    site.resync._parked.clear()
+    await site.synced(alice, bob)
+    assert came.uri in await site.feed()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [cut_at(-7), cut_at_block(2), broken_at(500), wrong_length(10), flipped(4321), refuse(500), refuse(200)],
+    ids=lambda outage: outage.name,
+)
+async def test_b5_a_repository_that_is_not_whole_changes_nothing_and_is_fetched_again(
+    site: TrustSite, wrong: Outage
+) -> None:
+    (alice,) = site.people("alice")
+    posts = [alice.post(f"{number} #python") for number in range(5)]
+    await site.synced(alice)
+    missed = unseen(alice)
+    site.world.pds.outages.add("com.atproto.sync.getRepo", wrong)
+    shown: list[list[str]] = []
+    alice.sync()
+    await site.until("refused", lambda: site.count("repositories refused"))
+    shown.append(await site.feed())
+    assert set(shown[0]) - {missed.uri} == set(uris(*posts))
+    await site.synced(alice)
+    assert set(await site.feed()) == set(uris(missed, *posts))
+
+
+async def test_b5_a_repository_that_is_older_than_the_stream_has_shown_is_refused(site: TrustSite) -> None:
+    """A replica that lags must not take away what the stream has brought since."""
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    site.world.pds.lag(alice)
+    shown = alice.post("#python")
+    await site.synced(alice)
+    with resync.writing(site.ingest.database):
+        site.ingest.index.desynchronize(alice.did, "a test", 0)
+    await site.until("refused", lambda: site.count("repositories refused"))
+    assert await site.feed() == [shown.uri]
+    (why,) = site.rows("SELECT r.why FROM repo r JOIN actor a ON a.id = r.actor WHERE a.did = ?", alice.did)
+    assert why == ("its host has an older repository than the stream has shown",)
+    site.world.pds.stale.clear()
+    await site.synced(alice)
 
 
 async def test_a_host_that_fails_is_tried_again_and_what_the_stream_brings_is_shown_meanwhile(site: TrustSite) -> None:
@@ -326,6 +388,22 @@ async def test_b9_the_host_that_an_account_has_left_does_not_hide_it(site: Trust
     assert set(await site.feed()) == set(uris(*posts))
 
 
+async def test_b9_an_account_that_moves_goes_on_from_its_new_host(site: TrustSite) -> None:
+    alice, carol = site.people("alice", "carol")
+    posts = [who.post("#python") for who in (alice, carol)]
+    await site.synced(alice)
+    for who in (alice, carol):
+        site.world.migrate(who)
+        posts.append(who.post("from the new host #python"))
+    posts.append(unseen(alice))  # nobody but the new host has it
+    alice.sync()
+    await site.until("all of it", lambda: all(map(site.counts, posts)))
+    await site.synced(alice)
+    await site.until("shown", lambda: not site.rows("SELECT 1 FROM actor WHERE active = 0"))
+    assert set(await site.feed()) == set(uris(*posts))
+    assert site.world.second.calls["com.atproto.sync.getRepo"]
+
+
 async def test_a48_a_takedown_by_the_relay_stands_whatever_the_host_says(site: TrustSite) -> None:
     (carol,) = site.people("carol")
     post = carol.post("#python")
@@ -447,6 +525,29 @@ async def test_b11_an_account_whose_every_commit_breaks_is_not_read_without_end(
         await site.caught_up()
     await site.synced(alice)
     assert len(await site.feed()) == 20
+
+
+async def test_b11_the_same_repository_is_not_read_twice_in_a_row(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    monkeypatch.setattr(resync, "GAP_SECONDS", 1e9)
+    site.resync._read_at.clear()
+    unseen(alice)
+    alice.write()
+    await site.until("read once", lambda: site.count("repository read") >= 2)
+    last = unseen(alice)
+    alice.write()
+    await site.caught_up()
+    # Of others, there is no end to what may be read meanwhile.
+    bob, read = site.world.account("bob"), site.count("repository read")
+    await site.until("another", lambda: site.count("repository read") > read)
+    await site.synced(bob)
+    assert site.state(alice) == "desynchronized" and site.counts(last) is None
+    site.resync._read_at.clear()
+    await site.synced(alice)
+    assert site.counts(last)
 
 
 async def test_an_account_that_nobody_needs_is_not_tried_for_ever(site: TrustSite) -> None:
