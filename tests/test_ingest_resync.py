@@ -319,10 +319,12 @@ async def test_b8_an_account_that_comes_back_after_its_purge_is_read_anew(site: 
     alice, carol = site.people("alice", "carol")
     posts = {who.name: who.post("#python") for who in (alice, carol)}
     await site.synced(alice)
+    with resync.writing(site.ingest.database) as connection:
+        connection.execute("INSERT INTO late SELECT id, 'x', 'x', x'01' FROM actor WHERE did = ?", (carol.did,))
     for who in (alice, carol):
         who.set_status(False, "deleted")
     await site.settled()
-    assert await site.feed() == []
+    assert await site.feed() == [] and site.rows("SELECT * FROM late") == []
     for who in (alice, carol):
         who.set_status(True)
     await site.until("back", lambda: all(map(site.counts, posts.values())))
