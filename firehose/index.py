@@ -30,6 +30,8 @@ from models.database import Connection
 COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
 _FENCED = "SELECT id, active, allowed, purge FROM actor WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
 MOST_DOUBTS = 1000
+MOST_COUNTED = 5000
+"""Likes, reposts, replies and quotes of an account that are counted, or not any more, in the batch that says so."""
 MOST_NOTED, MOST_NOTED_BYTES = 2000, 16 * 1024 * 1024
 """Commits, and bytes of their posts, that are noted of an account while its repository is read (B6)."""
 
@@ -123,13 +125,24 @@ class Index(Rows):
         return bool(self._sql("SELECT allowed FROM actor WHERE id = ?", (actor,)).get)
 
     def show(self, actor: int, active: bool) -> None:
-        """Show or hide what an account wrote, and count or discount what it did."""
-        for kind in COUNTERS:
-            self._recount(actor, kind, 1 if active else -1)
+        """Show or hide what an account wrote, and count or discount what it did; if that is much, later.
+
+        Anybody can like anything any number of times, and then go and come back all day.
+        """
         self._sql(
             "UPDATE feed_item SET hidden = ? WHERE post IN (SELECT id FROM post WHERE actor = ?)",
             (int(not active), actor),
         )
+        some = "SELECT count(*) FROM (SELECT 1 FROM engagement WHERE actor = ? LIMIT ?)"
+        if self._sql(some, (actor, MOST_COUNTED + 1)).get <= MOST_COUNTED:
+            self.count(actor, active)
+
+    def count(self, actor: int, counted: bool) -> None:
+        """Let the counts hold what an account did, or not."""
+        if bool(self._sql("SELECT counted FROM actor WHERE id = ?", (actor,)).get) != counted:
+            for kind in COUNTERS:
+                self._recount(actor, kind, 1 if counted else -1)
+            self._sql("UPDATE actor SET counted = ? WHERE id = ?", (int(counted), actor))
 
     def _recount(self, actor: int, kind: int, by: int) -> None:
         self._sql(

@@ -41,7 +41,7 @@ _PUT_ITEM = (
     " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
 )
 _ACTOR = (
-    "SELECT a.id, a.rev, a.active, a.shown, r.state, r.data, a.split, EXISTS (SELECT 1 FROM late WHERE actor = a.id)"
+    "SELECT a.id, a.rev, a.active, a.counted, r.state, r.data, a.split, EXISTS (SELECT 1 FROM late WHERE actor = a.id)"
     " FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.did = ?"
 )
 _CACHED_ACTORS = 50_000
@@ -50,18 +50,18 @@ _CACHED_ACTORS = 50_000
 class Actor:
     """What the fence and the chain need of an account; a mirror of its rows.
 
-    `state`: empty without a repo row. `split`: whether its last commit may be here in part only. `late`: whether its
-    repository was read ahead of the stream.
+    `state`: empty without a repo row. `counted`: whether what it did is in the counts. `split`: whether its last commit
+    may be here in part only. `late`: whether its repository was read ahead of the stream.
     """
 
-    __slots__ = ("active", "data", "id", "late", "rev", "shown", "split", "state")
+    __slots__ = ("active", "counted", "data", "id", "late", "rev", "split", "state")
 
     def __init__(
         self,
         id: int,
         rev: str = "",
         active: int = 1,
-        shown: int = 1,
+        counted: int = 1,
         state: str | None = None,
         data: bytes | None = None,
         split: int = 0,
@@ -70,7 +70,7 @@ class Actor:
         self.id = id
         self.rev = rev
         self.active = bool(active)
-        self.shown = bool(shown)
+        self.counted = bool(counted)
         self.state = state or ""
         self.data = data
         self.split = bool(split)
@@ -198,7 +198,7 @@ class Rows:
             # The record was there before, and named another post.
             self._remove_engagement(did, kind, rkey)
             self._sql(_PUT_EDGE, (actor.id, kind, rkey, post))
-        if not held and actor.shown:
+        if not held and actor.counted:
             self._count(post, kind, 1)
         self.counts[COUNTERS[kind]] += 1
         return True
@@ -212,7 +212,7 @@ class Rows:
         if post is None:
             return False
         # Two like records of one account count once: the count falls with the last of them.
-        if actor.shown and not self._engaged(post, kind, actor.id):
+        if actor.counted and not self._engaged(post, kind, actor.id):
             self._count(post, kind, -1)
         self.counts[COUNTERS[kind] + " undone"] += 1
         return True

@@ -178,6 +178,11 @@ _UNPROVEN = """
 ALTER TABLE actor ADD COLUMN split INTEGER NOT NULL DEFAULT 0;
 UPDATE actor SET split = 1 WHERE EXISTS (SELECT 1 FROM source WHERE url NOT LIKE 'ws%');
 
+-- `counted`: whether counts hold its likes, reposts, replies and quotes. It follows `shown`, later when there are many.
+ALTER TABLE actor ADD COLUMN counted INTEGER NOT NULL DEFAULT 1;
+UPDATE actor SET counted = shown;
+CREATE INDEX actor_count ON actor (id) WHERE counted != shown;
+
 -- `read_at`: when its repository was last read.
 ALTER TABLE repo ADD COLUMN read_at INTEGER NOT NULL DEFAULT 0;
 

@@ -49,6 +49,7 @@ class Actor(Model):
     allowed = BooleanField(default=True)
     account_source = TextField(default="")
     split = BooleanField(default=False)
+    counted = BooleanField(default=True)
 
 
 class Repo(Model):

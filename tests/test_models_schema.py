@@ -156,10 +156,13 @@ def test_step_3_takes_the_last_commits_for_partial_where_operations_came_singly(
         with writing(database) as connection:
             connection.execute("INSERT INTO source VALUES ('wss://other', 'seq', 9, 5), (?, 'seq', 7, 1)", (url,))
             connection.execute("INSERT INTO actor (id, did, rev) VALUES (1, 'did:plc:aa', '3x')")
+            connection.execute("INSERT INTO actor (id, did, active) VALUES (2, 'did:plc:bb', 0)")
             connection.execute("INSERT INTO repo (actor, state) VALUES (1, 'synced')")
         database.close()
     database = open_database(path)
-    assert sql(database).execute("SELECT rev, split FROM actor").fetchall() == [("3x", url.startswith("jetstream"))]
+    split = url.startswith("jetstream")
+    assert sql(database).execute("SELECT rev, split FROM actor WHERE id = 1").fetchall() == [("3x", split)]
+    assert sql(database).execute("SELECT id, counted FROM actor").fetchall() == [(1, 1), (2, 0)]
     assert sql(database).execute("SELECT state, read_at FROM repo").fetchall() == [("synced", 0)]
     assert sql(database).execute("SELECT count(*) FROM late").fetchone() == (0,)
     database.close()
