@@ -25,6 +25,7 @@ from firehose.ops import (
 from firehose.rows import COUNTERS, Actor, Rows
 from firehose.snapshot import Snapshot
 from firehose.states import CONFIRM, CONFIRMED, DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE
+from firehose.times import tid_micros
 from models.database import Connection
 
 COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
@@ -91,7 +92,8 @@ class Index(Rows):
         elif event.status != "takendown":
             self.doubts.append(event.did)  # it may be the host that the account has left (B9)
         self._sql(
-            "UPDATE actor SET active = ?, status = ?, account_seq = ?, account_source = ?, purge = ? WHERE id = ?",
+            "UPDATE actor SET active = ?, status = ?, account_seq = ?, account_source = ?, purge = ?, ahead = 0"
+            " WHERE id = ?",
             (int(active), None if active else event.status, event.seq, source, purge, actor),
         )
         self._actors.pop(event.did, None)
@@ -105,8 +107,8 @@ class Index(Rows):
             self.show(actor.id, active)
         purge = CONFIRMED if status == "deleted" and not active else 0
         self._sql(
-            "UPDATE actor SET active = ?, status = ?, purge = ? WHERE id = ?",
-            (int(active), None if active else status, purge, actor.id),
+            "UPDATE actor SET active = ?, status = ?, purge = ?, ahead = ? WHERE id = ?",
+            (int(active), None if active else status, purge, int(not active and not purge), actor.id),
         )
         self._actors.pop(did, None)
         self.counts["account " + ("shown" if active else "hidden")] += 1
@@ -173,7 +175,7 @@ class Index(Rows):
                 self._list_changed(commit.did)  # the matcher has believed it already: it is compiled anew
             # What an inactive account deletes must not come back with it.
             removed: list[Op] = [op for op in commit.ops if type(op) is Delete]
-            if known.active or commit.rev <= known.rev or not removed:
+            if known.active or known.ahead or commit.rev <= known.rev or not removed:
                 return
             commit = replace(commit, ops=removed)
         if known is not None and known.late and commit.rev > known.rev:
@@ -229,7 +231,7 @@ class Index(Rows):
         if commit.rev < known.rev or (again and commit.signed and not known.split):
             self.counts["commit already applied"] += 1
             return False
-        if not known.active:
+        if not known.active and not known.ahead:  # what it did before the host said so may still come, and stays hidden
             self.counts["commit of an inactive account"] += 1
             self.desynchronize(commit.did, "it wrote while it was not active", now)
             return False
@@ -312,9 +314,11 @@ class Index(Rows):
         for kind, rkey in edges:
             if (kind, rkey) not in wanted:
                 self._remove_engagement(did, kind, rkey)
+        latest = min(tid_micros(snapshot.rev), now)
         for rkey, (put, event_at) in puts.items():
             if held.get(rkey) != put.cid:
-                self._put_post(did, put, event_at)
+                # Its key may be older than what stands under it now.
+                self._put_post(did, put, event_at, latest)
         for (kind, rkey), subject in wanted.items():
             self._put_engagement(did, kind, rkey, subject)
         for rkey, gone in self._sql("SELECT rkey, gone FROM pin WHERE actor = ?", (actor.id,)).fetchall():

@@ -41,7 +41,8 @@ _PUT_ITEM = (
     " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
 )
 _ACTOR = (
-    "SELECT a.id, a.rev, a.active, a.counted, r.state, r.data, a.split, EXISTS (SELECT 1 FROM late WHERE actor = a.id)"
+    "SELECT a.id, a.rev, a.active, a.counted, r.state, r.data, a.split,"
+    " EXISTS (SELECT 1 FROM late WHERE actor = a.id), a.ahead"
     " FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.did = ?"
 )
 _CACHED_ACTORS = 50_000
@@ -51,10 +52,11 @@ class Actor:
     """What the fence and the chain need of an account; a mirror of its rows.
 
     `state`: empty without a repo row. `counted`: whether what it did is in the counts. `split`: whether its last commit
-    may be here in part only. `late`: whether its repository was read ahead of the stream.
+    may be here in part only. `late`: whether its repository was read ahead of the stream. `ahead`: whether its host
+    alone has called it inactive so far.
     """
 
-    __slots__ = ("active", "counted", "data", "id", "late", "rev", "split", "state")
+    __slots__ = ("active", "ahead", "counted", "data", "id", "late", "rev", "split", "state")
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Actor:
         data: bytes | None = None,
         split: int = 0,
         late: int = 0,
+        ahead: int = 0,
     ) -> None:
         self.id = id
         self.rev = rev
@@ -75,6 +78,7 @@ class Actor:
         self.data = data
         self.split = bool(split)
         self.late = bool(late)
+        self.ahead = bool(ahead)
 
 
 class Rows:
@@ -126,11 +130,12 @@ class Rows:
                 applied |= self._delete(commit.did, op)
         return applied
 
-    def _put_post(self, did: str, op: PutPost, event_at: int) -> bool:
+    def _put_post(self, did: str, op: PutPost, event_at: int, latest: int | None = None) -> bool:
+        """A post stands in a repository. `event_at`: since when; `latest`: or since some time up to that."""
         known = self.actor(did)
         row = known and self._sql("SELECT id, sort_at FROM post WHERE actor = ? AND rkey = ?", (known.id, op.rkey)).get
         matches = op.matches
-        sort_at = row[1] if row else sort_micros(op.post.created_at, event_at)
+        sort_at = row[1] if row else sort_micros(op.post.created_at, event_at, latest)
         if not row and matches and sort_at < event_at - self._max_age:
             self.counts["post too old to admit"] += 1
             matches = []

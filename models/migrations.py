@@ -183,6 +183,9 @@ ALTER TABLE actor ADD COLUMN counted INTEGER NOT NULL DEFAULT 1;
 UPDATE actor SET counted = shown;
 CREATE INDEX actor_count ON actor (id) WHERE counted != shown;
 
+-- `ahead`: it is not active by its host's word, which the stream may still be behind.
+ALTER TABLE actor ADD COLUMN ahead INTEGER NOT NULL DEFAULT 0;
+
 -- `read_at`: when its repository was last read.
 ALTER TABLE repo ADD COLUMN read_at INTEGER NOT NULL DEFAULT 0;
 

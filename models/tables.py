@@ -50,6 +50,7 @@ class Actor(Model):
     account_source = TextField(default="")
     split = BooleanField(default=False)
     counted = BooleanField(default=True)
+    ahead = BooleanField(default=False)
 
 
 class Repo(Model):
