@@ -1,5 +1,6 @@
 """Whole repositories: of new members, and after whatever was missed (B1-B11, A46-A52)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -375,6 +376,50 @@ async def test_a46_a_relay_that_says_that_something_was_lost_has_the_host_asked(
     alice._relay.send("#account", {"did": alice.did, "active": True, "status": status})
     await site.synced(alice)
     assert await site.feed() == uris(missed, shown)
+
+
+async def test_a46_a_host_that_is_ahead_of_the_stream_makes_nobody_lose_anything(site: TrustSite) -> None:
+    """What an account did before its host called it inactive is still to come, and so is what others said of that."""
+    carol, dave = site.people("carol", "dave")
+    known = dave.post("#python")
+    carol.like(known)
+    carol.post("#python")
+    await site.caught_up()
+    await site.stop()
+    last = carol.post("my last one #python")
+    carol.like(dave.post("another #python"))
+    dave.like(last)
+    carol.set_status(False, "deactivated")
+    site.open()
+    site.sweep._round_at = 0.0
+    stop = asyncio.Event()
+    asking = asyncio.create_task(site.sweep.run(stop))
+    try:
+        await site.until("the host's word", lambda: site.rows("SELECT 1 FROM actor WHERE NOT active"))
+    finally:
+        stop.set()
+        await asking
+    await site.start()
+    await site.caught_up()
+    assert last.uri not in await site.feed()
+    assert site.counts(known) == (0, 0, 0, 0)
+    carol.set_status(True)
+    await site.caught_up()
+    assert last.uri in await site.feed()
+    assert site.counts(last) == site.counts(known) == (1, 0, 0, 0)
+
+
+async def test_a_post_that_came_anew_under_an_old_key_stands_by_what_it_says(site: TrustSite) -> None:
+    alice, carol = site.people("alice", "carol")
+    first, between = alice.post("first #python"), carol.post("between #python")
+    await site.synced(alice)
+    alice.delete(first)
+    await site.synced(alice)
+    again = {**first.value, "text": "again #python", "createdAt": alice._clock.iso()}
+    alice.commit(Write("create", first.path, again))  # never sent
+    alice.sync()
+    await site.synced(alice)
+    assert await site.feed() == [first.uri, between.uri]
 
 
 async def test_b9_the_host_that_an_account_has_left_does_not_hide_it(site: TrustSite) -> None:
