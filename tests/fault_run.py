@@ -97,9 +97,9 @@ class FaultRun:
             if done is not None:
                 await done
             self.history.run(self.rng.randrange(1, 1 + 2 * events // len(kinds)))
-        await self._play_out()
+        await self.play_out()
 
-    async def _play_out(self) -> None:
+    async def play_out(self) -> None:
         """Let connections come and go until every fault that was laid down has had its chance."""
         relay = self.world.relay
         while relay.faults.waiting:
