@@ -7,6 +7,7 @@ quarantine.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from playhouse.apsw_ext import APSWDatabase
 
@@ -163,11 +164,16 @@ class Batch:
             for count, waiting in enumerate(self._waiting):
                 event = waiting.event
                 if waiting.unproven and isinstance(event, Commit | Sync):
-                    judged = self._proofs.judge(event, waiting.data)
+                    judged = self._proofs.judge(event, waiting.data, partial(self._changed, event.did, count))
                     if judged is None:
                         return count
                     waiting.event, waiting.unproven = judged, False
         return len(self._waiting)
+
+    def _changed(self, did: str, behind: int) -> bool:
+        """Whether something that waits behind a place says that the account may have another key, or host."""
+        later = (waiting.event for waiting in self._waiting[behind + 1 :])
+        return any(isinstance(event, Identity | Account) and event.did == did for event in later)
 
     def _store_singly(self, batch: list[_Waiting], behind: int, now: int) -> None:
         """Find the event that cannot be applied, put it into quarantine, and keep all others."""

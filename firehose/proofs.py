@@ -64,9 +64,9 @@ class Proofs:
         if did not in self._asking and self._resolver.cached(did) is None:
             self._asking[did] = asyncio.ensure_future(self._ask(did))
 
-    def judge(self, event: Commit | Sync, frame: bytes) -> Event | None:
+    def judge(self, event: Commit | Sync, frame: bytes, changed: Callable[[], bool] = lambda: False) -> Event | None:
         """What may be applied of the event that came as `frame`: itself, with its proof; or Refused, or Lost. None: ask
-        again.
+        again. `changed`: whether the stream has said since that the account's key may be another one now.
         """
         found = self._document(event.did)
         if found is None:
@@ -84,9 +84,13 @@ class Proofs:
             if refreshed is None:
                 return None
             newer = self._resolver.cached(event.did)
-            if not refreshed or newer is None or newer.key == found.key:
+            if refreshed and newer is not None and newer.key != found.key:
+                return self.judge(event, frame, changed)
+            if not changed():
                 return self._refuse(event, str(fault))
-            return self.judge(event, frame)
+            # It may have been signed with the key of before: then the repository has what it says.
+            self.dropped[str(fault)] += 1
+            return Lost(event.seq, event.did, str(fault))
         except InversionError as fault:
             # What it says of its own past does not fit together; what it contains now may still be good.
             self.dropped[str(fault)] += 1

@@ -13,7 +13,7 @@ from peewee import OperationalError
 
 from firehose.ingest import Ingest
 from models.database import writing
-from tests.fault_catalogue import CATALOGUE
+from tests.fault_catalogue import CATALOGUE, TRUSTED
 from tests.history import History, declaration, rules
 from tests.ingest_rows import seen
 from tests.ingest_site import QUICK, Site
@@ -46,11 +46,23 @@ class Outcome:
 class FaultRun:
     """One history with its faults; all of it follows from the seed, but for the moments at which the ingest acts."""
 
-    def __init__(self, folder: Path, seed: int, kinds: Sequence[str] = tuple(CATALOGUE)) -> None:
+    def __init__(self, folder: Path, seed: int, kinds: Sequence[str] | None = None, *, trust: bool = False) -> None:
+        """`kinds`: of faults (None: all). With `trust` three people are members: what they write must be proven, and
+        their repositories are followed.
+        """
         self.seed = seed
-        self.kinds = list(kinds)
+        self.catalogue = CATALOGUE | TRUSTED if trust else CATALOGUE
+        self.kinds = list(self.catalogue if kinds is None else kinds)
         self.rng = random.Random(f"faults {seed}")
-        self.site = Site(folder, declaration(rules(seed)), seed=seed, now=stepping(), pace=PACE)
+        self.members = 3 if trust else 0
+        self.site = Site(
+            folder,
+            declaration(rules(seed, self.members)),
+            seed=seed,
+            now=stepping(),
+            pace=PACE,
+            verify="members" if trust else "none",
+        )
         self.world = self.site.world
         self.world.tombstones = False
         self.history: History
@@ -64,7 +76,7 @@ class FaultRun:
 
     async def _run(self, rounds: int, events: int, at_once: int) -> Outcome:
         async with self.site:
-            self.history = History(self.world, self.seed)
+            self.history = History(self.world, self.seed, members=self.members)
             await self.settle()
             verdict = Verdict()
             waiting = [*self.kinds]
@@ -93,7 +105,7 @@ class FaultRun:
 
     async def _strike(self, kinds: Sequence[str], events: int) -> None:
         for kind in kinds:
-            done = CATALOGUE[kind](self)
+            done = self.catalogue[kind](self)
             if done is not None:
                 await done
             self.history.run(self.rng.randrange(1, 1 + 2 * events // len(kinds)))
@@ -118,6 +130,17 @@ class FaultRun:
             return bool(check())
 
         await self.site.until(what, looked_after)
+
+    async def read_unread(self) -> None:
+        """Until the repositories of members who were not heard are followed as they are now; the oracle is told."""
+        query = "SELECT r.state, a.rev FROM repo r JOIN actor a ON a.id = r.actor WHERE a.did = ?"
+        for member in self.history.members():
+            if member.did in self.history.unread:
+                await self.reach(
+                    f"{member.did} to be read",
+                    lambda one=member: self.site.rows(query, one.did) == [("synced", one.repo.rev)],  # type: ignore[misc]
+                )
+                self.history.reread(member)
 
     def earlier(self) -> int:
         """A position a little before the cursor."""
@@ -147,6 +170,7 @@ class FaultRun:
     async def judge(self) -> Verdict:
         """The whole index, and what readers get, held against what people did; repeated while lists are taken over."""
         await self.settle()
+        await self.read_unread()
         oracle, verdict = self.history.oracle, Verdict()
 
         def clean() -> bool:

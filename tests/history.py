@@ -24,12 +24,14 @@ def list_uri(seed: int) -> str:
     return f"at://{make_did(f'{seed} {CURATOR}')}/{LIST}/friends"
 
 
-def rules(seed: int) -> tuple[Rule, ...]:
-    """The communities of a history."""
+def rules(seed: int, members: int = 0) -> tuple[Rule, ...]:
+    """The communities of a history. The first `members` people make up one of them."""
+    dids = tuple(make_did(f"{seed} person{number}") for number in range(1, members + 1))
     return (
         Rule("python", tags=("python",), phrases=("type hints",)),
         Rule("rust", tags=("rust",), without=("game",)),
         Rule("friends", lists=(list_uri(seed),)),
+        *((Rule("club", members=dids),) if members else ()),
     )
 
 
@@ -52,13 +54,15 @@ class History:
     take back what they said: then it depends on the moment what an ingest has ever heard of them.
     """
 
-    def __init__(self, world: World, seed: int, people: int = 8, *, leave: bool = True) -> None:
+    def __init__(self, world: World, seed: int, people: int = 8, *, leave: bool = True, members: int = 0) -> None:
+        """`members`: as in `rules`."""
         self.rng = random.Random(seed)
         self.world = world
-        self.oracle = Oracle(rules(world.seed))
+        self.oracle = Oracle(rules(world.seed, members))
         self.curator = world.account(CURATOR)
         self.list = self._create(self.curator, LIST, {"name": "friends", "purpose": f"{LIST}#curate"}, "friends")
         self.people: list[Account] = []
+        self.unread: set[str] = set()
         for _ in range(people):
             self.arrive()
         self.deeds: dict[str, int] = {}
@@ -134,9 +138,8 @@ class History:
 
     def indexed(self) -> Record | None:
         """A post of any community."""
-        if not self.oracle.posts:
-            return None
-        return self._record(self.rng.choice(list(self.oracle.posts)))
+        posts = [uri for uri in self.oracle.posts if self._stands_there(uri)]
+        return self._record(self.rng.choice(posts)) if posts else None
 
     def own(self, collection: str = POST) -> Record | None:
         """A record of somebody who may write."""
@@ -155,6 +158,11 @@ class History:
     def author(self, record: Record) -> Account:
         """Who wrote it."""
         return self.world.accounts[record.did]
+
+    def _stands_there(self, uri: str) -> bool:
+        """Whether a record was not deleted without anybody hearing of it."""
+        did, _, path = uri.removeprefix("at://").partition("/")
+        return path in self.world.accounts[did].repo.records
 
     def _record(self, uri: str) -> Record:
         did, _, path = uri.removeprefix("at://").partition("/")
@@ -232,7 +240,7 @@ class History:
             return None
         did, kind, rkey = self.rng.choice(said)
         path = f"app.bsky.feed.{kind if kind in ('like', 'repost') else 'post'}/{rkey}"
-        return self._delete(self.world.accounts[did].read(path))
+        return self._delete(self.world.accounts[did].read(path)) if self._stands_there(f"at://{did}/{path}") else None
 
     def turn(self) -> Record | None:
         """A like is made to be of another post, which no client does."""
@@ -339,6 +347,40 @@ class History:
         self.world.migrate(account)
         return account
 
+    # Members; what of theirs is not sent
+
+    def members(self) -> list[Account]:
+        """Those who are followed, and may write."""
+        followed = {did for rule in self.oracle.rules for did in rule.members}
+        return [one for one in self.people if one.active and one.did in followed]
+
+    def withheld(self, member: Account) -> None:
+        """A member writes, changes and deletes, and nobody hears of it until the repository is read (`reread`)."""
+        posts = [path for path in member.repo.records if path.startswith(POST + "/")]
+        likes = [path for path in member.repo.records if path.startswith("app.bsky.feed.like/")]
+        writes = [self._new(POST, self._words()) for _ in range(self.rng.randrange(1, 4))]
+        if (post := self.indexed()) is not None:
+            writes.append(self._new("app.bsky.feed.like", {"subject": post.ref}))
+        gone = self.rng.sample(posts, min(len(posts), 2)) + self.rng.sample(likes, min(len(likes), 1))
+        for path in gone:
+            if self.rng.random() < 0.5 or not path.startswith(POST):
+                writes.append(Write("delete", path))
+            else:
+                value = {"$type": POST, "createdAt": member.read(path).value["createdAt"]} | self._words()
+                writes.append(Write("update", path, value))
+        for write in writes:
+            member.commit(write)
+        self.unread.add(member.did)
+        self.world.fired["commit swallowed"] += len(writes)
+
+    def reread(self, member: Account) -> None:
+        """What the repository of a member holds is known now."""
+        self.unread.discard(member.did)
+        records = {path: member.read(path) for path in member.repo.records}
+        self.oracle.reread(
+            member.did, {path: (record.cid, record.value) for path, record in records.items()}, self._now()
+        )
+
     # The list; to be done when the index has come to rest, for rules are held against events in batches
 
     def befriend(self) -> Account:
@@ -352,7 +394,8 @@ class History:
         None when nobody who may write is on it.
         """
         listed = {member for _, member in self.oracle.lists.values()}
-        friends = [one for one in self.people if one.active and one.did in listed]
+        apart = [member.did for member in self.members()]  # everything of theirs is indexed anyway
+        friends = [one for one in self.people if one.active and one.did in listed and one.did not in apart]
         return self._create(self.rng.choice(friends), POST, {"text": "good bye"}) if friends else None
 
     def unfriend(self, farewell: Record) -> None:

@@ -130,10 +130,13 @@ class Oracle:
                 self._drop(uri)
             self.edges = {edge: uri for edge, uri in self.edges.items() if edge[0] != did}
 
-    def reread(self, did: str, at: int) -> None:
-        """The whole repository of an account was read: what it holds is known, however it was said."""
-        held = self.records.get(did, {})
-        for path in sorted(held, key=lambda path: not path.startswith(POST)):
+    def reread(self, did: str, records: Mapping[str, tuple[str, Mapping[str, Any]]], at: int) -> None:
+        """The whole repository of an account was read: what it holds is known, and nothing else is there."""
+        for path in self.records.get(did, {}).keys() - records.keys():
+            self.delete(did, path)
+        changed = [path for path, record in records.items() if self.records.get(did, {}).get(path) != record]
+        self.records[did] = dict(records)
+        for path in sorted(changed, key=lambda path: not path.startswith(POST)):
             self._take(did, path, at)
 
     # What follows

@@ -174,6 +174,18 @@ async def test_a69_s89_a_member_whose_operations_lead_elsewhere_is_read_anew(sit
     assert await site.feed() == [f"at://{alice.did}/{came.path}"]
 
 
+async def test_a45_what_was_signed_before_the_key_was_changed_is_read_with_its_repository(site: TrustSite) -> None:
+    """The stream brings it with the news of the other key behind it, and no document has the key of before."""
+    (carol,) = site.people("carol")
+    post = carol.post("the last one with this key #python")
+    carol.rotate_key()
+    carol.follow(carol)  # signed with the new one, as an export is then
+    await site.caught_up()
+    await site.until("the post", lambda: site.counts(post))
+    assert site.dropped == {"signature is not the account's": 1}
+    assert await site.feed() == [post.uri]
+
+
 async def test_a69_a_bad_signature_has_nothing_read(site: TrustSite) -> None:
     """Anybody could make this service busy at an account's host otherwise."""
     (alice,) = site.people("alice")
