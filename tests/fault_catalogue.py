@@ -276,7 +276,20 @@ async def _forged(run: "FaultRun") -> None:
         run.world.fired["commit forged"] += 1
 
 
+def _changing(name: str, change: Callable[["FaultRun"], Account]) -> Lay:
+    """An account signs with another key from now on, perhaps at another host."""
+
+    async def lay(run: "FaultRun") -> None:
+        await run.settle()
+        run.history.sign_anew(change(run))
+        run.world.fired[name] += 1
+
+    return lay
+
+
 TRUSTED: dict[str, Lay] = {
+    "key changed": _changing("key changed", lambda run: run.history.rotate()),
+    "moved to another host": _changing("moved to another host", lambda run: run.history.migrate()),
     "commit swallowed": _swallowed,
     "chain broken": _chain_broken,
     "events lost at the source": _lost_at_the_source,

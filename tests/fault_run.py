@@ -169,6 +169,7 @@ class FaultRun:
 
     async def judge(self) -> Verdict:
         """The whole index, and what readers get, held against what people did; repeated while lists are taken over."""
+        self.history.come_back()
         await self.settle()
         await self.read_unread()
         oracle, verdict = self.history.oracle, Verdict()
@@ -179,7 +180,8 @@ class FaultRun:
             return verdict.clean
 
         try:
-            await self.site.until("a clean index", clean, deadline=3)
+            # A repository that cannot be read is tried again after up to some seconds, here.
+            await self.site.until("a clean index", clean, deadline=15 if self.members else 3)
         except AssertionError:
             return verdict
         await self.site.settled()

@@ -82,8 +82,9 @@ class History:
             (5, self.noise),
             (5, self.hide_or_show),
             (int(leave), self.leave),
-            (1, self.rotate),
-            (1, self.migrate),
+            # What must be proven, and was signed with a key that is no more, comes with the repository only.
+            (int(not members), self.rotate),
+            (int(not members), self.migrate),
         ]
 
     def run(self, events: int) -> None:
@@ -347,6 +348,10 @@ class History:
         self.world.migrate(account)
         return account
 
+    def sign_anew(self, account: Account) -> None:
+        """As a host does after a change of the key: until then nobody can verify the repository."""
+        self._tell(account, self._new(FOLLOW, {"subject": self.curator.did}))
+
     # Members; what of theirs is not sent
 
     def members(self) -> list[Account]:
@@ -372,6 +377,12 @@ class History:
             member.commit(write)
         self.unread.add(member.did)
         self.world.fired["commit swallowed"] += len(writes)
+
+    def come_back(self) -> None:
+        """Let those be active again who were not heard: nobody reads the repository of one who is not."""
+        for account in self.people:
+            if account.did in self.unread and not account.active and account.status != "deleted":
+                self._stands(account, True)
 
     def reread(self, member: Account) -> None:
         """What the repository of a member holds is known now."""
