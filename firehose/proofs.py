@@ -22,7 +22,7 @@ nearly all of them and may be busy; the host of a did:web is one of anybody's.
 """
 TRIES = 3
 PLACES = 100
-"""Look-ups under way at once."""
+"""Look-ups under way at once of each of the two kinds: hosts that never answer must not keep the directory waiting."""
 FORGOTTEN_AFTER = 60.0
 _MOST_FAILED = 10_000
 
@@ -42,7 +42,7 @@ class Proofs:
         self._resolver = resolver
         self._everything = everything
         self._clock = clock
-        self._places = asyncio.Semaphore(PLACES)
+        self._places = {kind: asyncio.Semaphore(PLACES) for kind in LONGEST_WAIT}
         self._asking: dict[str, asyncio.Task[DidError | None]] = {}
         self._refreshing: dict[str, asyncio.Task[bool]] = {}
         self._failed: OrderedDict[str, tuple[float, str]] = OrderedDict()
@@ -131,23 +131,29 @@ class Proofs:
         return reason
 
     async def _ask(self, did: str) -> DidError | None:
-        """Look up, and again while there is time: no error, or the last."""
-        async with self._places:
-            until = self._clock() + LONGEST_WAIT.get(did[:8], 0.0)
-            failures = 0
-            delay = 0.05
-            while True:
-                try:
-                    await self._resolver.resolve(did)
-                    return None
-                except DidUnavailable as error:
-                    failures += not isinstance(error, DidBusy)
-                    if failures >= TRIES or self._clock() + delay > until:
-                        return error
-                except DidError as error:
+        """Look up, and again while there is time: no error, or the last. Waiting for a place takes of the time too."""
+        kind = "did:plc:" if did.startswith("did:plc:") else "did:web:"
+        try:
+            async with asyncio.timeout(LONGEST_WAIT[kind]), self._places[kind]:
+                return await self._look_up(did, self._clock() + LONGEST_WAIT[kind])
+        except TimeoutError:
+            return DidUnavailable(did)
+
+    async def _look_up(self, did: str, until: float) -> DidError | None:
+        failures = 0
+        delay = 0.05
+        while True:
+            try:
+                await self._resolver.resolve(did)
+                return None
+            except DidUnavailable as error:
+                failures += not isinstance(error, DidBusy)
+                if failures >= TRIES or self._clock() + delay > until:
                     return error
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, 2.0)
+            except DidError as error:
+                return error
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, 2.0)
 
     def _refreshed(self, did: str) -> bool | None:
         """Whether the document was just looked up anew; None while that is under way."""
