@@ -4,7 +4,7 @@ Each function may be called again with what it was already given and then change
 its rev is above the account's last one (the fence).
 """
 
-from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 
 from firehose.events import Account, Sync
@@ -39,8 +39,8 @@ class Index(Rows):
         super().__init__(connection, max_age)
         self.splits = False
         """Whether commits may have been applied in part: sources without proofs give them operation by operation."""
-        self.doubts: deque[str] = deque(maxlen=MOST_DOUBTS)
-        """Accounts that the stream has just called inactive; the sweep asks their own hosts."""
+        self.doubts: dict[str, None] = {}
+        """Accounts that the stream has just called inactive, each once; the sweep asks their own hosts."""
         self.late: dict[str, dict[tuple[str, str], bytes]] = {}
         """What repositories held that were read ahead of the stream, until it has come as far."""
         self.buffers: dict[str, list[Commit]] = {}
@@ -80,8 +80,8 @@ class Index(Rows):
             self._sql("UPDATE repo SET due_at = ? WHERE actor = ? AND state != ?", (now, actor, SYNCED))
         elif event.status == "deleted":
             purge = purge or CONFIRM
-        elif event.status != "takendown":
-            self.doubts.append(event.did)  # it may be the host that the account has left (B9)
+        elif event.status != "takendown" and len(self.doubts) < MOST_DOUBTS:
+            self.doubts[event.did] = None  # it may be the host that the account has left (B9)
         self._sql(
             "UPDATE actor SET active = ?, status = ?, account_seq = ?, account_source = ?, purge = ? WHERE id = ?",
             (int(active), None if active else event.status, event.seq, source, purge, actor),
@@ -260,9 +260,17 @@ class Index(Rows):
         self.counts["account desynchronized"] += len(marked)
         return len(marked)
 
-    def replace(self, did: str, snapshot: Snapshot, now: int) -> None:
-        """Make the rows of an account equal to its repository: what it holds comes, all else goes (B6)."""
+    def replace(self, did: str, snapshot: Snapshot) -> Iterator[None]:
+        """Make the rows of an account equal to its repository: what it holds comes, all else goes (B6).
+
+        In steps, between which the transaction may end and the stream go on: what is older than the repository is
+        fenced from the first step on, what is newer must be noted, and applied behind the last.
+        """
         actor = self.intern(did)
+        self._sql("UPDATE actor SET rev = ? WHERE id = ?", (snapshot.rev, actor.id))
+        actor.rev = snapshot.rev
+        if snapshot.late:
+            self.late[did] = snapshot.late
         puts = {put.rkey: (put, event_at) for put, event_at in zip(snapshot.puts, snapshot.event_at, strict=True)}
         held = dict(self._sql("SELECT rkey, cid FROM post WHERE actor = ?", (actor.id,)).fetchall())
         wanted = {(op.kind, op.rkey): op.subject for op in snapshot.engagements}
@@ -273,15 +281,19 @@ class Index(Rows):
         for rkey in held:
             if rkey not in puts or not puts[rkey][0].matches:
                 self._delete_post(did, rkey)
+                yield
         edges = self._sql("SELECT kind, rkey FROM engagement WHERE actor = ?", (actor.id,)).fetchall()
         for kind, rkey in edges:
             if (kind, rkey) not in wanted:
                 self._remove_engagement(did, kind, rkey)
+                yield
         for rkey, (put, event_at) in puts.items():
             if held.get(rkey) != put.cid:
                 self._put_post(did, put, event_at)
+                yield
         for (kind, rkey), subject in wanted.items():
             self._put_engagement(did, kind, rkey, subject)
+            yield
         for rkey, gone in self._sql("SELECT rkey, gone FROM pin WHERE actor = ?", (actor.id,)).fetchall():
             if bool(gone) == (rkey in snapshot.keys):
                 self._sql("UPDATE pin SET gone = ? WHERE actor = ? AND rkey = ?", (1 - gone, actor.id, rkey))
@@ -290,12 +302,10 @@ class Index(Rows):
         for rkey, _, _ in items:
             if rkey not in members:
                 self._delete(did, Delete(LIST_ITEM, rkey))
+                yield
         said = {(rkey, uri, subject) for rkey, uri, subject in items}
         for member in members.values():
             if (member.rkey, member.list, member.subject) not in said:
                 self._put_list_item(did, member)
-        self._sql("UPDATE actor SET rev = ? WHERE id = ?", (snapshot.rev, actor.id))
-        actor.rev = snapshot.rev
-        if snapshot.late:
-            self.late[did] = snapshot.late
+                yield
         self.counts["repository read"] += 1
