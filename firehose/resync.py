@@ -79,7 +79,9 @@ class Resync:
         self._failures = Failures(database, index, scope, self.counts, patience=self._pace.patience, clock=clock)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._hosts: Counter[str] = Counter()
-        self._parsing = asyncio.Lock()
+        # A large one takes the memory of a million small ones, and threads would not make it faster: one at a time. And
+        # one of the others: what strangers have written can take minutes to read.
+        self._parsing, self._parsing_others = asyncio.Lock(), asyncio.Lock()
         self._parked: dict[str, float] = {}
         self._read_at: dict[str, float] = {}
         # An epoch that a stop has broken is begun anew.
@@ -199,8 +201,7 @@ class Resync:
                 if await self._moved(did, host):
                     raise ResyncError("it has moved to another host") from None
                 raise
-            # A large one takes the memory of a million small ones, and threads would not make it faster.
-            async with self._parsing:
+            async with self._parsing if did in self._scope.full else self._parsing_others:
                 try:
                     snapshot = await asyncio.to_thread(self._parse, file, did, document, stream_at)
                 except RepoError as error:
