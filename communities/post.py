@@ -23,7 +23,7 @@ MAX_LANGS = 3  # app.bsky.feed.post#langs maxLength
 MAX_FACETS = 300  # ours: more facets than graphemes cannot be meant
 MOST_OF_A_KIND = 300  # ours, for the same reason: tags, mentions and links that are looked at
 MAX_HOST = 253  # RFC 1035
-MOST_WIDE_LINKS = 10  # ours: links in other letters than ASCII, each of which takes milliseconds to read
+MOST_WIDE = 600  # ours: letters of all hosts that are not in ASCII; a hundred take a millisecond to read
 MEDIA = ("gallery", "gif", "image", "link", "quote", "video")
 _ATTACHED = frozenset(f"app.bsky.embed.{name}" for name in ("images", "gallery", "video", "external"))
 """What app.bsky.embed.recordWithMedia may hold in `media`."""
@@ -77,9 +77,9 @@ class Post:
 
     @property
     def domains(self) -> frozenset[str] | None:
-        """The hosts of its web links; None where it has more in other letters than ASCII than anybody can mean."""
+        """The hosts of its web links; None where more of them are in other letters than ASCII than anybody can mean."""
         links = [*self.links, *(uri for embed in self._embeds() if (uri := _external(embed)) is not None)]
-        if sum(map(_is_wide, links)) > MOST_WIDE_LINKS:
+        if sum(map(_wide, links)) > MOST_WIDE:
             return None
         return frozenset(filter(None, map(link_host, links)))
 
@@ -211,10 +211,11 @@ def _reference(value: Any) -> str | None:
     return uri if type(uri) is str and uri.startswith("at://") and len(uri) <= 8192 else None
 
 
-def _is_wide(uri: str) -> bool:
-    """Whether a link may have a host in other letters than ASCII, as such or escaped."""
-    host = _AUTHORITY.match(uri.partition("//")[2])
-    return host is not None and (not host[0].isascii() or "%" in host[0])
+def _wide(uri: str) -> int:
+    """How many letters the host of a link has, if it may have others than ASCII, as such or escaped; else 0."""
+    found = _AUTHORITY.match(uri.partition("//")[2])
+    host = found[0] if found else ""
+    return len(host) if not host.isascii() or "%" in host else 0
 
 
 def link_host(uri: str) -> str | None:

@@ -198,7 +198,8 @@ def card(uri: str) -> dict[str, Any]:
 
 def wide_links(count: int) -> list[dict[str, Any]]:
     kind = "app.bsky.richtext.facet#link"
-    links = [{"$type": kind, "uri": f"https://\u00e4{number}.example"} for number in range(count)]
+    names = "b\u00fccher." * 7
+    links = [{"$type": kind, "uri": f"https://{names}b{number}.example"} for number in range(count)]
     return [{"index": {"byteStart": 0, "byteEnd": 1}, "features": [link]} for link in links]
 
 
