@@ -20,7 +20,7 @@ import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
 from firehose.failures import Failures
-from firehose.getrepo import Gone, Parked, ResyncError, fetch_repo
+from firehose.getrepo import MOST_BYTES, MOST_BYTES_OF_OTHERS, Gone, Parked, ResyncError, fetch_repo
 from firehose.index import Index
 from firehose.ops import Commit, Scope
 from firehose.pace import Pace
@@ -191,9 +191,11 @@ class Resync:
 
     async def _read_from(self, host: str, did: str, document: DidDocument) -> None:
         known, stream_at = self._open_epoch(did), self._stream_at()
+        full = did in self._scope.full
         with tempfile.TemporaryFile(dir=Path(self._database.database).parent) as file:
             try:
-                await fetch_repo(self._session, did, host, file)
+                most = MOST_BYTES if full else MOST_BYTES_OF_OTHERS
+                await fetch_repo(self._session, did, host, file, most=most)
             except Parked as parked:
                 self._parked[host] = asyncio.get_running_loop().time() + parked.seconds
                 raise
@@ -201,7 +203,7 @@ class Resync:
                 if await self._moved(did, host):
                     raise ResyncError("it has moved to another host") from None
                 raise
-            async with self._parsing if did in self._scope.full else self._parsing_others:
+            async with self._parsing if full else self._parsing_others:
                 try:
                     snapshot = await asyncio.to_thread(self._parse, file, did, document, stream_at)
                 except RepoError as error:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from firehose import proofs, resync, sweep
+from firehose import proofs, resync, snapshot, sweep
 from tests.ingest_site import QUICK, uris
 from tests.test_ingest_resync import POST, unseen
 from tests.trust_site import TrustSite
-from tests.world import Account, Write
+from tests.world import Account, Record, Write
 from xrpc.did import DidDocument
+
+LIKE = "app.bsky.feed.like"
 
 
 @pytest.fixture
@@ -25,6 +27,10 @@ async def site(tmp_path: Path) -> AsyncIterator[TrustSite]:
 def new_post(account: Account) -> Write:
     value = {"$type": POST, "text": "#python", "tags": ["python"], "createdAt": account._clock.iso()}
     return Write("create", f"{POST}/{account._clock.tid()}", value)
+
+
+def like_of(account: Account, post: Record) -> dict[str, Any]:
+    return {"$type": LIKE, "subject": post.ref, "createdAt": account._clock.iso()}
 
 
 @pytest.mark.parametrize("of_a_host", [3, 100], ids=["on one host", "on many hosts"])
@@ -159,3 +165,36 @@ async def test_hosts_that_never_answer_do_not_keep_the_directory_waiting(
         await site.caught_up()
         assert asyncio.get_running_loop().time() - began < 5.0
         assert site.dropped == {"key not to be had": 100} and await site.feed() == [post.uri]
+
+
+async def test_b5_of_a_repository_that_is_full_of_posts_the_newest_are_taken(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of megabytes of posts that all match would take several gigabytes of memory."""
+    monkeypatch.setattr(snapshot, "MOST_POSTS", 5)
+    monkeypatch.setattr(snapshot, "MOST_ENGAGEMENTS", 3)
+    alice, carol = site.people("alice", "carol")
+    theirs = [carol.post(f"{number} #python") for number in range(8)]
+    await site.synced(alice)
+    many = [unseen(alice, f"{number} #python") for number in range(23)]
+    for post in theirs:
+        alice.commit(Write("create", f"{LIKE}/{alice._clock.tid()}", like_of(alice, post)))
+    alice.sync()
+    await site.synced(alice)
+    assert await site.feed("club") == uris(*reversed(many[-5:]))
+    assert [site.counts(post) for post in theirs] == [(0, 0, 0, 0)] * 5 + [(1, 0, 0, 0)] * 3
+
+
+async def test_b5_a_large_repository_is_read_of_those_who_matter_only(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resync, "MOST_BYTES_OF_OTHERS", 1000)
+    alice, carol = site.people("alice", "carol")
+    post = carol.post("#python")
+    await site.synced(alice)
+    missed = [unseen(who) for who in (alice, carol) for _ in range(5)]
+    for who in (alice, carol):
+        who.sync()
+    await site.synced(alice)
+    await site.until("refused", lambda: site.state(carol) == "error")
+    assert set(await site.feed()) == {post.uri, *uris(*missed[:5])}
