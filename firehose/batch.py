@@ -30,11 +30,15 @@ MOST_WAITING_BYTES = 4 * BATCH_BYTES
 
 @dataclass(slots=True)
 class _Waiting:
-    """An event that is not stored yet, the message that it came in, and whether it must still prove who wrote it."""
+    """An event that is not stored yet, the message that it came in, and whether it must still prove who wrote it.
+
+    `disbelieved`: it could not, and the rules count somebody as a member for it already.
+    """
 
     event: Event
     data: bytes
     unproven: bool
+    disbelieved: bool = False
 
 
 class Batch:
@@ -129,7 +133,7 @@ class Batch:
             with writing(self._database) as connection:
                 self._notice_others(connection)
                 for waiting in batch:
-                    self._apply(waiting.event, now)
+                    self._apply(waiting, now)
                 self._store_cursor(connection, behind)
         except (*STORAGE_FAULTS, *CORRUPTION):
             raise
@@ -167,6 +171,7 @@ class Batch:
                     if judged is None:
                         return count
                     waiting.event, waiting.unproven = judged, False
+                    waiting.disbelieved = judged is not event and type(event) is Commit and event.makes_members
         return len(self._waiting)
 
     def _store_singly(self, batch: list[_Waiting], behind: int, now: int) -> None:
@@ -176,7 +181,7 @@ class Batch:
             event, data = waiting.event, waiting.data
             try:
                 with writing(self._database) as connection:
-                    self._apply(event, now)
+                    self._apply(waiting, now)
                     self._store_cursor(connection, event.seq)
             except (*STORAGE_FAULTS, *CORRUPTION):
                 raise
@@ -196,7 +201,10 @@ class Batch:
         """What positions of #account events are compared within: the source, and what kind its positions are of."""
         return self.source if self.kind == "seq" else f"{self.source} {self.kind}"
 
-    def _apply(self, event: Event, now: int) -> None:
+    def _apply(self, waiting: _Waiting, now: int) -> None:
+        event = waiting.event
+        if waiting.disbelieved:
+            self._index.disbelieve(event.did)
         if type(event) is Commit:
             self._index.commit(event, now)
         elif type(event) is Account:

@@ -18,7 +18,6 @@ from firehose.ops import (
     Delete,
     Op,
     PutEngagement,
-    PutListItem,
     PutPost,
 )
 from firehose.rows import COUNTERS, Actor, Rows
@@ -150,7 +149,7 @@ class Index(Rows):
         if known is not None and not self._is_next(commit, known, received_at):
             if commit.rev <= known.rev and (late := self.late.get(commit.did)):
                 self._catch_up(commit, late)
-            if any(type(op) is PutListItem for op in commit.ops):
+            if commit.makes_members:
                 self._list_changed(commit.did)  # the matcher has believed it already: it is compiled anew
             # What an inactive account deletes must not come back with it.
             removed: list[Op] = [op for op in commit.ops if type(op) is Delete]
@@ -164,6 +163,10 @@ class Index(Rows):
             self.advance(self.intern(commit.did), commit)
         if (buffer := self.buffers.get(commit.did)) is not None:
             buffer.append(commit)
+
+    def disbelieve(self, did: str) -> None:
+        """The matcher has believed a commit to the account's lists that was not proven: it is compiled anew."""
+        self._list_changed(did)
 
     def _catch_up(self, commit: Commit, late: dict[tuple[str, str], bytes]) -> None:
         """A repository was read before the stream had brought a post that it likes or answers; now it has.
