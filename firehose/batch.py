@@ -83,6 +83,9 @@ class Batch:
             .fetchone()
         )
         self.committed, self.event_at = row or (None, 0)
+        for waiting in self._waiting:
+            if type(waiting.event) is Commit and waiting.event.makes_members:
+                self._index.list_changes[waiting.event.did] += 1  # the matcher believes it, and it may never come again
         self._waiting.clear()
         self._bytes = 0
         self._index.forget()

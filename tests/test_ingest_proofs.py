@@ -74,6 +74,24 @@ async def test_s87_a_list_item_that_its_owner_did_not_sign_makes_nobody_a_member
     assert await site.feed("ours") == [his.uri]
 
 
+async def test_s87_a_list_item_that_is_dropped_before_it_is_proven_makes_nobody_a_member(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, mallory = site.people("owner", "mallory")
+    list_ = owner.list_("ours")
+    await site.declare(f'[[community]]\nslug = "ours"\nname = "Ours"\ninclude.lists = ["{list_.uri}"]\n')
+    await site.until("followed", lambda: site.state(owner) == "synced")
+    assert site.proofs is not None
+    monkeypatch.setattr(site.proofs, "judge", lambda event, frame: None)
+    value = {"$type": ITEM, "list": list_.uri, "subject": mallory.did, "createdAt": owner._clock.iso()}
+    payload = owner.commit(Write("create", f"{ITEM}/{owner._clock.tid()}", value))
+    seq = owner._relay.send("#commit", payload)
+    await site.until("waits", lambda: site.ingest.pipeline.received >= seq)
+    assert mallory.did in site.ingest.scope.matcher.authors
+    site.ingest.pipeline.restore()  # as when another source is turned to
+    await site.until("not believed", lambda: mallory.did not in site.ingest.scope.matcher.authors)
+
+
 async def test_s87_a_key_that_was_just_changed_is_looked_up_once_more(site: TrustSite) -> None:
     (carol,) = site.people("carol")
     first = carol.post("#python")
