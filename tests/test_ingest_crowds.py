@@ -198,3 +198,31 @@ async def test_b5_a_large_repository_is_read_of_those_who_matter_only(
     await site.synced(alice)
     await site.until("refused", lambda: site.state(carol) == "error")
     assert set(await site.feed()) == {post.uri, *uris(*missed[:5])}
+
+
+async def test_a_host_that_never_answers_is_waited_for_once_in_a_long_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(proofs.LONGEST_WAIT, "did:web:", 0.3)
+    async with TrustSite(tmp_path) as site:
+        resolve = site.resolver.resolve
+
+        async def slow(did: str, **how: Any) -> DidDocument:
+            if did.startswith("did:web:"):
+                await asyncio.Event().wait()
+            return await resolve(did, **how)
+
+        monkeypatch.setattr(site.resolver, "resolve", slow)
+        assert site.proofs is not None
+        now = 0.0
+        monkeypatch.setattr(site.proofs, "_clock", lambda: now)
+        (dora,) = site.people("dora")
+        payload = {**dora.commit(new_post(dora)), "repo": "did:web:slow.example.com"}
+        asked: list[str] = []
+        prepare = site.proofs._ask
+        monkeypatch.setattr(site.proofs, "_ask", lambda did: asked.append(did) or prepare(did))
+        for minutes, expected in ((0, 1), (9, 1), (11, 2)):
+            now = 60.0 * minutes
+            await site.caught_up(site.world.relay.send("#commit", payload))
+            assert asked.count("did:web:slow.example.com") == expected
+        assert site.dropped == {"key not to be had": 3}
