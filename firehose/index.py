@@ -269,9 +269,7 @@ class Index(Rows):
         In steps, between which the transaction may end and the stream go on: what is older than the repository is
         fenced from the first step on, what is newer must be noted, and applied behind the last.
         """
-        actor = self.intern(did)
-        self._sql("UPDATE actor SET rev = ? WHERE id = ?", (snapshot.rev, actor.id))
-        actor.rev = snapshot.rev
+        actor = self._fence(did, snapshot.rev)
         if snapshot.late:
             self.late[did] = snapshot.late
         puts = {put.rkey: (put, event_at) for put, event_at in zip(snapshot.puts, snapshot.event_at, strict=True)}
@@ -311,4 +309,12 @@ class Index(Rows):
             if (member.rkey, member.list, member.subject) not in said:
                 self._put_list_item(did, member)
                 yield
+        self._fence(did, snapshot.rev)  # what came meanwhile is applied anew
         self.counts["repository read"] += 1
+
+    def _fence(self, did: str, rev: str) -> Actor:
+        """Let nothing be applied of an account up to this rev, and anything above it."""
+        actor = self.intern(did)
+        self._sql("UPDATE actor SET rev = ? WHERE id = ?", (rev, actor.id))
+        actor.rev = rev
+        return actor
