@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from firehose.standing import by_error
 from firehose.times import now_micros
 from xrpc.egress import read_error
 
@@ -17,13 +18,6 @@ FETCH_SECONDS = 300.0
 """For one repository, however slowly it comes (B5)."""
 PARKED_SECONDS, LONGEST_PARK = 60.0, 3600.0
 """How long a host is left alone that says "too many requests": without saying for how long, and at most."""
-GONE = {
-    "RepoNotFound": "deleted",
-    "RepoDeactivated": "deactivated",
-    "RepoSuspended": "suspended",
-    "RepoTakendown": "takendown",
-}
-"""Answers that are no failures: they say how the account stands (B4)."""
 
 
 class ResyncError(Exception):
@@ -84,8 +78,8 @@ async def _refuse(answer: aiohttp.ClientResponse, host: str) -> None:
     """Say what an answer other than a repository means. Always raises."""
     if answer.status == 429:
         raise Parked(_retry_after(answer))
-    if (status := GONE.get(await read_error(answer))) and answer.status in {400, 404}:
-        raise Gone(status)
+    if (standing := by_error(answer.status, await read_error(answer))) and standing.status:
+        raise Gone(standing.status)
     raise ResyncError(f"{host} answered {answer.status}")
 
 

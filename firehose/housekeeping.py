@@ -26,6 +26,8 @@ INTERACTION_DAYS = 2
 MOST_INTERACTIONS = 1_000_000
 """Kept of all viewers together; the oldest go first. Anybody with a domain can be any number of viewers."""
 FLOOR_MICROS = 10_000_000
+COUNT_EVERY = 10_000_000
+"""Microseconds between two accounts whose share in counts is so large that it takes a moment."""
 REPLAY_DAYS = 7
 """An account nothing points to is kept this long, as a fence against replays; relays hold events for three days."""
 
@@ -46,6 +48,7 @@ class Housekeeping:
         self._retention = retention
         self._clock = clock
         self._actors_after = 0
+        self._counted_at = 0
         self._floor = 0
         self._floor_at = 0
 
@@ -53,7 +56,8 @@ class Housekeeping:
         """Do one small piece of what is to be done; returns whether more is waiting."""
         connection = sql(self._database)
         work = (
-            self._purge(connection)
+            self._count(connection)
+            or self._purge(connection)
             or self._expire_posts(connection)
             or self._expire_small(connection)
             # Last, for it begins anew with every change of a list: whoever changes one must not hold the others up.
@@ -65,9 +69,26 @@ class Housekeeping:
             work()
         return True
 
+    def _count(self, connection: Connection) -> Callable[[], None] | None:
+        """An account that did very much is gone, or back. Now and then only: of all steps this one is not small."""
+        now = self._clock()
+        if 0 <= now - self._counted_at < COUNT_EVERY:
+            return None
+        row = connection.execute("SELECT id, shown FROM actor WHERE counted != shown LIMIT 1").fetchone()
+        if row is None:
+            return None
+        actor, shown = row
+
+        def work() -> None:
+            self._counted_at = now
+            self._index.count(actor, bool(shown))
+            self._index.forget_accounts()
+
+        return work
+
     def _purge(self, connection: Connection) -> Callable[[], None] | None:
         """Rows of deleted accounts. The account's own row stays, as a tombstone."""
-        row = connection.execute("SELECT id FROM actor WHERE purge = 1 LIMIT 1").fetchone()
+        row = connection.execute("SELECT id FROM actor WHERE purge = 1 AND counted = shown LIMIT 1").fetchone()
         if row is None:
             return None
         actor = row[0]
@@ -84,7 +105,8 @@ class Housekeeping:
             ).fetchall()
             if not posts and not edges:
                 # Should it come back, nothing of before counts: its repository is read.
-                connection.execute("UPDATE actor SET purge = 0, rev = '' WHERE id = ?", (actor,))
+                connection.execute("UPDATE actor SET purge = 0, rev = '', split = 0 WHERE id = ?", (actor,))
+                connection.execute("DELETE FROM late WHERE actor = ?", (actor,))
                 connection.execute(
                     "INSERT INTO repo (actor, state, why) VALUES (?, ?, 'purged') ON CONFLICT (actor) DO UPDATE"
                     " SET state = excluded.state, why = excluded.why, data = NULL",
@@ -178,13 +200,19 @@ class Housekeeping:
                 " (SELECT iss, jti FROM used_token WHERE expires < ? LIMIT ?)",
                 (now // 1_000_000, STEP_ROWS),
             )
+            some, oldest_rev = (after, after + STEP_ROWS), tid(now - REPLAY_DAYS * DAY)
+            # What the stream has not brought in all that time it will not bring.
+            connection.execute(
+                "DELETE FROM late WHERE actor IN (SELECT id FROM actor WHERE id > ? AND id <= ? AND rev < ?)",
+                (*some, oldest_rev),
+            )
             gone = connection.execute(
                 "DELETE FROM actor WHERE id > ? AND id <= ? AND shown = 1 AND rev < ?"
                 " AND NOT EXISTS (SELECT 1 FROM post WHERE post.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM engagement WHERE engagement.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM repo WHERE repo.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.actor = actor.id) RETURNING 1",
-                (after, after + STEP_ROWS, tid(now - REPLAY_DAYS * DAY)),
+                (*some, oldest_rev),
             ).fetchall()
             if gone:
                 self._index.forget()
@@ -218,7 +246,7 @@ def recount(connection: Connection) -> int:
     for kind, column in COUNTERS.items():
         truth = (
             "(SELECT count(DISTINCT e.actor) FROM engagement e JOIN actor a ON a.id = e.actor"
-            f" WHERE e.post = post.id AND e.kind = {kind} AND a.shown = 1)"
+            f" WHERE e.post = post.id AND e.kind = {kind} AND a.counted = 1)"
         )
         rows = connection.execute(
             f"UPDATE post SET {column} = {truth} WHERE {column} != {truth} RETURNING 1"

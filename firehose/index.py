@@ -4,7 +4,7 @@ Each function may be called again with what it was already given and then change
 its rev is above the account's last one (the fence).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from firehose.events import Account, Sync
@@ -23,11 +23,22 @@ from firehose.ops import (
 from firehose.rows import COUNTERS, Actor, Rows
 from firehose.snapshot import Snapshot
 from firehose.states import CONFIRM, CONFIRMED, DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE
+from firehose.times import tid_micros
 from models.database import Connection
 
 COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
 _FENCED = "SELECT id, active, allowed, purge FROM actor WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
 MOST_DOUBTS = 1000
+MOST_COUNTED = 5000
+"""Likes, reposts, replies and quotes of an account that are counted, or not any more, in the batch that says so."""
+MOST_NOTED, MOST_NOTED_BYTES = 2000, 16 * 1024 * 1024
+"""Commits, and bytes of their posts, that are noted of an account while its repository is read (B6)."""
+
+
+class Noted(list[Commit]):
+    """What was applied of an account since its repository began to be read. `size`: bytes of its posts."""
+
+    size = 0
 
 
 class Index(Rows):
@@ -36,20 +47,15 @@ class Index(Rows):
     def __init__(self, connection: Connection, max_age: int) -> None:
         """`max_age`: microseconds; a post older than that at its event is not admitted."""
         super().__init__(connection, max_age)
-        self.splits = False
-        """Whether commits may have been applied in part: sources without proofs give them operation by operation."""
         self.doubts: dict[str, None] = {}
         """Accounts that the stream has just called inactive, each once; the sweep asks their own hosts."""
-        self.late: dict[str, dict[tuple[str, str], bytes]] = {}
-        """What repositories held that were read ahead of the stream, until it has come as far."""
-        self.buffers: dict[str, list[Commit]] = {}
+        self.buffers: dict[str, Noted] = {}
         """What was applied of accounts whose repositories are being read just now, since that began."""
 
     def forget(self) -> None:
         """Drop what is cached of the rows, and what was noted for repositories that are being read."""
         self._actors.clear()
         self.buffers.clear()
-        self.late.clear()
 
     def forget_accounts(self) -> None:
         """Drop what is cached of accounts: another process may have changed them."""
@@ -75,18 +81,26 @@ class Index(Rows):
         if active != bool(was_active) and allowed:
             self.show(actor, active)
         if active:
+            if event.status:
+                self.doubt(event.did)  # "desynchronized", "throttled": something of it may not have come
             purge = purge if purge == CONFIRMED else 0  # rows that are going already go, and are read anew
             self._sql("UPDATE repo SET due_at = ? WHERE actor = ? AND state != ?", (now, actor, SYNCED))
         elif event.status == "deleted":
             purge = purge or CONFIRM
-        elif event.status != "takendown" and len(self.doubts) < MOST_DOUBTS:
-            self.doubts[event.did] = None  # it may be the host that the account has left (B9)
+        elif event.status != "takendown":
+            self.doubt(event.did)  # it may be the host that the account has left (B9)
         self._sql(
-            "UPDATE actor SET active = ?, status = ?, account_seq = ?, account_source = ?, purge = ? WHERE id = ?",
+            "UPDATE actor SET active = ?, status = ?, account_seq = ?, account_source = ?, purge = ?, ahead = 0"
+            " WHERE id = ?",
             (int(active), None if active else event.status, event.seq, source, purge, actor),
         )
         self._actors.pop(event.did, None)
         self.counts["account " + ("shown" if active else "hidden")] += 1
+
+    def doubt(self, did: str) -> None:
+        """Have an account's own host asked before long, unless too many are to be asked already."""
+        if len(self.doubts) < MOST_DOUBTS:
+            self.doubts[did] = None
 
     def overlay(self, did: str, active: bool, status: str | None) -> None:
         """Let an account be active or not, as its own host says."""
@@ -96,8 +110,8 @@ class Index(Rows):
             self.show(actor.id, active)
         purge = CONFIRMED if status == "deleted" and not active else 0
         self._sql(
-            "UPDATE actor SET active = ?, status = ?, purge = ? WHERE id = ?",
-            (int(active), None if active else status, purge, actor.id),
+            "UPDATE actor SET active = ?, status = ?, purge = ?, ahead = ? WHERE id = ?",
+            (int(active), None if active else status, purge, int(not active and not purge), actor.id),
         )
         self._actors.pop(did, None)
         self.counts["account " + ("shown" if active else "hidden")] += 1
@@ -116,13 +130,24 @@ class Index(Rows):
         return bool(self._sql("SELECT allowed FROM actor WHERE id = ?", (actor,)).get)
 
     def show(self, actor: int, active: bool) -> None:
-        """Show or hide what an account wrote, and count or discount what it did."""
-        for kind in COUNTERS:
-            self._recount(actor, kind, 1 if active else -1)
+        """Show or hide what an account wrote, and count or discount what it did; if that is much, later.
+
+        Anybody can like anything any number of times, and then go and come back all day.
+        """
         self._sql(
             "UPDATE feed_item SET hidden = ? WHERE post IN (SELECT id FROM post WHERE actor = ?)",
             (int(not active), actor),
         )
+        some = "SELECT count(*) FROM (SELECT 1 FROM engagement WHERE actor = ? LIMIT ?)"
+        if self._sql(some, (actor, MOST_COUNTED + 1)).get <= MOST_COUNTED:
+            self.count(actor, active)
+
+    def count(self, actor: int, counted: bool) -> None:
+        """Let the counts hold what an account did, or not."""
+        if bool(self._sql("SELECT counted FROM actor WHERE id = ?", (actor,)).get) != counted:
+            for kind in COUNTERS:
+                self._recount(actor, kind, 1 if counted else -1)
+            self._sql("UPDATE actor SET counted = ? WHERE id = ?", (int(counted), actor))
 
     def _recount(self, actor: int, kind: int, by: int) -> None:
         self._sql(
@@ -147,33 +172,46 @@ class Index(Rows):
         """Apply the operations of one commit. `received_at`: microseconds, our clock."""
         known = self.actor(commit.did)
         if known is not None and not self._is_next(commit, known, received_at):
-            if commit.rev <= known.rev and (late := self.late.get(commit.did)):
-                self._catch_up(commit, late)
+            if known.late and commit.rev <= known.rev:
+                self._catch_up(commit, known)
             if commit.makes_members:
                 self._list_changed(commit.did)  # the matcher has believed it already: it is compiled anew
             # What an inactive account deletes must not come back with it.
             removed: list[Op] = [op for op in commit.ops if type(op) is Delete]
-            if known.active or commit.rev <= known.rev or not removed:
+            if known.active or known.ahead or commit.rev <= known.rev or not removed:
                 return
             commit = replace(commit, ops=removed)
-        self.late.pop(commit.did, None)
+        if known is not None and known.late and commit.rev > known.rev:
+            self._note_late(known, {})
         applied = self.apply(commit, received_at)
         if applied or (known is not None and known.state == SYNCED):
             # The fence: this commit, and any before it, will not be applied again.
             self.advance(self.intern(commit.did), commit)
         if (buffer := self.buffers.get(commit.did)) is not None:
             buffer.append(commit)
+            buffer.size += sum(len(op.block) for op in commit.ops if type(op) is PutPost)
+            if len(buffer) > MOST_NOTED or buffer.size > MOST_NOTED_BYTES:
+                self.desynchronize(commit.did, "it wrote too much while its repository was read", received_at)
 
     def disbelieve(self, did: str) -> None:
         """The matcher has believed a commit to the account's lists that was not proven: it is compiled anew."""
         self._list_changed(did)
 
-    def _catch_up(self, commit: Commit, late: dict[tuple[str, str], bytes]) -> None:
+    def _note_late(self, actor: Actor, late: Mapping[tuple[str, str], bytes]) -> None:
+        """Note what a repository held that was read ahead of the stream; nothing any more, once it has come as far."""
+        self._sql("DELETE FROM late WHERE actor = ?", (actor.id,))
+        for (collection, rkey), cid in late.items():
+            self._sql("INSERT INTO late VALUES (?, ?, ?, ?)", (actor.id, collection, rkey, cid))
+        actor.late = bool(late)
+
+    def _catch_up(self, commit: Commit, known: Actor) -> None:
         """A repository was read before the stream had brought a post that it likes or answers; now it has.
 
         Only what the repository held then counts: what it held no more was undone, and another record may have been
         made under the same key since.
         """
+        rows = self._sql("SELECT collection, rkey, cid FROM late WHERE actor = ?", (known.id,)).fetchall()
+        late = {(collection, rkey): cid for collection, rkey, cid in rows}
         for op in commit.ops:
             if type(op) is PutEngagement and late.get((COLLECTIONS[op.kind], op.rkey)) == op.cid:
                 self._put_engagement(commit.did, op.kind, op.rkey, op.subject)
@@ -184,9 +222,10 @@ class Index(Rows):
 
     def advance(self, actor: Actor, commit: Commit) -> None:
         """Set how far an account has come."""
-        if commit.rev > actor.rev:
-            self._sql("UPDATE actor SET rev = ? WHERE id = ?", (commit.rev, actor.id))
-            actor.rev = commit.rev
+        if commit.rev <= actor.rev and not (actor.split and commit.signed):
+            return
+        actor.rev, actor.split = commit.rev, not commit.signed
+        self._sql("UPDATE actor SET rev = ?, split = ? WHERE id = ?", (actor.rev, actor.split, actor.id))
         if actor.state == SYNCED:
             actor.data = commit.proof.data if commit.proof else None
             self._sql("UPDATE repo SET data = ? WHERE actor = ?", (actor.data, actor.id))
@@ -196,14 +235,16 @@ class Index(Rows):
         # Sources without proofs split a commit into its operations, which all have its rev (J1). When another source
         # is read then, the whole commit may bring what is still missing of it.
         again = commit.rev == known.rev
-        if commit.rev < known.rev or (again and commit.signed and not self.splits):
+        if commit.rev < known.rev or (again and commit.signed and not known.split):
             self.counts["commit already applied"] += 1
             return False
-        if not known.active:
+        if not known.active and not known.ahead:  # what it did before the host said so may still come, and stays hidden
             self.counts["commit of an inactive account"] += 1
             self.desynchronize(commit.did, "it wrote while it was not active", now)
             return False
         proof = commit.proof
+        if proof is not None and proof.since is not None and proof.prev_data is None:
+            self.counts["commit without prevData"] += 1
         if known.state == SYNCED and proof is not None and not again:
             if proof.since != known.rev:
                 broken = "a commit does not follow the last one known"
@@ -263,15 +304,15 @@ class Index(Rows):
         self.counts["account desynchronized"] += len(marked)
         return len(marked)
 
-    def replace(self, did: str, snapshot: Snapshot) -> Iterator[None]:
+    def replace(self, did: str, snapshot: Snapshot, now: int) -> Iterator[None]:
         """Make the rows of an account equal to its repository: what it holds comes, all else goes (B6).
 
         In steps, between which the transaction may end and the stream go on: what is older than the repository is
         fenced from the first step on, what is newer must be noted, and applied behind the last.
         """
         actor = self._fence(did, snapshot.rev)
-        if snapshot.late:
-            self.late[did] = snapshot.late
+        if snapshot.late or actor.late:
+            self._note_late(actor, snapshot.late)
         puts = {put.rkey: (put, event_at) for put, event_at in zip(snapshot.puts, snapshot.event_at, strict=True)}
         held = dict(self._sql("SELECT rkey, cid FROM post WHERE actor = ?", (actor.id,)).fetchall())
         wanted = {(op.kind, op.rkey): op.subject for op in snapshot.engagements}
@@ -288,9 +329,11 @@ class Index(Rows):
             if (kind, rkey) not in wanted:
                 self._remove_engagement(did, kind, rkey)
                 yield
+        latest = min(tid_micros(snapshot.rev), now)
         for rkey, (put, event_at) in puts.items():
             if held.get(rkey) != put.cid:
-                self._put_post(did, put, event_at)
+                # Its key may be older than what stands under it now.
+                self._put_post(did, put, event_at, latest)
                 yield
         for (kind, rkey), subject in wanted.items():
             self._put_engagement(did, kind, rkey, subject)
@@ -315,6 +358,6 @@ class Index(Rows):
     def _fence(self, did: str, rev: str) -> Actor:
         """Let nothing be applied of an account up to this rev, and anything above it."""
         actor = self.intern(did)
-        self._sql("UPDATE actor SET rev = ? WHERE id = ?", (rev, actor.id))
-        actor.rev = rev
+        self._sql("UPDATE actor SET rev = ?, split = 0 WHERE id = ?", (rev, actor.id))
+        actor.rev, actor.split = rev, False
         return actor

@@ -107,12 +107,6 @@ class Pipeline:
         self.received = self.committed or 0
         self._time = ""
         self._lost = True
-        self.index.splits |= not self.dialect.signed or self._split_before()
-
-    def _split_before(self) -> bool:
-        """Whether a source was ever read that gives commits operation by operation."""
-        found = sql(self._database).execute("SELECT 1 FROM source WHERE url NOT LIKE 'ws%' LIMIT 1").fetchone()
-        return found is not None
 
     def turn_to(self, source: str, dialect: Dialect) -> None:
         """Store what can be stored, and go on with another source where that was left, if ever it was read.

@@ -21,8 +21,8 @@ from playhouse.apsw_ext import APSWDatabase
 
 from firehose.failures import Failures
 from firehose.getrepo import MOST_BYTES, MOST_BYTES_OF_OTHERS, Gone, Parked, ResyncError, fetch_repo
-from firehose.index import Index
-from firehose.ops import Commit, Scope
+from firehose.index import Index, Noted
+from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.repo import RepoError
 from firehose.rows import Actor
@@ -247,7 +247,7 @@ class Resync:
             actor = self._index.intern(did)
             connection.execute("UPDATE repo SET state = ?, data = NULL WHERE actor = ?", (RESYNCING, actor.id))
         actor.state, actor.data = RESYNCING, None
-        self._index.buffers[did] = []
+        self._index.buffers[did] = Noted()
         return actor.rev
 
     def _parse(self, file: IO[bytes], did: str, document: DidDocument, stream_at: int) -> Snapshot:
@@ -265,7 +265,7 @@ class Resync:
         for uri in snapshot.posts():
             self._scope.posts.add(uri)
         self._scope.actors.add(did)
-        steps = self._index.replace(did, snapshot)
+        steps = self._index.replace(did, snapshot, self._clock())
         done = False
         while not done:
             until = time.monotonic() + STEP_SECONDS
@@ -281,22 +281,22 @@ class Resync:
         self.counts["records read"] += snapshot.records
         log.info("%s: repository read, %d records", did, snapshot.records)
 
-    def _epoch(self, did: str) -> tuple[Actor, list[Commit]]:
+    def _epoch(self, did: str) -> tuple[Actor, Noted]:
         """The account, and what the stream has brought of it since its repository is read. Raises ResyncError."""
         noted, actor = self._index.buffers.get(did), self._index.actor(did)
         if noted is None or actor is None or actor.state != RESYNCING or not actor.active:
             raise ResyncError("something else happened to it meanwhile")
         return actor, noted
 
-    def _finish(self, connection: Connection, actor: Actor, noted: list[Commit], snapshot: Snapshot) -> None:
+    def _finish(self, connection: Connection, actor: Actor, noted: Noted, snapshot: Snapshot) -> None:
         """The rows are those of the repository: what the stream brought meanwhile is applied on top; what does not
         follow marks the account again.
         """
         now, did = self._clock(), snapshot.did
         if did in self._scope.full:
             connection.execute(
-                "UPDATE repo SET state = ?, data = ?, why = '', tries = 0, checked_at = ? WHERE actor = ?",
-                (SYNCED, snapshot.data, now, actor.id),
+                "UPDATE repo SET state = ?, data = ?, why = '', tries = 0, checked_at = ?, read_at = ? WHERE actor = ?",
+                (SYNCED, snapshot.data, now, now, actor.id),
             )
             actor.state, actor.data = SYNCED, snapshot.data
         else:

@@ -41,24 +41,44 @@ _PUT_ITEM = (
     " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
 )
 _ACTOR = (
-    "SELECT a.id, a.rev, a.active, a.shown, r.state, r.data FROM actor a LEFT JOIN repo r ON r.actor = a.id"
-    " WHERE a.did = ?"
+    "SELECT a.id, a.rev, a.active, a.counted, r.state, r.data, a.split,"
+    " EXISTS (SELECT 1 FROM late WHERE actor = a.id), a.ahead"
+    " FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.did = ?"
 )
 _CACHED_ACTORS = 50_000
 
 
 class Actor:
-    """What the fence and the chain need of an account; a mirror of its rows. `state`: empty without a repo row."""
+    """What the fence and the chain need of an account; a mirror of its rows.
 
-    __slots__ = ("active", "data", "id", "rev", "shown", "state")
+    `state`: empty without a repo row. `counted`: whether what it did is in the counts. `split`: whether its last commit
+    may be here in part only. `late`: whether its repository was read ahead of the stream. `ahead`: whether its host
+    alone has called it inactive so far.
+    """
 
-    def __init__(self, id: int, rev: str, active: int, shown: int, state: str | None, data: bytes | None) -> None:
+    __slots__ = ("active", "ahead", "counted", "data", "id", "late", "rev", "split", "state")
+
+    def __init__(
+        self,
+        id: int,
+        rev: str = "",
+        active: int = 1,
+        counted: int = 1,
+        state: str | None = None,
+        data: bytes | None = None,
+        split: int = 0,
+        late: int = 0,
+        ahead: int = 0,
+    ) -> None:
         self.id = id
         self.rev = rev
         self.active = bool(active)
-        self.shown = bool(shown)
+        self.counted = bool(counted)
         self.state = state or ""
         self.data = data
+        self.split = bool(split)
+        self.late = bool(late)
+        self.ahead = bool(ahead)
 
 
 class Rows:
@@ -88,7 +108,7 @@ class Rows:
         if known is not None:
             return known
         row: int = self._sql("INSERT INTO actor (did) VALUES (?) RETURNING id", (did,)).get
-        return self._cache(did, Actor(row, "", 1, 1, None, None))
+        return self._cache(did, Actor(row))
 
     def _cache(self, did: str, actor: Actor) -> Actor:
         self._actors[did] = actor
@@ -110,11 +130,12 @@ class Rows:
                 applied |= self._delete(commit.did, op)
         return applied
 
-    def _put_post(self, did: str, op: PutPost, event_at: int) -> bool:
+    def _put_post(self, did: str, op: PutPost, event_at: int, latest: int | None = None) -> bool:
+        """A post stands in a repository. `event_at`: since when; `latest`: or since some time up to that."""
         known = self.actor(did)
         row = known and self._sql("SELECT id, sort_at FROM post WHERE actor = ? AND rkey = ?", (known.id, op.rkey)).get
         matches = op.matches
-        sort_at = row[1] if row else sort_micros(op.post.created_at, event_at)
+        sort_at = row[1] if row else sort_micros(op.post.created_at, event_at, latest)
         if not row and matches and sort_at < event_at - self._max_age:
             self.counts["post too old to admit"] += 1
             matches = []
@@ -182,7 +203,7 @@ class Rows:
             # The record was there before, and named another post.
             self._remove_engagement(did, kind, rkey)
             self._sql(_PUT_EDGE, (actor.id, kind, rkey, post))
-        if not held and actor.shown:
+        if not held and actor.counted:
             self._count(post, kind, 1)
         self.counts[COUNTERS[kind]] += 1
         return True
@@ -196,7 +217,7 @@ class Rows:
         if post is None:
             return False
         # Two like records of one account count once: the count falls with the last of them.
-        if actor.shown and not self._engaged(post, kind, actor.id):
+        if actor.counted and not self._engaged(post, kind, actor.id):
             self._count(post, kind, -1)
         self.counts[COUNTERS[kind] + " undone"] += 1
         return True

@@ -14,6 +14,7 @@ from xrpc.key import PublicKey
 
 MOST_POSTS = 50_000
 MOST_ENGAGEMENTS = 200_000
+MOST_LATE = 10_000
 """Of one account, the newest. Somebody may have filled his repository with nothing else, to fill our memory."""
 
 
@@ -88,7 +89,7 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
             found.keys.add(rkey)
         elif collection == LIST_ITEM and did not in scope.list_owners:
             continue
-        if collection in _EDGED and tid_micros(rkey) >= stream_at:
+        if collection in _EDGED and len(found.late) < MOST_LATE and tid_micros(rkey) >= stream_at:
             found.late[collection, rkey] = cid
         try:
             op = judge(collection, rkey, cid, block, did, scope)

@@ -18,6 +18,7 @@ from playhouse.apsw_ext import APSWDatabase
 from firehose.index import Index
 from firehose.ops import POST, Commit, Delete
 from firehose.pace import Pace
+from firehose.standing import DELETED, NOWHERE, Standing, by_answer, by_error
 from firehose.states import CONFIRM, CONFIRMED, SYNCED
 from firehose.storage import STORAGE_FAULTS
 from firehose.times import now_micros, tid_micros
@@ -25,12 +26,14 @@ from firehose.waiting import pause
 from models.database import sql, writing
 from xrpc.did import DidDocument
 from xrpc.egress import FetchError, fetch_json
-from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailable
+from xrpc.resolver import DidError, DidInvalid, DidRefreshRefused, DidResolver, DidUnavailable
 
 log = logging.getLogger(__name__)
 
 EVERY = 3_600_000_000
 """Microseconds between two looks at an account whose repository is followed."""
+UNPROVEN = 86_400_000_000
+"""Microseconds between two readings of a followed repository whose commits come without proofs."""
 LAG = 300_000_000
 """Microseconds by which the stream may be behind a host."""
 MOST_POSTS = 20
@@ -78,6 +81,9 @@ class Sweep:
                 if did is not None:
                     async with asyncio.timeout(LOOK_SECONDS):
                         await self._look_at(did)
+                if (without := self._unresolvable()) is not None:
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._look_up(without)
             except TimeoutError:
                 self.counts["accounts not to be had"] += 1
             except STORAGE_FAULTS as error:
@@ -131,6 +137,23 @@ class Sweep:
             )
             .fetchone()
         )
+        return self._checked(row)
+
+    def _unresolvable(self) -> str | None:
+        """The account without a usable document that was looked up the longest time ago."""
+        row = (
+            sql(self._database)
+            .execute(
+                "SELECT a.did, a.id FROM repo r JOIN actor a ON a.id = r.actor"
+                " WHERE r.state = 'unresolvable' AND r.checked_at < ? ORDER BY r.checked_at LIMIT 1",
+                (self._clock() - EVERY,),
+            )
+            .fetchone()
+        )
+        return self._checked(row)
+
+    def _checked(self, row: Any) -> str | None:
+        """Note that an account is looked at now. `row`: its DID and id, if there is one."""
         if row is None:
             return None
         with writing(self._database) as connection:
@@ -155,69 +178,84 @@ class Sweep:
 
     async def _look_at(self, did: str) -> None:
         self.counts["accounts looked at"] += 1
+        document: DidDocument | None
         try:
             document = await self._resolver.resolve(did)
-            status = await self._status(document)
-            if not status.get("active"):
+            standing = await self._standing(document)
+            if not standing.active:
                 # It may just have moved: only the host that it has now is believed.
                 document = await self._resolver.resolve(did, fresh=True)
-                status = await self._status(document)
-        except (DidUnavailable, DidRefreshRefused, FetchError) as error:
+                standing = await self._standing(document)
+        except (DidUnavailable, DidInvalid, DidRefreshRefused, FetchError) as error:
             self.counts["accounts not to be had"] += 1
             log.debug("%s cannot be asked for: %s", did, error)
             return
         except DidError:
-            status = {"active": False, "status": "deleted"}
-            document = None
-        self._compare(did, status)
-        if document is not None and status.get("active"):
+            # The directory does not forget an account that there is; somebody's web server may.
+            document, standing = None, DELETED if did.startswith("did:plc:") else NOWHERE
+        self._compare(did, standing)
+        if document is not None and standing.active:
             await self._compare_posts(did, document)
 
-    async def _status(self, document: DidDocument) -> dict[str, Any]:
+    async def _look_up(self, did: str) -> None:
+        """Whether an account has a document again, as an #identity would have said that was lost."""
+        self._resolver.forget(did)
+        try:
+            document = await self._resolver.resolve(did)
+        except DidError:
+            return
+        if document.pds and document.key is not None:
+            self.counts["accounts resolvable again"] += 1
+            with writing(self._database):
+                self._index.identity(did, self._clock())
+
+    async def _standing(self, document: DidDocument) -> Standing:
         """What `com.atproto.sync.getRepoStatus` says; an account that is not there is deleted. Raises FetchError."""
         if not document.pds:
-            return {"active": False, "status": "deleted"}
+            return NOWHERE
         url = f"{document.pds}/xrpc/com.atproto.sync.getRepoStatus?{urlencode({'did': document.did})}"
         try:
-            said = await fetch_json(self._session, url, timeout=10.0)
+            standing = by_answer(await fetch_json(self._session, url, timeout=10.0))
         except FetchError as fault:
-            if fault.error == "RepoNotFound":
-                return {"active": False, "status": "deleted"}
-            raise
-        if not isinstance(said, dict) or type(said.get("active")) is not bool:
+            standing = by_error(fault.status or 0, fault.error)
+            if standing is None:
+                raise
+        if standing is None:
             raise FetchError("did not answer getRepoStatus as the lexicon says", 200)
-        return said
+        return standing
 
-    def _compare(self, did: str, said: dict[str, Any]) -> None:
+    def _compare(self, did: str, said: Standing) -> None:
         now = self._clock()
-        found = "SELECT active, status, purge, rev FROM actor WHERE did = ?"
+        found = (
+            "SELECT a.active, a.status, a.purge, a.rev, coalesce(r.read_at, 0)"
+            " FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.did = ?"
+        )
         row = sql(self._database).execute(found, (did,)).fetchone()
         if row is None:
             return
-        active, held, purge, rev = row
-        status = said.get("status")
+        active, held, purge, rev, read_at = row
         with writing(self._database) as connection:
-            if purge == CONFIRM and not said["active"]:
+            if purge == CONFIRM and not said.active:
                 connection.execute("UPDATE actor SET purge = ? WHERE did = ?", (CONFIRMED, did))
                 self.counts["deletions confirmed"] += 1
-            elif said["active"] and held == "takendown":
+            elif said.active and held == "takendown":
                 self.counts["accounts that the relay has taken down"] += 1
-            elif bool(active) != said["active"] or (status == "deleted" != held and not said["active"]):
-                self._index.overlay(did, said["active"], status if type(status) is str else None)
+            elif bool(active) != said.active or (said.status == "deleted" != held and not said.active):
+                self._index.overlay(did, said.active, said.status)
                 self.counts["accounts put right"] += 1
-                if said["active"]:
+                if said.active:
                     self._index.desynchronize(did, "its host says that it is active", now)
+                    self._index.identity(did, now)
             known = self._index.actor(did)
-            ahead = said.get("rev")
-            if (
-                known is not None
-                and known.state == SYNCED
-                and type(ahead) is str
-                and ahead > rev
-                and 0 < tid_micros(ahead) < now - LAG
-            ):
+            if known is None:
+                return
+            if known.state == SYNCED and said.rev > rev and 0 < tid_micros(said.rev) < now - LAG:
                 self.counts["accounts behind"] += 1
                 self._index.desynchronize(did, "its host is ahead of the stream", now)
+            elif known.state == SYNCED and known.data is None and said.active and read_at < now - UNPROVEN:
+                # A commit that was lost leaves no trace in the rev of the next one.
+                self.counts["accounts followed without proofs"] += 1
+                self._index.desynchronize(did, "its commits came without proofs", now)
 
     async def _compare_posts(self, did: str, document: DidDocument) -> None:
         """Whether the posts of an author who is not followed are still there (A34)."""

@@ -21,10 +21,12 @@ def event_micros(stated: str, received_at: int) -> int:
     return said if said is not None and received_at - _PLAUSIBLE < said <= received_at else received_at
 
 
-def sort_micros(created_at: str, event_at: int) -> int:
-    """Where a post stands in a feed: its `createdAt`, unless that is in the future, before 1970 or unreadable."""
+def sort_micros(created_at: str, event_at: int, latest: int | None = None) -> int:
+    """Where a post stands in a feed: its `createdAt`, unless that is later than `latest` (None: than its event), before
+    1970 or unreadable.
+    """
     created = parse_datetime(created_at)
-    return created if created is not None and 0 < created <= event_at else event_at
+    return created if created is not None and 0 < created <= (event_at if latest is None else latest) else event_at
 
 
 _TID = "234567abcdefghijklmnopqrstuvwxyz"

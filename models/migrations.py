@@ -173,7 +173,34 @@ UPDATE actor SET account_source = coalesce((SELECT url FROM source ORDER BY even
     WHERE account_seq > 0;
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _REPOS)
+_UNPROVEN = """
+-- `split`: its last commit came operation by operation, and some of them may be missing.
+ALTER TABLE actor ADD COLUMN split INTEGER NOT NULL DEFAULT 0;
+UPDATE actor SET split = 1 WHERE EXISTS (SELECT 1 FROM source WHERE url NOT LIKE 'ws%');
+
+-- `counted`: whether counts hold its likes, reposts, replies and quotes. It follows `shown`, later when there are many.
+ALTER TABLE actor ADD COLUMN counted INTEGER NOT NULL DEFAULT 1;
+UPDATE actor SET counted = shown;
+CREATE INDEX actor_count ON actor (id) WHERE counted != shown;
+
+-- `ahead`: it is not active by its host's word, which the stream may still be behind.
+ALTER TABLE actor ADD COLUMN ahead INTEGER NOT NULL DEFAULT 0;
+
+-- `read_at`: when its repository was last read.
+ALTER TABLE repo ADD COLUMN read_at INTEGER NOT NULL DEFAULT 0;
+
+-- What repositories held that were read ahead of the stream, until it has come as far: likes, reposts and posts that
+-- may be about a post which the stream has still to bring.
+CREATE TABLE late (
+    actor INTEGER NOT NULL,
+    collection TEXT NOT NULL,
+    rkey TEXT NOT NULL,
+    cid BLOB NOT NULL,
+    PRIMARY KEY (actor, collection, rkey)
+) STRICT, WITHOUT ROWID;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _REPOS, _UNPROVEN)
 
 
 class SchemaError(Exception):

@@ -48,10 +48,13 @@ class Actor(Model):
     purge = IntegerField(default=0)
     allowed = BooleanField(default=True)
     account_source = TextField(default="")
+    split = BooleanField(default=False)
+    counted = BooleanField(default=True)
+    ahead = BooleanField(default=False)
 
 
 class Repo(Model):
-    """An account whose whole repository is followed, or has to be read once. `due_at`, `checked_at`: microseconds."""
+    """An account whose whole repository is followed, or has to be read once. Times are microseconds."""
 
     actor = IntegerField(primary_key=True)
     state = TextField()
@@ -60,6 +63,21 @@ class Repo(Model):
     tries = IntegerField(default=0)
     due_at = IntegerField(default=0)
     checked_at = IntegerField(default=0)
+    read_at = IntegerField(default=0)
+
+
+class Late(Model):
+    """A record of a repository that was read ahead of the stream, until the stream has come as far."""
+
+    actor = IntegerField()
+    collection = TextField()
+    rkey = TextField()
+    cid = BlobField()
+
+    class Meta:
+        """Keyed by account and path."""
+
+        primary_key = CompositeKey("actor", "collection", "rkey")
 
 
 class Post(Model):
@@ -201,6 +219,6 @@ class Process(Model):
 
 
 TABLES = (
-    Meta, Source, Community, Actor, Repo, Post, FeedItem, Engagement, Pin, List, ListItem, Interaction, UsedToken,
+    Meta, Source, Community, Actor, Repo, Late, Post, FeedItem, Engagement, Pin, List, ListItem, Interaction, UsedToken,
     Quarantine, Process,
 )  # fmt: skip

@@ -118,6 +118,8 @@ async def _full(run: "FaultRun") -> None:
 
 
 async def _refused(run: "FaultRun", name: str, fault: Any) -> None:
+    # Nobody could move the cursor of a source that stood still meanwhile.
+    await run.play_out()
     await run.settle()
     site = run.site
     before = site.closes.get("events could not be stored", 0)

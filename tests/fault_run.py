@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
+from peewee import OperationalError
+
 from firehose.ingest import Ingest
 from models.database import writing
 from tests.fault_catalogue import CATALOGUE
@@ -95,9 +97,9 @@ class FaultRun:
             if done is not None:
                 await done
             self.history.run(self.rng.randrange(1, 1 + 2 * events // len(kinds)))
-        await self._play_out()
+        await self.play_out()
 
-    async def _play_out(self) -> None:
+    async def play_out(self) -> None:
         """Let connections come and go until every fault that was laid down has had its chance."""
         relay = self.world.relay
         while relay.faults.waiting:
@@ -127,10 +129,13 @@ class FaultRun:
         stops = site.ingest, sum(site.closes.get(cause, 0) for cause in ("FutureCursor", "stream rewound"))
         stands_still = site.ingest.subscription.state.startswith("stopped")
         if stands_still and stops != self._operated and site.cursor == site.ingest.pipeline.received:
+            try:
+                with writing(site.ingest.database) as connection:
+                    connection.execute("UPDATE source SET cursor = ?", (self.earlier(),))
+                    connection.execute("UPDATE actor SET account_seq = 0")
+            except OperationalError:
+                return  # another process is in the middle of a write: later
             self._operated = stops
-            with writing(site.ingest.database) as connection:
-                connection.execute("UPDATE source SET cursor = ?", (self.earlier(),))
-                connection.execute("UPDATE actor SET account_seq = 0")
             self.world.fired["operator acted"] += 1
 
     async def settle(self) -> None:

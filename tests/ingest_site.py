@@ -218,8 +218,10 @@ class Site:
         await self.until(f"cursor {wanted}", lambda: (self.cursor or 0) >= wanted)
 
     async def settled(self) -> None:
-        """`caught_up`, no account waits to be purged, and housekeeping has nothing to do."""
+        """`caught_up`, no list and no account to be purged waits, and housekeeping has nothing to do."""
         await self.caught_up()
+        changed = "SELECT 1 FROM meta WHERE key = 'lists_changed'"
+        await self.until("lists taken over", lambda: not self.rows(changed))
         await self.until("purged", lambda: not self.rows("SELECT 1 FROM actor WHERE purge != 0"))
         await self.until("no housekeeping", lambda: not self.ingest.housekeeping.step(self.ingest.scope.matcher))
 

@@ -21,6 +21,8 @@ ITEM = "app.bsky.graph.listitem"
 KINDS = ("like", "repost", "reply", "quote")
 DAY = 86_400_000_000
 OPTED_OUT = {"nofeed", "private"}
+KEY_BEFORE = 10_000
+"""Microseconds by which a post's key may be older than its event."""
 
 Edge = tuple[str, str, str]
 """DID, kind, rkey of a like, repost, reply or quote."""
@@ -80,6 +82,8 @@ class _Post:
     did: str
     cid: str
     sort_at: int
+    earliest: int
+    """Where it may stand if its events were missed: where another stood under its key, or when that was made."""
     places: dict[str, frozenset[str]]
 
 
@@ -95,6 +99,7 @@ class Oracle:
         self.lists: dict[tuple[str, str], tuple[str, str]] = {}
         self.standing: dict[str, tuple[bool, str | None]] = {}
         self._max_age = max_age
+        self._stood: dict[str, int] = {}
 
     # What people do
 
@@ -180,7 +185,9 @@ class Oracle:
         if not places or (held is None and sort_at < at - self._max_age):
             self._drop(uri)
         else:
-            self.posts[uri] = _Post(did, cid, sort_at, places)
+            made = at - KEY_BEFORE if sort_at == at else sort_at
+            earliest = self._stood.setdefault(uri, made)
+            self.posts[uri] = _Post(did, cid, sort_at, min(earliest, made), places)
 
     def _drop(self, uri: str) -> None:
         """A post leaves the index, and what was said of it is forgotten."""
@@ -289,8 +296,17 @@ class Oracle:
             for uri in dict.fromkeys(feed):
                 if not self.active(_did(uri)) or not self._post_allowed(uri):
                     verdict.resurrected.append(f"{uri} in the feed {slug}")
-            if [uri for uri in feed if uri in right] != [uri for uri in right if uri in feed]:
+            if not self._in_order([uri for uri in feed if uri in right]):
                 verdict.wrong.append(f"the order of {slug}")
+
+    def _in_order(self, feed: Sequence[str]) -> bool:
+        """Whether there are times, for each post one at which it may stand, that fall from each to the next."""
+        last = max((self.posts[uri].sort_at for uri in feed), default=0)
+        for uri in feed:
+            last = min(last, self.posts[uri].sort_at)
+            if last < self.posts[uri].earliest:
+                return False
+        return True
 
 
 def uri_of(did: str, path: str) -> str:

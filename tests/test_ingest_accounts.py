@@ -1,5 +1,6 @@
 """S97: what becomes of an account's posts and of its share in counts when `#account` says that it is gone, or back."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -120,6 +121,53 @@ async def test_an_account_that_comes_back_before_it_is_purged(site: Site) -> Non
     await site.settled()
     assert await site.feed() == uris(his, hers)
     assert site.counts(his) == site.counts(hers) == (1, 1, 1, 1)
+
+
+async def test_what_an_account_did_that_did_very_much_is_counted_at_rest(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Going and coming all day costs the stream nothing: there is one look at such accounts, once in a while."""
+    monkeypatch.setattr("firehose.index.MOST_COUNTED", 2)
+    monkeypatch.setattr("firehose.housekeeping.COUNT_EVERY", 0)
+    alice, bob, hers, his = busy(site)
+    await site.settled()
+    monkeypatch.setattr("firehose.housekeeping.COUNT_EVERY", 1 << 60)
+    for _ in range(20):
+        alice.set_status(False, "deactivated")
+        alice.set_status(True)
+    alice.set_status(False, "suspended")
+    await site.caught_up()
+    assert await site.feed() == [his.uri]  # hidden at once
+    assert site.counts(his) == (1, 1, 1, 1)
+    await site.again()
+    undone = [record for record in map(alice.read, alice.repo.records) if record.path.startswith("app.bsky.feed.like/")]
+    alice.delete(undone[0])  # one of two
+    bob.like(his)
+    await site.caught_up()
+    assert site.counts(his) == (2, 1, 1, 1)
+    monkeypatch.setattr("firehose.housekeeping.COUNT_EVERY", 0)
+    await site.settled()
+    assert site.counts(his) == (1, 0, 0, 0)
+    alice.set_status(True)
+    await site.settled()
+    assert site.counts(his) == (2, 1, 1, 1)
+    assert site.counts(hers) == (1, 1, 1, 1)
+
+
+async def test_nobody_is_purged_who_is_still_counted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firehose.index.MOST_COUNTED", 2)
+    monkeypatch.setattr("firehose.housekeeping.COUNT_EVERY", 1 << 60)
+    alice, _, _, his = busy(site)
+    await site.settled()
+    site.ingest.housekeeping._counted_at = time.time_ns() // 1000
+    alice.set_status(False, "deleted")
+    await site.caught_up()
+    await site.until("the host's word", lambda: site.rows("SELECT 1 FROM actor WHERE purge = 1"))
+    assert site.counts(his) == (1, 1, 1, 1)
+    monkeypatch.setattr("firehose.housekeeping.COUNT_EVERY", 0)
+    await site.settled()
+    assert site.counts(his) == (0, 0, 0, 0)
+    assert site.rows("SELECT 1 FROM engagement e JOIN actor a ON a.id = e.actor WHERE did = ?", alice.did) == []
 
 
 async def test_a_repeated_or_late_account_event_is_behind_the_fence(site: Site) -> None:

@@ -186,6 +186,23 @@ async def test_accounts_that_nothing_points_to_go_when_no_replay_can_bring_them(
     assert site.counts(kept) == (2, 0, 0, 0)
 
 
+async def test_b6_what_was_read_ahead_of_a_stream_that_never_brought_it_goes(site: Site) -> None:
+    alice, bob = site.people("alice", "bob")
+    kept = alice.post("#python")
+    bob.delete(bob.like(kept))
+    await site.caught_up()
+    await site.stop()
+    with writing(site.ingest.database) as connection:
+        connection.execute("INSERT INTO late SELECT id, 'app.bsky.feed.like', 'x', x'01' FROM actor")
+    later = Later(site)
+    later.after(REPLAY_DAYS - 1)
+    assert site.rows("SELECT count(*) FROM late") == [(2,)]
+    later.after(REPLAY_DAYS + 1)
+    assert site.rows("SELECT count(*) FROM late") == [(0,)]
+    assert dids(site) == {alice.did}
+    await site.start()
+
+
 def dids(site: Site) -> set[str]:
     return {did for (did,) in site.rows("SELECT did FROM actor")}
 

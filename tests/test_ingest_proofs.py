@@ -183,6 +183,48 @@ async def test_a68_a_commit_without_prev_data_is_taken_by_its_since(site: TrustS
     await site.synced(alice)
     assert await site.feed("club") == [last.uri, f"at://{alice.did}/{POST}/{rkey}"]
     assert site.count("repository read") == read
+    assert site.count("commit without prevData") == 1
+
+
+@pytest.mark.parametrize("flag", ["tooBig", "rebase"])
+async def test_a50_a_member_whose_commit_is_of_a_removed_kind_is_read_anew(site: TrustSite, flag: str) -> None:
+    """Its operations are not believed, whatever they say."""
+    (alice,) = site.people("alice")
+    gone = alice.post("gone #python")
+    await site.synced(alice)
+    value = {"$type": POST, "text": "all of it", "tags": ["python"], "createdAt": alice._clock.iso()}
+    came = Write("create", f"{POST}/{alice._clock.tid()}", value)
+    payload = alice.commit(came, Write("delete", gone.path))
+    alice._relay.send("#commit", payload | {flag: True, "ops": []})
+    await site.synced(alice)
+    assert await site.feed() == [f"at://{alice.did}/{came.path}"]
+    assert site.dropped["commit of a removed kind (tooBig, rebase)"] >= 1
+
+
+async def test_a69_s89_a_member_whose_operations_lead_elsewhere_is_read_anew(site: TrustSite) -> None:
+    """The chain goes on and the signature is good, but one of the operations was left out."""
+    (alice,) = site.people("alice")
+    gone = alice.post("gone #python")
+    await site.synced(alice)
+    value = {"$type": POST, "text": "came", "tags": ["python"], "createdAt": alice._clock.iso()}
+    came = Write("create", f"{POST}/{alice._clock.tid()}", value)
+    payload = alice.commit(came, Write("delete", gone.path))
+    ops = [op for op in payload["ops"] if op["action"] == "create"]
+    assert len(ops) == 1
+    alice._relay.send("#commit", payload | {"ops": ops})
+    await site.synced(alice)
+    assert await site.feed() == [f"at://{alice.did}/{came.path}"]
+
+
+async def test_a69_a_bad_signature_has_nothing_read(site: TrustSite) -> None:
+    """Anybody could make this service busy at an account's host otherwise."""
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    before = [site.count(what) for what in ("repositories read", "account desynchronized")]
+    payload = alice.commit(sign=make_key("k256", "somebody else").sign)
+    await site.caught_up(alice._relay.send("#commit", payload))
+    assert site.state(alice) == "synced"
+    assert [site.count(what) for what in ("repositories read", "account desynchronized")] == before
 
 
 async def test_a51_sync_with_another_tree_has_the_repository_read(site: TrustSite) -> None:

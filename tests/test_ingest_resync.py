@@ -1,14 +1,17 @@
 """Whole repositories: of new members, and after whatever was missed (B1-B11, A46-A52)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from firehose import resync, sweep
+from tests.fault_run import stepping
 from tests.ingest_site import uris
 from tests.trust_site import TrustSite
 from tests.world import Account, Record, Write
+from tests.world.outages import Outage, broken_at, cut_at, cut_at_block, flipped, gone, refuse, wrong_length
 
 POST = "app.bsky.feed.post"
 
@@ -30,6 +33,12 @@ def unseen(account: Account, text: str = "unseen #python", **more: object) -> Re
 def tries(site: TrustSite, account: Account) -> int:
     query = "SELECT r.tries FROM repo r JOIN actor a ON a.id = r.actor WHERE a.did = ?"
     return int(site.rows(query, account.did)[0][0])
+
+
+def reason(site: TrustSite, account: Account) -> str:
+    """Why its repository was not read."""
+    query = "SELECT r.why FROM repo r JOIN actor a ON a.id = r.actor WHERE a.did = ?"
+    return str(site.rows(query, account.did)[0][0])
 
 
 async def test_b6_what_a_new_member_wrote_before_appears_without_waiting(tmp_path: Path) -> None:
@@ -85,6 +94,25 @@ async def test_b6_what_the_stream_brings_while_a_repository_is_read_is_applied_o
     assert await site.feed("club") == uris(during, missed)
 
 
+@pytest.mark.parametrize("bound", ["MOST_NOTED", "MOST_NOTED_BYTES"])
+async def test_b6_who_writes_without_end_while_it_is_read_is_read_again_later(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    missed = unseen(alice, tags=[])
+    monkeypatch.setattr(f"firehose.index.{bound}", 5)
+    held = site.world.pds.hold(alice.did)
+    alice.sync()
+    await held.asked.wait()
+    during = [alice.post(f"number {number}") for number in range(7)]
+    await site.caught_up()
+    assert site.state(alice) == "desynchronized" and alice.did not in site.ingest.index.buffers
+    held.release()
+    await site.synced(alice)
+    assert await site.feed("club") == uris(*reversed([missed, *during]))
+
+
 @pytest.mark.parametrize(
     ("status", "name"),
     [("takendown", "RepoTakendown"), ("suspended", "RepoSuspended"), ("deactivated", "RepoDeactivated")],
@@ -119,6 +147,64 @@ async def test_b3_a_host_that_says_too_many_requests_is_left_alone(site: TrustSi
     assert await site.feed() == [came.uri]
 
 
+@pytest.mark.parametrize("header", ["Retry-After", "RateLimit-Reset"])
+async def test_b3_a_host_that_says_too_many_requests_is_parked_for_all_its_accounts(
+    site: TrustSite, header: str
+) -> None:
+    alice, bob = site.people("alice", "bob")
+    await site.synced(alice, bob)
+    pds = site.world.pds
+    pds.outages.add("com.atproto.sync.getRepo", refuse(429, headers={header: "3600"}))
+    asked, refused = pds.calls["com.atproto.sync.getRepo"], site.count("repositories refused")
+    unseen(alice)
+    alice.sync()
+    await site.until("parked", lambda: site.count("repositories refused") > refused)
+    came = unseen(bob)
+    bob.sync()
+    await site.until("parked, too", lambda: "asks to wait" in reason(site, bob))
+    assert pds.calls["com.atproto.sync.getRepo"] == asked + 1
+    assert tries(site, alice) == tries(site, bob) == 0
+    site.resync._parked.clear()
+    await site.synced(alice, bob)
+    assert came.uri in await site.feed()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [cut_at(-7), cut_at_block(2), broken_at(500), wrong_length(10), flipped(4321), refuse(500), refuse(200)],
+    ids=lambda outage: outage.name,
+)
+async def test_b5_a_repository_that_is_not_whole_changes_nothing_and_is_fetched_again(
+    site: TrustSite, wrong: Outage
+) -> None:
+    (alice,) = site.people("alice")
+    posts = [alice.post(f"{number} #python") for number in range(5)]
+    await site.synced(alice)
+    missed = unseen(alice)
+    site.world.pds.outages.add("com.atproto.sync.getRepo", wrong)
+    before = site.count("repositories refused")
+    alice.sync()
+    await site.until("refused", lambda: site.count("repositories refused") > before)
+    assert set(await site.feed()) - {missed.uri} == set(uris(*posts))
+    await site.synced(alice)
+    assert set(await site.feed()) == set(uris(missed, *posts))
+
+
+async def test_b5_a_repository_that_is_older_than_the_stream_has_shown_is_refused(site: TrustSite) -> None:
+    """A replica that lags must not take away what the stream has brought since."""
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    site.world.pds.lag(alice)
+    shown = alice.post("#python")
+    await site.synced(alice)
+    with resync.writing(site.ingest.database):
+        site.ingest.index.desynchronize(alice.did, "a test", 0)
+    await site.until("refused", lambda: "has an older repository" in reason(site, alice))
+    assert await site.feed() == [shown.uri]
+    site.world.pds.stale.clear()
+    await site.synced(alice)
+
+
 async def test_a_host_that_fails_is_tried_again_and_what_the_stream_brings_is_shown_meanwhile(site: TrustSite) -> None:
     (alice,) = site.people("alice")
     await site.synced(alice)
@@ -142,6 +228,65 @@ async def test_an_account_without_a_document_is_unresolvable(site: TrustSite) ->
     with_row = "SELECT 1 FROM repo WHERE state = 'unresolvable'"
     site.ingest.index.desynchronize(alice.did, "a test", 0)
     await site.until("unresolvable", lambda: site.rows(with_row))
+
+
+async def test_b6_b10_the_sweep_notices_that_an_unresolvable_account_has_a_document_again(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The #identity that says so was lost, and the next try is far off."""
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    site.world.plc.overrides[alice.did] = None
+    site.resolver.forget(alice.did)
+    missed = unseen(alice)
+    with resync.writing(site.ingest.database):
+        site.ingest.index.desynchronize(alice.did, "a test", 0)
+    await site.until("unresolvable", lambda: site.state(alice) == "unresolvable")
+    with resync.writing(site.ingest.database) as connection:
+        connection.execute("UPDATE repo SET due_at = ?", (1 << 62,))
+    del site.world.plc.overrides[alice.did]
+    monkeypatch.setattr(sweep, "EVERY", 0)
+    await site.synced(alice)
+    assert await site.feed() == [missed.uri]
+
+
+@pytest.mark.parametrize("what", ["another's", "without a host"])
+async def test_a46_a_document_that_says_nothing_of_use_purges_nobody(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    alice, carol = site.people("alice", "carol")
+    posts = [who.post("#python") for who in (alice, carol)]
+    await site.synced(alice)
+    for who in (alice, carol):
+        broken = {"id": carol.did.replace("did:plc:", "did:plc:a")} if what == "another's" else {"service": []}
+        site.world.plc.overrides[who.did] = who.document | broken
+        site.resolver.forget(who.did)
+    monkeypatch.setattr(sweep, "EVERY", 0)
+    site.sweep._round_at = 0.0
+    asked = "accounts not to be had" if what == "another's" else "accounts put right"
+    await site.until("asked", lambda: site.count(asked) >= 2)
+    await site.settled()
+    assert all(map(site.counts, posts))
+    assert len(await site.feed()) == (2 if what == "another's" else 0)
+    site.world.plc.overrides.clear()
+    for who in (alice, carol):
+        who.identity()
+        who.set_status(True)
+    await site.synced(alice)
+    assert len(await site.feed()) == 2
+
+
+async def test_b4_whatever_words_a_host_has_for_it_the_sweep_takes_them_as_the_resync_does(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carol, dora = site.people("carol", "dora")
+    kept, hidden = carol.post("#python"), dora.post("#python")
+    await site.caught_up()
+    site.world.pds.outages.add("com.atproto.sync.getRepoStatus", *[gone("RepoSuspended")] * 2)
+    site.ingest.index.doubt(dora.did)
+    await site.until("put right", lambda: site.count("accounts put right"))
+    assert await site.feed() == [kept.uri] and site.counts(hidden)
+    assert site.rows("SELECT status FROM actor WHERE did = ?", dora.did) == [("suspended",)]
 
 
 async def test_a46_a_deleted_account_is_purged_only_when_its_host_confirms(site: TrustSite) -> None:
@@ -176,10 +321,12 @@ async def test_b8_an_account_that_comes_back_after_its_purge_is_read_anew(site: 
     alice, carol = site.people("alice", "carol")
     posts = {who.name: who.post("#python") for who in (alice, carol)}
     await site.synced(alice)
+    with resync.writing(site.ingest.database) as connection:
+        connection.execute("INSERT INTO late SELECT id, 'x', 'x', x'01' FROM actor WHERE did = ?", (carol.did,))
     for who in (alice, carol):
         who.set_status(False, "deleted")
     await site.settled()
-    assert await site.feed() == []
+    assert await site.feed() == [] and site.rows("SELECT * FROM late") == []
     for who in (alice, carol):
         who.set_status(True)
     await site.until("back", lambda: all(map(site.counts, posts.values())))
@@ -218,6 +365,65 @@ async def test_b10_the_sweep_finds_what_the_stream_withheld(tmp_path: Path, monk
         assert silent.uri not in await site.feed()
 
 
+@pytest.mark.parametrize("status", ["desynchronized", "throttled"])
+async def test_a46_a_relay_that_says_that_something_was_lost_has_the_host_asked(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    monkeypatch.setattr(sweep, "LAG", 0)
+    (alice,) = site.people("alice")
+    shown = alice.post("#python")
+    await site.synced(alice)
+    missed = unseen(alice)
+    alice._relay.send("#account", {"did": alice.did, "active": True, "status": status})
+    await site.synced(alice)
+    assert await site.feed() == uris(missed, shown)
+
+
+async def test_a46_a_host_that_is_ahead_of_the_stream_makes_nobody_lose_anything(site: TrustSite) -> None:
+    """What an account did before its host called it inactive is still to come, and so is what others said of that."""
+    carol, dave = site.people("carol", "dave")
+    known = dave.post("#python")
+    carol.like(known)
+    carol.post("#python")
+    await site.caught_up()
+    await site.stop()
+    last = carol.post("my last one #python")
+    carol.like(dave.post("another #python"))
+    dave.like(last)
+    carol.set_status(False, "deactivated")
+    site.open()
+    site.sweep._round_at = 0.0
+    stop = asyncio.Event()
+    asking = asyncio.create_task(site.sweep.run(stop))
+    try:
+        await site.until("the host's word", lambda: site.rows("SELECT 1 FROM actor WHERE NOT active"))
+    finally:
+        stop.set()
+        await asking
+    await site.start()
+    await site.caught_up()
+    assert last.uri not in await site.feed()
+    assert site.counts(known) == (0, 0, 0, 0)
+    carol.set_status(True)
+    await site.caught_up()
+    assert last.uri in await site.feed()
+    assert site.counts(last) == site.counts(known) == (1, 0, 0, 0)
+
+
+async def test_a_post_that_came_anew_under_an_old_key_stands_by_what_it_says(tmp_path: Path) -> None:
+    async with TrustSite(tmp_path, now=stepping()) as site:
+        alice, carol = site.people("alice", "carol")
+        first, between = alice.post("first #python"), carol.post("between #python")
+        await site.synced(alice)
+        alice.delete(first)
+        await site.synced(alice)
+        again = {**first.value, "text": "again #python", "createdAt": alice._clock.iso()}
+        alice.commit(Write("create", first.path, again))  # never sent
+        alice.sync()
+        await site.synced(alice)
+        assert await site.feed() == [first.uri, between.uri]
+
+
 async def test_b9_the_host_that_an_account_has_left_does_not_hide_it(site: TrustSite) -> None:
     alice, carol = site.people("alice", "carol")
     posts = [who.post("#python") for who in (carol, alice)]
@@ -231,6 +437,22 @@ async def test_b9_the_host_that_an_account_has_left_does_not_hide_it(site: Trust
     posts.append(alice.post("and on #python"))
     await site.synced(alice)
     assert set(await site.feed()) == set(uris(*posts))
+
+
+async def test_b9_an_account_that_moves_goes_on_from_its_new_host(site: TrustSite) -> None:
+    alice, carol = site.people("alice", "carol")
+    posts = [who.post("#python") for who in (alice, carol)]
+    await site.synced(alice)
+    for who in (alice, carol):
+        site.world.migrate(who)
+        posts.append(who.post("from the new host #python"))
+    posts.append(unseen(alice))  # nobody but the new host has it
+    alice.sync()
+    await site.until("all of it", lambda: all(map(site.counts, posts)))
+    await site.synced(alice)
+    await site.until("shown", lambda: not site.rows("SELECT 1 FROM actor WHERE active = 0"))
+    assert set(await site.feed()) == set(uris(*posts))
+    assert site.world.second.calls["com.atproto.sync.getRepo"]
 
 
 async def test_a48_a_takedown_by_the_relay_stands_whatever_the_host_says(site: TrustSite) -> None:
@@ -278,10 +500,8 @@ async def test_a47_a_local_takedown_and_the_network_are_two_overlays(site: Trust
     assert site.counts(later) == (1, 0, 0, 0) and site.counts(post) == (1, 0, 0, 0)
 
 
-async def test_b6_a_repository_that_is_ahead_of_the_stream_counts_what_it_says_when_its_subject_comes(
-    site: TrustSite,
-) -> None:
-    """The host has the like already, and the stream still has to bring the post that it is of."""
+async def ahead(site: TrustSite) -> tuple[Account, Record]:
+    """Alice's repository was read while the stream has still to bring what she likes there, and her likes."""
     alice, carol = site.people("alice", "carol")
     await site.synced(alice)
     relay = site.world.relay
@@ -297,8 +517,35 @@ async def test_b6_a_repository_that_is_ahead_of_the_stream_counts_what_it_says_w
     site.ingest.index.desynchronize(alice.did, "a test", 0)
     await site.until("read ahead", site._is_synced(alice))
     assert site.counts(post) is None
-    await relay.drop()
+    return alice, post
+
+
+async def test_b6_a_repository_that_is_ahead_of_the_stream_counts_what_it_says_when_its_subject_comes(
+    site: TrustSite,
+) -> None:
+    """The host has the like already, and the stream still has to bring the post that it is of."""
+    alice, post = await ahead(site)
+    await site.world.relay.drop()
     await site.synced(alice)
+    assert site.counts(post) == (1, 0, 1, 0)
+    await site.caught_up(alice.write())
+    assert site.rows("SELECT count(*) FROM late") == [(0,)]
+
+
+@pytest.mark.parametrize("what", ["a stop", "a write that failed", "a gap"])
+async def test_b6_what_a_repository_said_ahead_of_the_stream_is_not_forgotten(site: TrustSite, what: str) -> None:
+    _, post = await ahead(site)
+    if what == "a stop":
+        await site.again()
+    else:
+        if what == "a gap":
+            site.world.pds.failing = 503  # nothing is mended by reading it again
+            with resync.writing(site.ingest.database):
+                site.ingest.index.desynchronize_all("a test", 0)
+        else:
+            site.ingest.index.forget()
+        await site.world.relay.drop()
+    await site.caught_up()
     assert site.counts(post) == (1, 0, 1, 0)
 
 
@@ -329,6 +576,29 @@ async def test_b11_an_account_whose_every_commit_breaks_is_not_read_without_end(
         await site.caught_up()
     await site.synced(alice)
     assert len(await site.feed()) == 20
+
+
+async def test_b11_the_same_repository_is_not_read_twice_in_a_row(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    monkeypatch.setattr(resync, "GAP_SECONDS", 1e9)
+    site.resync._read_at.clear()
+    unseen(alice)
+    alice.write()
+    await site.until("read once", lambda: site.count("repository read") >= 2)
+    last = unseen(alice)
+    alice.write()
+    await site.caught_up()
+    # Of others, there is no end to what may be read meanwhile.
+    bob, read = site.world.account("bob"), site.count("repository read")
+    await site.until("another", lambda: site.count("repository read") > read)
+    await site.synced(bob)
+    assert site.state(alice) == "desynchronized" and site.counts(last) is None
+    site.resync._read_at.clear()
+    await site.synced(alice)
+    assert site.counts(last)
 
 
 async def test_an_account_that_nobody_needs_is_not_tried_for_ever(site: TrustSite) -> None:

@@ -133,6 +133,35 @@ async def test_j1_a_relay_completes_what_a_jetstream_has_begun(tmp_path: Path, k
         assert site.rows("SELECT sum(likes) FROM post") == [(0,)]
 
 
+@pytest.mark.parametrize("kind", [V1, V2])
+async def test_a43_j1_a_whole_commit_is_applied_once_though_other_sources_were_read_before(
+    tmp_path: Path, kind: str
+) -> None:
+    """Only an account whose last commit came operation by operation is given it again."""
+    async with SourceSite(tmp_path, kind) as site:
+        alice, bob = site.people("alice", "bob")
+        post = alice.post("#python")
+        like = bob.like(post)
+        await site.caught_up()
+        await site.stop()
+        site.sources = (RELAY,)
+        site.open()
+        await site.start()
+        site.world.account("carol")  # the tip that the place is looked for from
+        await site.caught_up()
+        undone = bob.commit(Write("delete", like.path))
+        already = []
+        for _ in range(2):
+            site.world.relay.send("#commit", undone)
+            await site.caught_up()
+            already.append(site.ingest.index.counts["commit already applied"])
+        assert already[1] == already[0] + 1
+        assert site.counts(post) == (0, 0, 0, 0)
+        assert site.rows("SELECT split FROM actor WHERE did = ?", bob.did) == [(0,)]
+        # Of her last commit, nobody has told it whole yet.
+        assert site.rows("SELECT split FROM actor WHERE did = ?", alice.did) == [(1,)]
+
+
 # Records
 
 

@@ -113,6 +113,7 @@ async def test_an_event_that_cannot_be_applied_goes_into_quarantine_alone(
     assert (seq, frame) == (bad.seq, site.world.relay.history[bad.seq - 1].frame)
     assert reason.startswith(type(error).__name__)
     assert site.dropped == {"event could not be applied": 1}
+    assert site.ingest.index.counts["account desynchronized"] == 1  # what it said is read from the repository (A41)
     assert len(site.world.relay.sessions) == 1
     bob.delete(like)
     alice.delete(bad)

@@ -234,7 +234,7 @@ async def test_a_stop_ends_a_long_wait(site: Site) -> None:
     assert json.loads(report)["state"] == "stopped"
 
 
-async def test_what_was_received_is_stored_at_a_stop(tmp_path: Path) -> None:
+async def test_a80_what_was_received_is_stored_at_a_stop_and_the_connection_closed_properly(tmp_path: Path) -> None:
     """Nothing is stored by time here: the batch waits when the stop comes, and is neither lost nor doubled."""
     async with Site(tmp_path, pace=replace(QUICK, batch=3600.0, cursor=3600.0)) as site:
         (alice,) = site.people("alice")
@@ -245,7 +245,8 @@ async def test_what_was_received_is_stored_at_a_stop(tmp_path: Path) -> None:
         await site.stop()
         assert site.cursor == last
         assert await site.feed() == uris(*reversed(posts))
-        assert site.world.relay.sessions[-1].open is False
+        await site.world.relay.until(lambda: not site.world.relay.sessions[-1].open)
+        assert site.world.relay.sessions[-1].code == 1000
 
 
 async def test_the_service_says_who_it_is_and_connects_once(site: Site) -> None:

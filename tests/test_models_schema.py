@@ -145,6 +145,29 @@ def test_step_2_brings_repositories_and_overlays_to_a_file_with_rows(
     database.close()
 
 
+@pytest.mark.parametrize("url", ["wss://relay", "jetstream+wss://server"])
+def test_step_3_takes_the_last_commits_for_partial_where_operations_came_singly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[:2])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO source VALUES ('wss://other', 'seq', 9, 5), (?, 'seq', 7, 1)", (url,))
+            connection.execute("INSERT INTO actor (id, did, rev) VALUES (1, 'did:plc:aa', '3x')")
+            connection.execute("INSERT INTO actor (id, did, active) VALUES (2, 'did:plc:bb', 0)")
+            connection.execute("INSERT INTO repo (actor, state) VALUES (1, 'synced')")
+        database.close()
+    database = open_database(path)
+    split = url.startswith("jetstream")
+    assert sql(database).execute("SELECT rev, split FROM actor WHERE id = 1").fetchall() == [("3x", split)]
+    assert sql(database).execute("SELECT id, counted FROM actor").fetchall() == [(1, 1), (2, 0)]
+    assert sql(database).execute("SELECT state, read_at FROM repo").fetchall() == [("synced", 0)]
+    assert sql(database).execute("SELECT count(*) FROM late").fetchone() == (0,)
+    database.close()
+
+
 def test_tables_hold_only_their_types(database: Any) -> None:
     """STRICT: a fault of ours cannot store a text where a time belongs."""
     loose = sql(database).execute("SELECT name FROM pragma_table_list WHERE strict = 0 AND name NOT LIKE 'sqlite_%'")

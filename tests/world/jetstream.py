@@ -9,19 +9,21 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import zstandard
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from tests.world.account import Account
 from tests.world.clock import iso
 from tests.world.faults import Faults, Script
+from tests.world.listener import Listener
 from tests.world.relay import Entry, Relay
-from tests.world.retelling import Told, retell
+from tests.world.retelling import Told, holdings, retell
 
 NSID = "network.bsky.jetstream"
 V1, V2, DICTIONARY = "/subscribe", f"/xrpc/{NSID}.subscribeEvents", f"/xrpc/{NSID}.getZstdDictionary"
@@ -52,6 +54,8 @@ class Visit:
     sent: list[Line] = field(default_factory=list)
     received: list[Any] = field(default_factory=list)
     open: bool = True
+    at: int = 0
+    """Ordinal of the event that it is sent next."""
 
     @property
     def cursor(self) -> int | None:
@@ -59,14 +63,25 @@ class Visit:
         return int(self.query["cursor"][0]) if "cursor" in self.query else None
 
 
-class Jetstream:
+def _subprotocol(connection: ServerConnection, offered: Sequence[Any]) -> Any:
+    assert connection.request is not None
+    return "xrpc.v1.json" if "xrpc.v1.json" in offered and connection.request.path.startswith(V2) else None
+
+
+class Jetstream(Listener):
     """See the module. `versions`: which of the two it speaks; `retention`: events kept (None: all)."""
+
+    SERVER: ClassVar[dict[str, Any]] = {"max_size": 1 << 16, "select_subprotocol": _subprotocol}
 
     def __init__(self, relay: Relay, *, first_seq: int = 50_000_000) -> None:
         self.versions: Sequence[int] = (1, 2)
         self.retention: int | None = None
         self.future_is_error = False
         self.dictionary: bytes | None = None
+        self.slow: tuple[int, float, float] | None = None
+        """Who is so many events behind, and has taken fewer than so many a second for so many seconds, is dropped."""
+        self.dropped = 0
+        """How many were."""
         self.faults = Faults()
         self.lines: list[Line] = []
         self.visits: list[Visit] = []
@@ -75,16 +90,11 @@ class Jetstream:
         self.rewrite: Callable[[bytes], bytes] = lambda message: message
         """What is sent instead of a message."""
         self.pack: Callable[[bytes], bytes] = lambda message: self._packer().compress(message)
-        self.host = ""
         self._next = first_seq
         self._time = 0
         self._trimmed = 0
-        self._changed = asyncio.Event()
-        self._server: Server | None = None
         self._scripts: dict[int, Script] = {}
-        for entry in relay.history:
-            self._absorb(entry)
-        relay.listeners.append(self._absorb)
+        super().__init__(relay)
 
     @property
     def head(self) -> int:
@@ -108,49 +118,18 @@ class Jetstream:
             del self.lines[: len(self.lines) - self.retention]
         self._wake()
 
+    def resync(self, account: Account) -> None:
+        """Tell a repository anew, as after having read it whole."""
+        for told in holdings(account):
+            self._add(told, self._time)
+
     def inject(self, raw: bytes) -> None:
         """Send any bytes at all; they take a place of their own."""
         self._add(None, 0, raw)
 
-    async def start(self) -> None:
-        """Listen on a free port of the loopback."""
-        self._server = await serve(
-            self._serve, "127.0.0.1", 0, process_request=self._admit, compression=None, max_size=1 << 16,
-            subprotocols=None, select_subprotocol=self._subprotocol,
-        )  # fmt: skip
-        self.host = f"127.0.0.1:{next(iter(self._server.sockets)).getsockname()[1]}"
-
-    async def stop(self) -> None:
-        """Close every connection and the port."""
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    async def drop(self, code: int = 1001) -> None:
-        """Close the connections that are open now."""
-        assert self._server is not None
-        await asyncio.gather(*(one.close(code) for one in list(self._server.connections)))
-
-    async def until(self, condition: Callable[[], object], deadline: float = 10) -> None:
-        """Wait until something about this server holds; TimeoutError after `deadline` seconds."""
-        async with asyncio.timeout(deadline):
-            while True:
-                changed = self._changed
-                if condition():
-                    return
-                await changed.wait()
-
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
     def _packer(self) -> zstandard.ZstdCompressor:
         assert self.dictionary is not None
         return zstandard.ZstdCompressor(dict_data=zstandard.ZstdCompressionDict(self.dictionary))
-
-    def _subprotocol(self, connection: ServerConnection, offered: Sequence[Any]) -> Any:
-        assert connection.request is not None
-        return "xrpc.v1.json" if "xrpc.v1.json" in offered and connection.request.path.startswith(V2) else None
 
     # The request
 
@@ -215,12 +194,13 @@ class Jetstream:
         self._wake()
         player = asyncio.ensure_future(self._play(connection, visit, script, end))
         listener = asyncio.ensure_future(self._listen(connection, visit))
+        minder = asyncio.ensure_future(self._mind(connection, visit))
         try:
             await asyncio.wait({player, listener}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            player.cancel()
-            listener.cancel()
-            await asyncio.gather(player, listener, return_exceptions=True)
+            for task in (player, listener, minder):
+                task.cancel()
+            await asyncio.gather(player, listener, minder, return_exceptions=True)
             visit.open = False
             self._wake()
         if player.done() and not player.cancelled() and (fault := player.exception()):
@@ -234,6 +214,19 @@ class Jetstream:
         except ConnectionClosed:
             return
 
+    async def _mind(self, connection: ServerConnection, visit: Visit) -> None:
+        """Drop a reader that is far behind and slow."""
+        while self.slow is not None:
+            behind, rate, seconds = self.slow
+            before = len(visit.sent)
+            await asyncio.sleep(seconds)
+            if self._trimmed + len(self.lines) - visit.at > behind and len(visit.sent) - before < rate * seconds:
+                self.dropped += 1
+                if visit.path == V2:
+                    await connection.send(_terminal("ConsumerTooSlow", "too far behind"))
+                await connection.close(1008)
+                return
+
     async def _start(self, connection: ServerConnection, visit: Visit, end: int) -> int | None:
         """Ordinal of the first event to send; None when the connection is over."""
         cursor = visit.cursor
@@ -242,9 +235,7 @@ class Jetstream:
         by_time = visit.path == V1 or cursor >= TIMES_FROM
         if cursor > (self._time if by_time else self.head):
             if visit.path == V2 and self.future_is_error:
-                await connection.send(
-                    json.dumps({"$type": "error", "error": "FutureCursor", "message": "in the future"})
-                )
+                await connection.send(_terminal("FutureCursor", "in the future"))
                 await connection.close(1008)
                 return None
             return end
@@ -257,6 +248,7 @@ class Jetstream:
     async def _play(self, connection: ServerConnection, visit: Visit, script: Script, end: int) -> None:
         try:
             at = await self._start(connection, visit, end)
+            visit.at = end if at is None else at
             while at is not None:
                 changed = self._changed
                 at = max(at, self._trimmed)
@@ -266,7 +258,7 @@ class Jetstream:
                         await self._deliver(connection, visit, script, line)
                     elif line.told is None and at >= end:
                         await _send(connection, line.raw)
-                    at = max(at + 1, self._trimmed)
+                    visit.at = at = max(at + 1, self._trimmed)
                 if script.stops(len(visit.sent)):
                     await _end(connection, script, len(visit.sent))
                 await changed.wait()
@@ -328,6 +320,10 @@ def _error(name: str) -> Response:
     )
 
 
+def _terminal(name: str, text: str) -> str:
+    return json.dumps({"$type": "error", "error": name, "message": text})
+
+
 def _id(dictionary: bytes) -> int:
     return int.from_bytes(dictionary[4:8], "little")
 
@@ -341,9 +337,7 @@ async def _send(connection: ServerConnection, message: bytes, binary: bool = Fal
 
 async def _end(connection: ServerConnection, script: Script, sent: int) -> None:
     if script.error_after and sent >= script.error_after[0]:
-        await connection.send(
-            json.dumps({"$type": "error", "error": script.error_after[1], "message": script.error_after[2]})
-        )
+        await connection.send(_terminal(*script.error_after[1:]))
         await connection.close(1008)
     elif script.close_after and sent >= script.close_after[0]:
         await connection.close(*script.close_after[1:])

@@ -53,13 +53,14 @@ class _Held:
 
 @dataclass
 class Session:
-    """One connection: the cursor it asked for, its User-Agent, and how far it was served."""
+    """One connection: the cursor it asked for, its User-Agent, how far it was served, and with what it was closed."""
 
     cursor: int | None
     user_agent: str
     sent: int = 0
     last_seq: int = 0
     open: bool = True
+    code: int | None = None
 
 
 class Relay:
@@ -267,7 +268,7 @@ class Relay:
             player.cancel()
             gone.cancel()
             await asyncio.gather(player, gone, return_exceptions=True)
-            session.open = False
+            session.open, session.code = False, connection.close_code
             self._wake()
         if player.done() and not player.cancelled() and (fault := player.exception()):
             raise fault

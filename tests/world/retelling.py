@@ -6,6 +6,7 @@ from typing import Any
 
 from cbrrr import decode_dag_cbor, decode_multi_dag_cbor_in_violation_of_the_spec
 
+from tests.world.account import Account, Record
 from tests.world.relay import Entry
 
 
@@ -45,6 +46,19 @@ def retell(entry: Entry) -> Iterator[Told]:
     elif kind in ("identity", "account", "sync"):
         body = {key: value for key, value in payload.items() if key != "blocks"}
         yield Told(kind, payload["did"], payload["time"], body)
+
+
+def holdings(account: Account, *records: Record) -> Iterator[Told]:
+    """What a server tells of a repository that it has read whole: `#sync`, and creates of what it holds.
+
+    `records`: those that are told; none for all.
+    """
+    rev, time = account.repo.rev, account._clock.iso()
+    yield Told("sync", account.did, time, {"did": account.did, "rev": rev})
+    for record in records or [account.read(path) for path in sorted(account.repo.records)]:
+        value = decode_dag_cbor(account.repo.records[record.path], atjson_mode=True)
+        body = {"rev": rev, "operation": "create", "collection": record.collection, "rkey": record.rkey}
+        yield Told("commit", account.did, time, {**body, "record": value, "cid": record.cid})
 
 
 def _blocks(car: bytes) -> dict[bytes, bytes]:

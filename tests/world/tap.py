@@ -8,18 +8,19 @@ import asyncio
 import base64
 import json
 from collections import defaultdict, deque
-from collections.abc import Callable
 from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from tests.world.account import Account, Record
+from tests.world.listener import Listener
 from tests.world.relay import Entry, Relay
-from tests.world.retelling import Told, retell
+from tests.world.retelling import Told, holdings, retell
 
 
-class Tap:
+class Tap(Listener):
     """See the module. `acked` are the ids that were acknowledged, in that order; `sent` every id that went out."""
 
     def __init__(self, relay: Relay, *, password: str = "", timeout: float = 60.0) -> None:
@@ -29,21 +30,18 @@ class Tap:
         self.sent: list[int] = []
         self.connections = 0
         self.refused = 0
+        self.asked: list[str] = []
+        """The paths of all requests."""
         self.bad: list[Any] = []
         """What clients sent that is no acknowledgement of something that was sent."""
         self.deaf = False
         """Whether acknowledgements are lost on the way."""
-        self.host = ""
         self._next = 1
         self._messages: dict[int, str] = {}
         self._queues: defaultdict[str, deque[int]] = defaultdict(deque)
         self._due: dict[int, float] = {}
         self._status: dict[str, str] = {}
-        self._changed = asyncio.Event()
-        self._server: Server | None = None
-        for entry in relay.history:
-            self._absorb(entry)
-        relay.listeners.append(self._absorb)
+        super().__init__(relay)
 
     @property
     def waiting(self) -> int:
@@ -69,6 +67,18 @@ class Tap:
         self._queues[did].append(id)
         self._wake()
 
+    def resync(self, account: Account, *records: Record) -> None:
+        """Tell what a repository holds, as after having read it: no deletions, and of what was told before, nothing.
+
+        `records`: what was not.
+        """
+        for told in holdings(account, *records):
+            if told.kind == "commit":
+                message = _message(told, "")
+                assert message is not None
+                message["record"]["live"] = False
+                self._add(account.did, message)
+
     def inject(self, raw: str | dict[str, Any]) -> None:
         """Send any text, or a message that lacks its id only."""
         if isinstance(raw, dict):
@@ -79,36 +89,8 @@ class Tap:
             self._next += 1
             self._wake()
 
-    async def start(self) -> None:
-        """Listen on a free port of the loopback."""
-        self._server = await serve(self._serve, "127.0.0.1", 0, process_request=self._admit, compression=None)
-        self.host = f"127.0.0.1:{next(iter(self._server.sockets)).getsockname()[1]}"
-
-    async def stop(self) -> None:
-        """Close every connection and the port."""
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    async def drop(self, code: int = 1001) -> None:
-        """Close the connections that are open now."""
-        assert self._server is not None
-        await asyncio.gather(*(one.close(code) for one in list(self._server.connections)))
-
-    async def until(self, condition: Callable[[], object], deadline: float = 10) -> None:
-        """Wait until something about this server holds; TimeoutError after `deadline` seconds."""
-        async with asyncio.timeout(deadline):
-            while True:
-                changed = self._changed
-                if condition():
-                    return
-                await changed.wait()
-
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        self.asked.append(request.path)
         if request.path != "/channel":
             return connection.respond(404, "no such path\n")
         wanted = "Basic " + base64.b64encode(f"admin:{self.password}".encode()).decode()
