@@ -132,7 +132,8 @@ def measure(car: bytes, repo: Repo, indexed: list[tuple[str, str]], kinds: dict[
             snapshot = read_snapshot(car, repo.did, key, scope, 0, now_micros())
             read = time.perf_counter()
             with writing(database):
-                index.replace(repo.did, snapshot, now_micros())
+                for _ in index.replace(repo.did, snapshot, now_micros()):
+                    pass
             done = time.perf_counter()
             posts = connection.execute("SELECT count(*) FROM feed_item").fetchone()[0]
             edges = connection.execute("SELECT count(*) FROM engagement").fetchone()[0]

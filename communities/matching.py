@@ -137,7 +137,10 @@ def refusal(rule: _Rule, did: str, post: Post) -> str | None:
         return f"it has a {min(rule.exclude_media & post.media)} (exclude.media)"
     if rule.require_media and rule.require_media.isdisjoint(post.media):
         return f"it has no {' or '.join(sorted(rule.require_media))} (require.media)"
-    for host in post.domains if rule.exclude_domains else ():
+    hosts = post.domains if rule.exclude_domains else frozenset()
+    if hosts is None:
+        return "it has more links in other letters than ASCII than can be looked at (exclude.domains)"
+    for host in hosts:
         for domain in rule.exclude_domains:
             if host == domain or host.endswith("." + domain):
                 return f"it links to {domain} (exclude.domains)"

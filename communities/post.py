@@ -23,6 +23,7 @@ MAX_LANGS = 3  # app.bsky.feed.post#langs maxLength
 MAX_FACETS = 300  # ours: more facets than graphemes cannot be meant
 MOST_OF_A_KIND = 300  # ours, for the same reason: tags, mentions and links that are looked at
 MAX_HOST = 253  # RFC 1035
+MOST_WIDE = 600  # ours: letters of all hosts that are not in ASCII; a hundred take a millisecond to read
 MEDIA = ("gallery", "gif", "image", "link", "quote", "video")
 _ATTACHED = frozenset(f"app.bsky.embed.{name}" for name in ("images", "gallery", "video", "external"))
 """What app.bsky.embed.recordWithMedia may hold in `media`."""
@@ -32,6 +33,7 @@ GIF_HOSTS = ("media.tenor.com", "tenor.com", "giphy.com", "media.giphy.com")
 _NONE: frozenset[str] = frozenset()
 _GRAPHEME = regex.compile(r"\X")
 _DID = re.compile(r"did:[a-z]+:[A-Za-z0-9._:%-]{1,2000}")
+_AUTHORITY = re.compile(r"[/\\]*[^/\\?#]*")
 _LANG = re.compile(r"[A-Za-z]{2,8}(?=-|$)")
 
 
@@ -74,9 +76,11 @@ class Post:
         return frozenset(kind for embed in self._embeds() for kind in _media(embed))
 
     @property
-    def domains(self) -> frozenset[str]:
-        """The hosts of its web links."""
+    def domains(self) -> frozenset[str] | None:
+        """The hosts of its web links; None where more of them are in other letters than ASCII than anybody can mean."""
         links = [*self.links, *(uri for embed in self._embeds() if (uri := _external(embed)) is not None)]
+        if sum(map(_wide, links)) > MOST_WIDE:
+            return None
         return frozenset(filter(None, map(link_host, links)))
 
     @property
@@ -131,6 +135,7 @@ def read_post(record: Any) -> Post | None:
 
 def _read_facets(facets: list[Any], text: str, tags: list[str], mentions: list[str], links: list[str]) -> None:
     data = b""
+    letters = MAX_TEXT_BYTES  # of all tags together, as they stand in the text
     for facet in facets[:MAX_FACETS]:
         if type(facet) is not dict:
             continue
@@ -149,7 +154,9 @@ def _read_facets(facets: list[Any], text: str, tags: list[str], mentions: list[s
             kind = feature.get("$type")
             if kind == "app.bsky.richtext.facet#tag":
                 if type(tag := feature.get("tag")) is str and len(tags) < MOST_OF_A_KIND and _fits(tag):
-                    tags.append(tag)
+                    letters -= len(tag)
+                    if letters >= 0:
+                        tags.append(tag)
             elif kind == "app.bsky.richtext.facet#mention":
                 did = feature.get("did")
                 if type(did) is str and len(mentions) < MOST_OF_A_KIND and _DID.fullmatch(did):
@@ -202,6 +209,13 @@ def _reference(value: Any) -> str | None:
     """The `uri` of a strongRef."""
     uri = value.get("uri") if type(value) is dict else None
     return uri if type(uri) is str and uri.startswith("at://") and len(uri) <= 8192 else None
+
+
+def _wide(uri: str) -> int:
+    """How many letters the host of a link has, if it may have others than ASCII, as such or escaped; else 0."""
+    found = _AUTHORITY.match(uri.partition("//")[2])
+    host = found[0] if found else ""
+    return len(host) if not host.isascii() or "%" in host else 0
 
 
 def link_host(uri: str) -> str | None:

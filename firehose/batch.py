@@ -31,11 +31,15 @@ MOST_WAITING_BYTES = 4 * BATCH_BYTES
 
 @dataclass(slots=True)
 class _Waiting:
-    """An event that is not stored yet, the message that it came in, and whether it must still prove who wrote it."""
+    """An event that is not stored yet, the message that it came in, and whether it must still prove who wrote it.
+
+    `disbelieved`: it could not, and the rules count somebody as a member for it already.
+    """
 
     event: Event
     data: bytes
     unproven: bool
+    disbelieved: bool = False
 
 
 class Batch:
@@ -80,6 +84,9 @@ class Batch:
             .fetchone()
         )
         self.committed, self.event_at = row or (None, 0)
+        for waiting in self._waiting:
+            if type(waiting.event) is Commit and waiting.event.makes_members:
+                self._index.list_changes[waiting.event.did] += 1  # the matcher believes it, and it may never come again
         self._waiting.clear()
         self._bytes = 0
         self._index.forget()
@@ -130,7 +137,7 @@ class Batch:
             with writing(self._database) as connection:
                 self._notice_others(connection)
                 for waiting in batch:
-                    self._apply(waiting.event, now)
+                    self._apply(waiting, now)
                 self._store_cursor(connection, behind)
         except (*STORAGE_FAULTS, *CORRUPTION):
             raise
@@ -168,6 +175,7 @@ class Batch:
                     if judged is None:
                         return count
                     waiting.event, waiting.unproven = judged, False
+                    waiting.disbelieved = judged is not event and type(event) is Commit and event.makes_members
         return len(self._waiting)
 
     def _changed(self, did: str, behind: int) -> bool:
@@ -182,7 +190,7 @@ class Batch:
             event, data = waiting.event, waiting.data
             try:
                 with writing(self._database) as connection:
-                    self._apply(event, now)
+                    self._apply(waiting, now)
                     self._store_cursor(connection, event.seq)
             except (*STORAGE_FAULTS, *CORRUPTION):
                 raise
@@ -202,7 +210,10 @@ class Batch:
         """What positions of #account events are compared within: the source, and what kind its positions are of."""
         return self.source if self.kind == "seq" else f"{self.source} {self.kind}"
 
-    def _apply(self, event: Event, now: int) -> None:
+    def _apply(self, waiting: _Waiting, now: int) -> None:
+        event = waiting.event
+        if waiting.disbelieved:
+            self._index.disbelieve(event.did)
         if type(event) is Commit:
             self._index.commit(event, now)
         elif type(event) is Account:

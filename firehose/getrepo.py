@@ -10,7 +10,10 @@ from firehose.standing import by_error
 from firehose.times import now_micros
 from xrpc.egress import read_error
 
-MOST_BYTES = 1 << 29
+MOST_BYTES, MOST_BYTES_OF_OTHERS = 1 << 29, 1 << 27
+"""Of a repository, and of one whose account is not followed: anybody may have his own read, and a large one that is
+made for it takes several times as much memory.
+"""
 FETCH_SECONDS = 300.0
 """For one repository, however slowly it comes (B5)."""
 PARKED_SECONDS, LONGEST_PARK = 60.0, 3600.0
@@ -41,8 +44,8 @@ class Parked(Exception):
         self.seconds = seconds
 
 
-async def fetch_repo(session: aiohttp.ClientSession, did: str, host: str, file: IO[bytes]) -> None:
-    """Write the repository of `did` into `file`, as the CAR that its `host` (an origin) gives.
+async def fetch_repo(session: aiohttp.ClientSession, did: str, host: str, file: IO[bytes], *, most: int) -> None:
+    """Write the repository of `did` into `file`, as the CAR of `most` bytes at most that its `host` (an origin) gives.
 
     Raises ResyncError, Gone or Parked.
     """
@@ -59,8 +62,8 @@ async def fetch_repo(session: aiohttp.ClientSession, did: str, host: str, file: 
             size = 0
             async for chunk in answer.content.iter_chunked(1 << 16):
                 size += len(chunk)
-                if size > MOST_BYTES:
-                    raise ResyncError(f"it is larger than {MOST_BYTES >> 20} MB", lasting=True)
+                if size > most:
+                    raise ResyncError(f"it is larger than {most >> 20} MB", lasting=True)
                 file.write(chunk)
     except TimeoutError:
         raise ResyncError(f"{host} took longer than {FETCH_SECONDS:.0f} s") from None

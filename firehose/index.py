@@ -4,8 +4,7 @@ Each function may be called again with what it was already given and then change
 its rev is above the account's last one (the fence).
 """
 
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from firehose.events import Account, Sync
@@ -19,7 +18,6 @@ from firehose.ops import (
     Delete,
     Op,
     PutEngagement,
-    PutListItem,
     PutPost,
 )
 from firehose.rows import COUNTERS, Actor, Rows
@@ -49,8 +47,8 @@ class Index(Rows):
     def __init__(self, connection: Connection, max_age: int) -> None:
         """`max_age`: microseconds; a post older than that at its event is not admitted."""
         super().__init__(connection, max_age)
-        self.doubts: deque[str] = deque(maxlen=MOST_DOUBTS)
-        """Accounts that the stream has just called inactive; the sweep asks their own hosts."""
+        self.doubts: dict[str, None] = {}
+        """Accounts that the stream has just called inactive, each once; the sweep asks their own hosts."""
         self.buffers: dict[str, Noted] = {}
         """What was applied of accounts whose repositories are being read just now, since that began."""
 
@@ -84,13 +82,13 @@ class Index(Rows):
             self.show(actor, active)
         if active:
             if event.status:
-                self.doubts.append(event.did)  # "desynchronized", "throttled": something of it may not have come
+                self.doubt(event.did)  # "desynchronized", "throttled": something of it may not have come
             purge = purge if purge == CONFIRMED else 0  # rows that are going already go, and are read anew
             self._sql("UPDATE repo SET due_at = ? WHERE actor = ? AND state != ?", (now, actor, SYNCED))
         elif event.status == "deleted":
             purge = purge or CONFIRM
         elif event.status != "takendown":
-            self.doubts.append(event.did)  # it may be the host that the account has left (B9)
+            self.doubt(event.did)  # it may be the host that the account has left (B9)
         self._sql(
             "UPDATE actor SET active = ?, status = ?, account_seq = ?, account_source = ?, purge = ?, ahead = 0"
             " WHERE id = ?",
@@ -98,6 +96,11 @@ class Index(Rows):
         )
         self._actors.pop(event.did, None)
         self.counts["account " + ("shown" if active else "hidden")] += 1
+
+    def doubt(self, did: str) -> None:
+        """Have an account's own host asked before long, unless too many are to be asked already."""
+        if len(self.doubts) < MOST_DOUBTS:
+            self.doubts[did] = None
 
     def overlay(self, did: str, active: bool, status: str | None) -> None:
         """Let an account be active or not, as its own host says."""
@@ -171,7 +174,7 @@ class Index(Rows):
         if known is not None and not self._is_next(commit, known, received_at):
             if known.late and commit.rev <= known.rev:
                 self._catch_up(commit, known)
-            if any(type(op) is PutListItem for op in commit.ops):
+            if commit.makes_members:
                 self._list_changed(commit.did)  # the matcher has believed it already: it is compiled anew
             # What an inactive account deletes must not come back with it.
             removed: list[Op] = [op for op in commit.ops if type(op) is Delete]
@@ -189,6 +192,10 @@ class Index(Rows):
             buffer.size += sum(len(op.block) for op in commit.ops if type(op) is PutPost)
             if len(buffer) > MOST_NOTED or buffer.size > MOST_NOTED_BYTES:
                 self.desynchronize(commit.did, "it wrote too much while its repository was read", received_at)
+
+    def disbelieve(self, did: str) -> None:
+        """The matcher has believed a commit to the account's lists that was not proven: it is compiled anew."""
+        self._list_changed(did)
 
     def _note_late(self, actor: Actor, late: Mapping[tuple[str, str], bytes]) -> None:
         """Note what a repository held that was read ahead of the stream; nothing any more, once it has come as far."""
@@ -297,9 +304,15 @@ class Index(Rows):
         self.counts["account desynchronized"] += len(marked)
         return len(marked)
 
-    def replace(self, did: str, snapshot: Snapshot, now: int) -> None:
-        """Make the rows of an account equal to its repository: what it holds comes, all else goes (B6)."""
-        actor = self.intern(did)
+    def replace(self, did: str, snapshot: Snapshot, now: int) -> Iterator[None]:
+        """Make the rows of an account equal to its repository: what it holds comes, all else goes (B6).
+
+        In steps, between which the transaction may end and the stream go on: what is older than the repository is
+        fenced from the first step on, what is newer must be noted, and applied behind the last.
+        """
+        actor = self._fence(did, snapshot.rev)
+        if snapshot.late or actor.late:
+            self._note_late(actor, snapshot.late)
         puts = {put.rkey: (put, event_at) for put, event_at in zip(snapshot.puts, snapshot.event_at, strict=True)}
         held = dict(self._sql("SELECT rkey, cid FROM post WHERE actor = ?", (actor.id,)).fetchall())
         wanted = {(op.kind, op.rkey): op.subject for op in snapshot.engagements}
@@ -310,17 +323,21 @@ class Index(Rows):
         for rkey in held:
             if rkey not in puts or not puts[rkey][0].matches:
                 self._delete_post(did, rkey)
+                yield
         edges = self._sql("SELECT kind, rkey FROM engagement WHERE actor = ?", (actor.id,)).fetchall()
         for kind, rkey in edges:
             if (kind, rkey) not in wanted:
                 self._remove_engagement(did, kind, rkey)
+                yield
         latest = min(tid_micros(snapshot.rev), now)
         for rkey, (put, event_at) in puts.items():
             if held.get(rkey) != put.cid:
                 # Its key may be older than what stands under it now.
                 self._put_post(did, put, event_at, latest)
+                yield
         for (kind, rkey), subject in wanted.items():
             self._put_engagement(did, kind, rkey, subject)
+            yield
         for rkey, gone in self._sql("SELECT rkey, gone FROM pin WHERE actor = ?", (actor.id,)).fetchall():
             if bool(gone) == (rkey in snapshot.keys):
                 self._sql("UPDATE pin SET gone = ? WHERE actor = ? AND rkey = ?", (1 - gone, actor.id, rkey))
@@ -329,12 +346,18 @@ class Index(Rows):
         for rkey, _, _ in items:
             if rkey not in members:
                 self._delete(did, Delete(LIST_ITEM, rkey))
+                yield
         said = {(rkey, uri, subject) for rkey, uri, subject in items}
         for member in members.values():
             if (member.rkey, member.list, member.subject) not in said:
                 self._put_list_item(did, member)
-        self._sql("UPDATE actor SET rev = ?, split = 0 WHERE id = ?", (snapshot.rev, actor.id))
-        actor.rev, actor.split = snapshot.rev, False
-        if snapshot.late or actor.late:
-            self._note_late(actor, snapshot.late)
+                yield
+        self._fence(did, snapshot.rev)  # what came meanwhile is applied anew
         self.counts["repository read"] += 1
+
+    def _fence(self, did: str, rev: str) -> Actor:
+        """Let nothing be applied of an account up to this rev, and anything above it."""
+        actor = self.intern(did)
+        self._sql("UPDATE actor SET rev = ?, split = 0 WHERE id = ?", (rev, actor.id))
+        actor.rev, actor.split = rev, False
+        return actor

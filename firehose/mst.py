@@ -67,7 +67,17 @@ def find(root: bytes, path: str, blocks: Mapping[bytes, bytes]) -> bytes | None:
 
     Raises MissingNodeError when it cannot be told from the blocks, else MstError.
     """
-    nodes, key = _Nodes(blocks), path.encode()
+    return next(find_all(root, (path,), blocks))
+
+
+def find_all(root: bytes, paths: Iterable[str], blocks: Mapping[bytes, bytes]) -> Iterator[bytes | None]:
+    """As `find`, for each path in turn; no node is read twice: two hundred paths may lead through large ones."""
+    nodes = _Nodes(blocks)
+    for path in paths:
+        yield _find(nodes, root, path.encode())
+
+
+def _find(nodes: _Nodes, root: bytes, key: bytes) -> bytes | None:
     node, layer = nodes.root(root), height(key)
     low, high = b"", None
     while True:

@@ -80,6 +80,11 @@ class Commit:
     signed: bool = True
     proof: Verified | None = None
 
+    @property
+    def makes_members(self) -> bool:
+        """Whether it puts anybody on a list that a rule names; the rules believe that at once (`Scope.expect`)."""
+        return any(type(op) is PutListItem for op in self.ops)
+
 
 def _nobody(_: str) -> None:
     pass

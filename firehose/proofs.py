@@ -22,8 +22,12 @@ nearly all of them and may be busy; the host of a did:web is one of anybody's.
 """
 TRIES = 3
 PLACES = 100
-"""Look-ups under way at once."""
-FORGOTTEN_AFTER = 60.0
+"""Look-ups under way at once of each of the two kinds: hosts that never answer must not keep the directory waiting."""
+FORGOTTEN_AFTER, SILENT_HOST = 60.0, 600.0
+"""Seconds for which nobody waits again for an account whose key could not be had; longer where a host of a did:web did
+not answer: such an account is read beside the stream, and what is found there ends it. One host would else hold up the
+order of all others again and again.
+"""
 _MOST_FAILED = 10_000
 
 
@@ -42,7 +46,7 @@ class Proofs:
         self._resolver = resolver
         self._everything = everything
         self._clock = clock
-        self._places = asyncio.Semaphore(PLACES)
+        self._places = {kind: asyncio.Semaphore(PLACES) for kind in LONGEST_WAIT}
         self._asking: dict[str, asyncio.Task[DidError | None]] = {}
         self._refreshing: dict[str, asyncio.Task[bool]] = {}
         self._failed: OrderedDict[str, tuple[float, str]] = OrderedDict()
@@ -61,7 +65,7 @@ class Proofs:
 
     def prepare(self, did: str) -> None:
         """Look the account up, if its key is not at hand."""
-        if did not in self._asking and self._resolver.cached(did) is None:
+        if did not in self._asking and self._resolver.cached(did) is None and self._gave_up(did) is None:
             self._asking[did] = asyncio.ensure_future(self._ask(did))
 
     def judge(self, event: Commit | Sync, frame: bytes, changed: Callable[[], bool] = lambda: False) -> Event | None:
@@ -115,9 +119,8 @@ class Proofs:
         if document is not None:
             self._asking.pop(did, None)
             return document
-        failed = self._failed.get(did)
-        if failed is not None and self._clock() < failed[0]:
-            return failed[1]
+        if (reason := self._gave_up(did)) is not None:
+            return reason
         asking = self._asking.get(did)
         if asking is None:
             self.prepare(did)
@@ -129,29 +132,41 @@ class Proofs:
         if error is None:
             return self._document(did)  # it was there, and an #identity had it forgotten
         reason = "" if isinstance(error, DidUnavailable) else "account has no document"
-        self._failed[did] = self._clock() + FORGOTTEN_AFTER, reason
+        seconds = SILENT_HOST if did.startswith("did:web:") and not reason else FORGOTTEN_AFTER
+        self._failed[did] = self._clock() + seconds, reason
         if len(self._failed) > _MOST_FAILED:
             self._failed.popitem(last=False)
         return reason
 
+    def _gave_up(self, did: str) -> str | None:
+        """Why the account is not waited for at present; None if it is."""
+        failed = self._failed.get(did)
+        return failed[1] if failed is not None and self._clock() < failed[0] else None
+
     async def _ask(self, did: str) -> DidError | None:
-        """Look up, and again while there is time: no error, or the last."""
-        async with self._places:
-            until = self._clock() + LONGEST_WAIT.get(did[:8], 0.0)
-            failures = 0
-            delay = 0.05
-            while True:
-                try:
-                    await self._resolver.resolve(did)
-                    return None
-                except DidUnavailable as error:
-                    failures += not isinstance(error, DidBusy)
-                    if failures >= TRIES or self._clock() + delay > until:
-                        return error
-                except DidError as error:
+        """Look up, and again while there is time: no error, or the last. Waiting for a place takes of the time too."""
+        kind = "did:plc:" if did.startswith("did:plc:") else "did:web:"
+        try:
+            async with asyncio.timeout(LONGEST_WAIT[kind]), self._places[kind]:
+                return await self._look_up(did, self._clock() + LONGEST_WAIT[kind])
+        except TimeoutError:
+            return DidUnavailable(did)
+
+    async def _look_up(self, did: str, until: float) -> DidError | None:
+        failures = 0
+        delay = 0.05
+        while True:
+            try:
+                await self._resolver.resolve(did)
+                return None
+            except DidUnavailable as error:
+                failures += not isinstance(error, DidBusy)
+                if failures >= TRIES or self._clock() + delay > until:
                     return error
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, 2.0)
+            except DidError as error:
+                return error
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, 2.0)
 
     def _refreshed(self, did: str) -> bool | None:
         """Whether the document was just looked up anew; None while that is under way."""

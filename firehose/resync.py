@@ -1,15 +1,17 @@
 """Reading whole repositories: of new members, and of accounts of which something was missed (B1-B11).
 
 One account at a time goes this way: the stream goes on, and what it brings of the account is noted; its repository is
-fetched from its own host and verified whole; one transaction makes the rows equal to it, creates, changes and
-deletions, and applies what was noted and is newer. Whatever breaks on the way leaves the rows as they were.
+fetched from its own host and verified whole; the rows are made equal to it, creates, changes and deletions, and what
+was noted and is newer is applied. What breaks before that leaves the rows as they were, what breaks on the way has it
+read again.
 """
 
 import asyncio
 import logging
 import mmap
 import tempfile
-from collections import Counter, defaultdict
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -18,26 +20,34 @@ import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
 from firehose.failures import Failures
-from firehose.getrepo import Gone, Parked, ResyncError, fetch_repo
+from firehose.getrepo import MOST_BYTES, MOST_BYTES_OF_OTHERS, Gone, Parked, ResyncError, fetch_repo
 from firehose.index import Index, Noted
 from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.repo import RepoError
+from firehose.rows import Actor
 from firehose.snapshot import Snapshot, read_snapshot
 from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING, SYNCED
 from firehose.storage import STORAGE_FAULTS
 from firehose.times import now_micros
 from firehose.waiting import pause
-from models.database import sql, writing
+from models.database import Connection, sql, writing
 from xrpc.did import DidDocument
 from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailable
 
 log = logging.getLogger(__name__)
 
-AT_ONCE, AT_ONCE_OF_A_HOST = 8, 3
+AT_ONCE, AT_ONCE_OF_OTHERS, AT_ONCE_OF_A_HOST = 8, 4, 3
+"""Repositories read at once: in all, of accounts that are not followed, and from one host. Anybody may have his own
+read by breaking his commits, from hosts that take as long as they may: some places are always left for the others.
+"""
+MOST_DUE = 5000
+"""Accounts that are looked at for who is next."""
 GAP_SECONDS = 12.0
 """Between two readings of the same repository: one whose every commit breaks must not keep its host busy (B11)."""
 STORAGE_DELAY = 5.0
+STEP_SECONDS, STEP_PAUSE = 0.05, 0.05
+"""For so long rows may be written in one go, and so long is the pause before more."""
 _ORDER = {PENDING: 0, RESYNCING: 1, DESYNCHRONIZED: 2}
 
 
@@ -68,7 +78,10 @@ class Resync:
         self._clock = clock
         self._failures = Failures(database, index, scope, self.counts, patience=self._pace.patience, clock=clock)
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE_OF_A_HOST))
+        self._hosts: Counter[str] = Counter()
+        # A large one takes the memory of a million small ones, and threads would not make it faster: one at a time. And
+        # one of the others: what strangers have written can take minutes to read.
+        self._parsing, self._parsing_others = asyncio.Lock(), asyncio.Lock()
         self._parked: dict[str, float] = {}
         self._read_at: dict[str, float] = {}
         # An epoch that a stop has broken is begun anew.
@@ -91,26 +104,41 @@ class Resync:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self) -> None:
-        """Begin with as many as there is room for: new accounts first, then broken ones, then those that failed."""
-        room = AT_ONCE - len(self._tasks)
+        """Begin with as many as there is room for: those that matter, then new accounts, then broken ones, then those
+        that failed.
+        """
+        room, full = AT_ONCE - len(self._tasks), self._scope.full
         if room <= 0:
             return
         rows = (
             sql(self._database)
             .execute(
                 "SELECT a.did, r.state FROM repo r JOIN actor a ON a.id = r.actor"
-                " WHERE r.state != ? AND r.due_at <= ? AND a.active = 1 AND a.purge = 0 ORDER BY r.due_at LIMIT 200",
-                (SYNCED, self._clock()),
+                " WHERE r.state != ? AND r.due_at <= ? AND a.active = 1 AND a.purge = 0 ORDER BY r.due_at LIMIT ?",
+                (SYNCED, self._clock(), MOST_DUE),
             )
             .fetchall()
         )
-        earliest = asyncio.get_running_loop().time() - GAP_SECONDS * self._pace.patience
+        now = asyncio.get_running_loop().time()
+        self._parked = {host: until for host, until in self._parked.items() if until > now}
+        earliest = now - GAP_SECONDS * self._pace.patience
         self._read_at = {did: at for did, at in self._read_at.items() if at > earliest}
-        rows.sort(key=lambda row: _ORDER.get(row[1], 9))
-        due = [did for did, _ in rows if did not in self._tasks and did not in self._read_at]
-        for did in due[:room]:
+        rows.sort(key=lambda row: (row[0] not in full, _ORDER.get(row[1], 9)))
+        others = AT_ONCE_OF_OTHERS - len(self._tasks.keys() - full)
+        for did, _ in rows:
+            if did in self._tasks or did in self._read_at or self._is_busy(did) or (did not in full and others <= 0):
+                continue
+            others -= did not in full
             self._tasks[did] = task = asyncio.ensure_future(self._account(did))
             task.add_done_callback(lambda done, did=did: self._done(did, done))  # type: ignore[misc]
+            room -= 1
+            if not room:
+                return
+
+    def _is_busy(self, did: str) -> bool:
+        """Whether the account's host, as far as it is known, is asked for as many as it may be."""
+        document = self._resolver.cached(did)
+        return document is not None and self._hosts[document.pds or ""] >= AT_ONCE_OF_A_HOST
 
     def _done(self, did: str, task: "asyncio.Task[None]") -> None:
         del self._tasks[did]
@@ -151,28 +179,43 @@ class Resync:
         wait = self._parked.get(host, 0.0) - asyncio.get_running_loop().time()
         if wait > 0:
             raise Parked(wait)
-        async with self._hosts[host]:
-            known, stream_at = self._open_epoch(did), self._stream_at()
-            with tempfile.TemporaryFile(dir=Path(self._database.database).parent) as file:
-                try:
-                    await fetch_repo(self._session, did, host, file)
-                except Parked as parked:
-                    self._parked[host] = asyncio.get_running_loop().time() + parked.seconds
-                    raise
-                except Gone:
-                    if await self._moved(did, host):
-                        raise ResyncError("it has moved to another host") from None
-                    raise
+        if self._hosts[host] >= AT_ONCE_OF_A_HOST:
+            return  # it is known now that this host is busy: the place is for somebody else
+        self._hosts[host] += 1
+        try:
+            await self._read_from(host, did, document)
+        finally:
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]  # anybody may bring any number of hosts
+
+    async def _read_from(self, host: str, did: str, document: DidDocument) -> None:
+        known, stream_at = self._open_epoch(did), self._stream_at()
+        full = did in self._scope.full
+        with tempfile.TemporaryFile(dir=Path(self._database.database).parent) as file:
+            try:
+                most = MOST_BYTES if full else MOST_BYTES_OF_OTHERS
+                await fetch_repo(self._session, did, host, file, most=most)
+            except Parked as parked:
+                self._parked[host] = asyncio.get_running_loop().time() + parked.seconds
+                raise
+            except Gone:
+                if await self._moved(did, host):
+                    raise ResyncError("it has moved to another host") from None
+                raise
+            async with self._parsing if full else self._parsing_others:
                 try:
                     snapshot = await asyncio.to_thread(self._parse, file, did, document, stream_at)
                 except RepoError as error:
-                    if not error.transient:
-                        # Its key may have been changed just now.
-                        await self._refresh(did)
-                    raise ResyncError(str(error)) from error
-            if snapshot.rev < known:
-                raise ResyncError("its host has an older repository than the stream has shown")
-            self._store(did, snapshot)
+                    refused = error
+                else:
+                    if snapshot.rev < known:
+                        raise ResyncError("its host has an older repository than the stream has shown")
+                    await self._store(did, snapshot)
+                    return
+        if not refused.transient:
+            await self._refresh(did)  # its key may have been changed just now
+        raise ResyncError(str(refused)) from refused
 
     def _stream_at(self) -> int:
         """A time before which the stream has brought everything, in microseconds; a minute's grace for clocks."""
@@ -214,34 +257,51 @@ class Resync:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return read_snapshot(data, did, document.key, self._scope, now - self._retention, stream_at)
 
-    def _store(self, did: str, snapshot: Snapshot) -> None:
-        """The one transaction; nothing may have happened to the epoch meanwhile (B6)."""
-        noted = self._index.buffers.get(did)
-        now = self._clock()
-        with writing(self._database) as connection:
-            actor = self._index.actor(did)
-            if noted is None or actor is None or actor.state != RESYNCING or not actor.active:
-                raise ResyncError("something else happened to it meanwhile")
-            self._index.replace(did, snapshot, now)
-            full = did in self._scope.full
-            if full:
-                connection.execute(
-                    "UPDATE repo SET state = ?, data = ?, why = '', tries = 0, checked_at = ?, read_at = ?"
-                    " WHERE actor = ?",
-                    (SYNCED, snapshot.data, now, now, actor.id),
-                )
-                actor.state, actor.data = SYNCED, snapshot.data
-            else:
-                connection.execute("DELETE FROM repo WHERE actor = ?", (actor.id,))
-                actor.state, actor.data = "", None
-            # What the stream brought is applied on top; what does not follow marks the account again.
-            self._index.buffers.pop(did, None)
-            for commit in noted:
-                self._index.commit(commit, now)
-        self._read_at[did] = asyncio.get_running_loop().time()
+    async def _store(self, did: str, snapshot: Snapshot) -> None:
+        """Make the rows equal to the repository, in one transaction unless it is a large one: the stream stands still
+        meanwhile, and must not for long. Raises ResyncError when something has happened to the epoch (B6).
+        """
+        # What is about these posts may come before the last of them is stored.
         for uri in snapshot.posts():
             self._scope.posts.add(uri)
         self._scope.actors.add(did)
+        steps = self._index.replace(did, snapshot, self._clock())
+        done = False
+        while not done:
+            until = time.monotonic() + STEP_SECONDS
+            with writing(self._database) as connection:
+                actor, noted = self._epoch(did)
+                done = all(time.monotonic() < until for _ in steps)
+                if done:
+                    self._finish(connection, actor, noted, snapshot)
+            if not done:
+                await asyncio.sleep(STEP_PAUSE)
+        self._read_at[did] = asyncio.get_running_loop().time()
         self.counts["repositories read"] += 1
         self.counts["records read"] += snapshot.records
         log.info("%s: repository read, %d records", did, snapshot.records)
+
+    def _epoch(self, did: str) -> tuple[Actor, Noted]:
+        """The account, and what the stream has brought of it since its repository is read. Raises ResyncError."""
+        noted, actor = self._index.buffers.get(did), self._index.actor(did)
+        if noted is None or actor is None or actor.state != RESYNCING or not actor.active:
+            raise ResyncError("something else happened to it meanwhile")
+        return actor, noted
+
+    def _finish(self, connection: Connection, actor: Actor, noted: Noted, snapshot: Snapshot) -> None:
+        """The rows are those of the repository: what the stream brought meanwhile is applied on top; what does not
+        follow marks the account again.
+        """
+        now, did = self._clock(), snapshot.did
+        if did in self._scope.full:
+            connection.execute(
+                "UPDATE repo SET state = ?, data = ?, why = '', tries = 0, checked_at = ?, read_at = ? WHERE actor = ?",
+                (SYNCED, snapshot.data, now, now, actor.id),
+            )
+            actor.state, actor.data = SYNCED, snapshot.data
+        else:
+            connection.execute("DELETE FROM repo WHERE actor = ?", (actor.id,))
+            actor.state, actor.data = "", None
+        self._index.buffers.pop(did, None)
+        for commit in noted:
+            self._index.commit(commit, now)

@@ -254,7 +254,9 @@ class Rows:
         return gone is not None
 
     def _list_changed(self, owner: str) -> None:
-        """Note it in the same transaction, for the process may end before the stored posts were looked at again."""
+        """Note that its lists are not what the rules say, to be compiled anew. In the same transaction, for the process
+        may end before the stored posts were looked at again.
+        """
         self.list_changes[owner] += 1
         self._sql("INSERT INTO meta (key, value) VALUES (?, '') ON CONFLICT DO NOTHING", (LISTS_CHANGED,))
 

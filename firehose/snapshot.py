@@ -12,6 +12,11 @@ from firehose.times import sort_micros, tid_micros
 from firehose.triage import is_rkey, judge
 from xrpc.key import PublicKey
 
+MOST_POSTS = 50_000
+MOST_ENGAGEMENTS = 200_000
+MOST_LATE = 10_000
+"""Of one account, the newest. Somebody may have filled his repository with nothing else, to fill our memory."""
+
 
 @dataclass(slots=True)
 class Snapshot:
@@ -32,6 +37,14 @@ class Snapshot:
     members: list[PutListItem] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     late: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    def trim(self) -> None:
+        """Keep the newest MOST_POSTS posts, in their order."""
+        if len(self.puts) > MOST_POSTS:
+            newest = sorted(range(len(self.puts)), key=self.event_at.__getitem__)[-MOST_POSTS:]
+            newest.sort()
+            self.puts = [self.puts[at] for at in newest]
+            self.event_at = [self.event_at[at] for at in newest]
 
     def posts(self) -> Iterator[str]:
         """URIs of the posts that belong to communities."""
@@ -76,7 +89,7 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
             found.keys.add(rkey)
         elif collection == LIST_ITEM and did not in scope.list_owners:
             continue
-        if collection in _EDGED and tid_micros(rkey) >= stream_at:
+        if collection in _EDGED and len(found.late) < MOST_LATE and tid_micros(rkey) >= stream_at:
             found.late[collection, rkey] = cid
         try:
             op = judge(collection, rkey, cid, block, did, scope)
@@ -88,10 +101,17 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
             if written >= oldest:
                 if op.matches:
                     own.also.add(f"at://{did}/{POST}/{rkey}")
+                op.post.record = {}  # it was judged; the block is kept
                 found.puts.append(op)
                 found.event_at.append(written)
+                if len(found.puts) >= 2 * MOST_POSTS:
+                    found.trim()
         elif type(op) is PutEngagement:
             found.engagements.append(op)
+            if len(found.engagements) >= 2 * MOST_ENGAGEMENTS:
+                del found.engagements[:-MOST_ENGAGEMENTS]
         elif type(op) is PutListItem and op.list.startswith(f"at://{did}/"):
             found.members.append(op)
+    found.trim()
+    del found.engagements[:-MOST_ENGAGEMENTS]
     return found

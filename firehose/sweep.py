@@ -7,7 +7,7 @@ host's own word purges.
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -39,6 +39,9 @@ LAG = 300_000_000
 MOST_POSTS = 20
 """Of an author who is no member, so many of the newest posts are asked for."""
 RETRY = 60.0
+AT_ONCE = 4
+LOOK_SECONDS = 30.0
+"""For all that one account's host is asked."""
 
 
 class Sweep:
@@ -61,36 +64,65 @@ class Sweep:
         self._session = session
         self._pace = pace or Pace()
         self._clock = clock
-        self._retry_at: dict[str, float] = {}
         self._after = 0
-        self._turn = False
+        self._turns = deque((self._doubted, self._said_to_be_gone, self._followed, self._author))
+        self._gone_after = 0
+        self._gone_at = 0.0
         self._round_at: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Look at one account after the other until `stop`."""
+        """Look at one account after the other until `stop`: at a few at once, since some hosts take their time."""
+        await asyncio.gather(*(self._go_round(stop) for _ in range(AT_ONCE)))
+
+    async def _go_round(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 did = self._next()
                 if did is not None:
-                    await self._look_at(did)
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._look_at(did)
                 if (without := self._unresolvable()) is not None:
-                    await self._look_up(without)
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._look_up(without)
+            except TimeoutError:
+                self.counts["accounts not to be had"] += 1
             except STORAGE_FAULTS as error:
                 self._index.forget()
                 log.error("what hosts say cannot be stored now: %s", error)
-            await pause(stop, self._pace.sweep)
+            await pause(stop, self._pace.sweep * AT_ONCE)
 
     def _next(self) -> str | None:
-        """Accounts of which something was just said first; then by turns one that is followed, and the next author."""
-        self._turn = not self._turn
-        first, second = (self._followed, self._author) if self._turn else (self._author, self._followed)
-        doubted = self._index.doubts.popleft() if self._index.doubts else None
-        return doubted or self._said_to_be_gone() or first() or second()
+        """The next account. Each reason to look at one has its turn: whoever makes those of one many, or has a host
+        that never answers, must not keep the others waiting.
+        """
+        for _ in range(len(self._turns)):
+            turn = self._turns[0]
+            self._turns.rotate(-1)
+            if (did := turn()) is not None:
+                return did
+        return None
+
+    def _doubted(self) -> str | None:
+        """An account of which the stream has just said something that only its host can know."""
+        did = next(iter(self._index.doubts), None)
+        if did is not None:
+            del self._index.doubts[did]
+        return did
 
     def _said_to_be_gone(self) -> str | None:
+        """The next of those that are to be purged; a round of them begins RETRY seconds after the last one."""
         now = asyncio.get_running_loop().time()
-        rows = sql(self._database).execute("SELECT did FROM actor WHERE purge = ? LIMIT 100", (CONFIRM,)).fetchall()
-        return next((did for (did,) in rows if self._retry_at.get(did, 0.0) <= now), None)
+        if not self._gone_after and now < self._gone_at:
+            return None
+        query = "SELECT id, did FROM actor WHERE purge = ? AND id > ? ORDER BY id LIMIT 1"
+        row = sql(self._database).execute(query, (CONFIRM, self._gone_after)).fetchone()
+        if row is None:
+            self._gone_after = 0
+            return None
+        if not self._gone_after:
+            self._gone_at = now + RETRY * self._pace.patience
+        self._gone_after = row[0]
+        return str(row[1])
 
     def _followed(self) -> str | None:
         """The account of a followed repository that was looked at the longest time ago. Or one that is not active: it
@@ -139,7 +171,6 @@ class Sweep:
         (author,) = execute("SELECT min(actor) FROM post WHERE actor > ?", (self._after,)).fetchone()
         if author is None:
             self._after, self._round_at = 0, now + self._pace.round
-            self._retry_at.clear()
             return None
         self._after = author
         row = execute("SELECT did FROM actor WHERE id = ?", (author,)).fetchone()
@@ -156,7 +187,6 @@ class Sweep:
                 document = await self._resolver.resolve(did, fresh=True)
                 standing = await self._standing(document)
         except (DidUnavailable, DidInvalid, DidRefreshRefused, FetchError) as error:
-            self._retry_at[did] = asyncio.get_running_loop().time() + RETRY * self._pace.patience
             self.counts["accounts not to be had"] += 1
             log.debug("%s cannot be asked for: %s", did, error)
             return

@@ -9,7 +9,7 @@ from typing import Any
 
 from firehose.car import CarError, is_block_cid, is_record_cid, read_all_blocks
 from firehose.commit import CommitError, SignedCommit, read_signed_commit
-from firehose.mst import Change, MissingNodeError, find, invert
+from firehose.mst import Change, MissingNodeError, find, find_all, invert
 from firehose.mst_node import MstError
 from xrpc.key import PublicKey
 
@@ -165,6 +165,7 @@ def _read_ops(ops: object, *, chained: bool) -> list[Change]:
 
 def _check_after(data: bytes, changes: list[Change], blocks: dict[bytes, bytes]) -> None:
     """Hold the operations against the tree after them: what changed in it is enough to tell."""
-    for path, cid, _ in changes:
-        if find(data, path, blocks) != cid:
-            raise VerifyError("op is not in the tree" if cid is not None else "deleted record is in the tree")
+    found = find_all(data, (change.path for change in changes), blocks)
+    for change, cid in zip(changes, found, strict=True):
+        if cid != change.cid:
+            raise VerifyError("deleted record is in the tree" if change.cid is None else "op is not in the tree")

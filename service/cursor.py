@@ -38,6 +38,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """Print the position, after moving it if asked to."""
     if args.action == "show" and (args.to is not None or args.source is not None):
         raise CommandError("--to moves the position: write `cursor reset --to SEQ`")
+    if args.action == "reset":
+        open_database(config.database, readonly=True).close()  # in the wrong folder, a new one would have no position
     database = open_database(config.database, readonly=args.action == "show")
     try:
         if args.action == "reset":

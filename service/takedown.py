@@ -24,7 +24,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(config: Config, args: argparse.Namespace) -> int:
     """Do it, and say how many posts it concerns now."""
     if not is_did(args.did):
-        raise CommandError(f"{args.did}: no DID")
+        raise CommandError(f"{args.did}: no DID; a handle will not do, since it can pass to somebody else")
+    open_database(config.database, readonly=True).close()  # in the wrong folder, a new one would say that all is done
     database = open_database(config.database)
     try:
         with writing(database) as connection:

@@ -100,6 +100,16 @@ def test_wrong_settings_are_code_2_and_told_at_once(
     assert SECRET not in said.err
 
 
+@pytest.mark.parametrize("words", [["takedown", "did:plc:" + "a" * 24], ["cursor", "reset"]], ids=" ".join)
+def test_in_the_wrong_folder_nothing_is_said_to_be_done(
+    words: list[str], capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and "no such database" in said.err
+    assert list(folder.iterdir()) == []
+
+
 def test_the_env_file_of_the_working_directory_is_read(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     (folder / ".env").write_text("COMMUNITIES_SOURCE=wss://relay.example\nCOMMUNITIES_DATA=elsewhere\n")
     open_database(folder / "elsewhere" / "communities.db").close()

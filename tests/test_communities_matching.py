@@ -196,6 +196,13 @@ def card(uri: str) -> dict[str, Any]:
     return {"$type": "app.bsky.embed.external", "external": {"uri": uri}}
 
 
+def wide_links(count: int) -> list[dict[str, Any]]:
+    kind = "app.bsky.richtext.facet#link"
+    names = "b\u00fccher." * 7
+    links = [{"$type": kind, "uri": f"https://{names}b{number}.example"} for number in range(count)]
+    return [{"index": {"byteStart": 0, "byteEnd": 1}, "features": [link]} for link in links]
+
+
 @pytest.mark.parametrize(
     ("shape", "good", "bad"),
     [
@@ -235,6 +242,7 @@ def card(uri: str) -> dict[str, Any]:
             {"embed": card("javascript:x.com")},
             {"embed": card("http://x.com\\a")},
         ),
+        ({"exclude": Exclude(domains=("x.com",))}, {"facets": wide_links(10)}, {"facets": wide_links(11)}),
     ],
 )
 def test_exclusions_and_requirements_win_over_every_selector(

@@ -303,3 +303,23 @@ def test_s99_a_tag_is_measured_in_bytes_before_it_is_folded() -> None:
     """U+FDFA folds to eighteen letters: 640 of them, which are 1,920 bytes, are no tag."""
     assert read(tags=["\ufdfa" * 640]).tags == frozenset()
     assert len(read(tags=["\ufdfa" * 213]).tags) == 1
+
+
+def test_s115_many_tags_are_read_as_far_as_a_text_could_hold_them() -> None:
+    """Each of these letters is eighteen when it is folded: three hundred such tags took a seventh of a second."""
+    features = [tag("\ufdfa" * 200 + str(number)) for number in range(300)]
+    facets = [facet(0, 1, *features[at : at + 8]) for at in range(0, 300, 8)]
+    assert len(read(text="x", facets=facets).tags) == 14
+    plain = [facet(number, number + 1, tag(f"tag{number:03}")) for number in range(300)]
+    assert len(read(text="x" * 300, facets=plain).tags) == 300
+
+
+@pytest.mark.parametrize("host", ["b\u00fccher." * 7 + "b{}.example", "b%C3%BCcher." * 4 + "b{}.example"])
+def test_s115_many_hosts_in_other_letters_are_not_looked_at_one_by_one(host: str) -> None:
+    """To read one takes milliseconds; whose so many are is not told, so that none passes for a good one."""
+    links = [f"http://{host.format(number)}?a=%20" for number in range(11)]
+    facets = [facet(0, 1, link(uri)) for uri in links]
+    assert read(text="x", facets=facets).domains is None
+    assert read(text="x", facets=facets[1:]).domains == {link_host(uri) for uri in links[1:]}
+    plain = [facet(0, 1, link(f"https://a{number}.example/b%C3%BCcher?q=\u00fc")) for number in range(100)]
+    assert len(read(text="x", facets=plain).domains or ()) == 100

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from firehose.car import read_all_blocks
 from firehose.frames import read_frame
+from firehose.mst_node import read_node
 from firehose.verify import (
     InversionError,
     SignatureError,
@@ -444,6 +445,19 @@ def test_a68_without_prev_data_it_is_held_against_the_tree_after_it() -> None:
     nodes = {node.cid for node in mst.nodes(ALICE.repo.tree)}
     bare = recar(legacy, lambda blocks: [blocks.pop(cid) for cid in nodes & set(blocks)])
     assert_refused(bare, "tree node missing", InversionError)
+
+
+@pytest.mark.parametrize("without", [(), ("prevData",)], ids=["inverted", "held against the tree"])
+def test_s115_no_node_is_read_twice_however_many_operations_lead_through_it(
+    monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...]
+) -> None:
+    """A node of a thousand long keys takes milliseconds to read, and two hundred operations may lead through it."""
+    bob = account("bob", size=3000)
+    payload = bob.commit(*(Write("create", f"a.b.c/x{number}", {"of": number}) for number in range(200)))
+    read: list[bytes] = []
+    monkeypatch.setattr("firehose.mst.read_node", lambda block, layer: read.append(block) or read_node(block, layer))
+    verify_commit(as_read({key: value for key, value in payload.items() if key not in without}), key_of(bob))
+    assert len(read) == len(set(read)) > 10
 
 
 def test_s89_is_not_said_of_what_the_account_did_not_sign() -> None:

@@ -13,7 +13,7 @@ from tests.world import Account, Write, frames
 from tests.world.faults import Script
 from tests.world.keys import make_key
 
-POST = "app.bsky.feed.post"
+POST, ITEM = "app.bsky.feed.post", "app.bsky.graph.listitem"
 
 
 @pytest.fixture
@@ -48,6 +48,48 @@ async def test_s87_a_commit_that_somebody_else_signed_is_not_believed(site: Trus
     await site.caught_up(seq)
     assert await site.feed() == [good.uri]
     assert sum(site.dropped.values()) == 1, site.dropped
+
+
+async def test_s87_a_list_item_that_its_owner_did_not_sign_makes_nobody_a_member(site: TrustSite) -> None:
+    """The rules believe an item before it is proven, so that a member's next post counts: no longer than that."""
+    owner, bob, mallory = site.people("owner", "bob", "mallory")
+    list_ = owner.list_("ours")
+    await site.declare(f'[[community]]\nslug = "ours"\nname = "Ours"\ninclude.lists = ["{list_.uri}"]\n')
+    await site.until("followed", lambda: site.state(owner) == "synced")
+    owner.listitem(list_, bob)
+    await site.caught_up()
+    stale = "SELECT 1 FROM meta WHERE key IN ('lists_changed', 'reapply_after')"
+    await site.until("compiled", lambda: not site.rows(stale))
+    value = {"$type": ITEM, "list": list_.uri, "subject": mallory.did, "createdAt": owner._clock.iso()}
+    write = Write("create", f"{ITEM}/{owner._clock.tid()}", value)
+    forged = owner.commit(write, sign=make_key("k256", "somebody else").sign)
+    owner._relay.send("#commit", forged)
+    mallory.post("I am one of you")
+    his = bob.post("so am I")
+    await site.caught_up()
+    await site.until("not believed", lambda: mallory.did not in site.ingest.scope.matcher.authors)
+    await site.settled()
+    mallory.post("am I not?")
+    await site.caught_up()
+    assert await site.feed("ours") == [his.uri]
+
+
+async def test_s87_a_list_item_that_is_dropped_before_it_is_proven_makes_nobody_a_member(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, mallory = site.people("owner", "mallory")
+    list_ = owner.list_("ours")
+    await site.declare(f'[[community]]\nslug = "ours"\nname = "Ours"\ninclude.lists = ["{list_.uri}"]\n')
+    await site.until("followed", lambda: site.state(owner) == "synced")
+    assert site.proofs is not None
+    monkeypatch.setattr(site.proofs, "judge", lambda event, frame: None)
+    value = {"$type": ITEM, "list": list_.uri, "subject": mallory.did, "createdAt": owner._clock.iso()}
+    payload = owner.commit(Write("create", f"{ITEM}/{owner._clock.tid()}", value))
+    seq = owner._relay.send("#commit", payload)
+    await site.until("waits", lambda: site.ingest.pipeline.received >= seq)
+    assert mallory.did in site.ingest.scope.matcher.authors
+    site.ingest.pipeline.restore()  # as when another source is turned to
+    await site.until("not believed", lambda: mallory.did not in site.ingest.scope.matcher.authors)
 
 
 async def test_s87_a_key_that_was_just_changed_is_looked_up_once_more(site: TrustSite) -> None:
