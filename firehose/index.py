@@ -25,7 +25,7 @@ from firehose.ops import (
 from firehose.rows import COUNTERS, Actor, Rows
 from firehose.snapshot import Snapshot
 from firehose.states import CONFIRM, CONFIRMED, DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE
-from firehose.times import tid_micros
+from firehose.times import event_micros, tid_micros
 from models.database import Connection
 
 COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
@@ -170,7 +170,7 @@ class Index(Rows):
         known = self.actor(commit.did)
         if known is not None and not self._is_next(commit, known, received_at):
             if known.late and commit.rev <= known.rev:
-                self._catch_up(commit, known)
+                self._catch_up(commit, known, event_micros(commit.time, received_at))
             if any(type(op) is PutListItem for op in commit.ops):
                 self._list_changed(commit.did)  # the matcher has believed it already: it is compiled anew
             # What an inactive account deletes must not come back with it.
@@ -197,7 +197,7 @@ class Index(Rows):
             self._sql("INSERT INTO late VALUES (?, ?, ?, ?)", (actor.id, collection, rkey, cid))
         actor.late = bool(late)
 
-    def _catch_up(self, commit: Commit, known: Actor) -> None:
+    def _catch_up(self, commit: Commit, known: Actor, at: int) -> None:
         """A repository was read before the stream had brought a post that it likes or answers; now it has.
 
         Only what the repository held then counts: what it held no more was undone, and another record may have been
@@ -207,11 +207,11 @@ class Index(Rows):
         late = {(collection, rkey): cid for collection, rkey, cid in rows}
         for op in commit.ops:
             if type(op) is PutEngagement and late.get((COLLECTIONS[op.kind], op.rkey)) == op.cid:
-                self._put_engagement(commit.did, op.kind, op.rkey, op.subject)
+                self._put_engagement(commit.did, op.kind, op.rkey, op.subject, at)
             elif type(op) is PutPost and late.get((POST, op.rkey)) == op.cid:
                 for kind, subject in ((REPLY, op.parent), (QUOTE, op.quote)):
                     if subject is not None:
-                        self._put_engagement(commit.did, kind, op.rkey, subject)
+                        self._put_engagement(commit.did, kind, op.rkey, subject, at)
 
     def advance(self, actor: Actor, commit: Commit) -> None:
         """Set how far an account has come."""
@@ -298,7 +298,10 @@ class Index(Rows):
         return len(marked)
 
     def replace(self, did: str, snapshot: Snapshot, now: int) -> None:
-        """Make the rows of an account equal to its repository: what it holds comes, all else goes (B6)."""
+        """Make the rows of an account equal to its repository: what it holds comes, all else goes (B6).
+
+        The keys of its records tell when it did what it did. `now`: microseconds.
+        """
         actor = self.intern(did)
         puts = {put.rkey: (put, event_at) for put, event_at in zip(snapshot.puts, snapshot.event_at, strict=True)}
         held = dict(self._sql("SELECT rkey, cid FROM post WHERE actor = ?", (actor.id,)).fetchall())
@@ -320,7 +323,7 @@ class Index(Rows):
                 # Its key may be older than what stands under it now.
                 self._put_post(did, put, event_at, latest)
         for (kind, rkey), subject in wanted.items():
-            self._put_engagement(did, kind, rkey, subject)
+            self._put_engagement(did, kind, rkey, subject, min(tid_micros(rkey), now))
         for rkey, gone in self._sql("SELECT rkey, gone FROM pin WHERE actor = ?", (actor.id,)).fetchall():
             if bool(gone) == (rkey in snapshot.keys):
                 self._sql("UPDATE pin SET gone = ? WHERE actor = ? AND rkey = ?", (1 - gone, actor.id, rkey))
