@@ -14,7 +14,8 @@ from feedgen.ranked import STILL_THERE
 from firehose.ops import LIKE, QUOTE, REPLY, REPOST
 from models.database import open_database, sql
 from tests.didnet import plc
-from tests.feed_site import DAY, INTERACTIONS, NOW, feed_uri, site, token
+from tests.feed_site import DAY, INTERACTIONS, NOW, SKELETON, feed_uri, site, token
+from tests.lexicons import Lexicons
 from tests.ranked_site import FEEDS, LONG, MINUTE, RULES, Ranked, ranked, slug
 from tests.service_process import until
 from tests.test_feeds_pages import PIN
@@ -300,6 +301,16 @@ def test_pins_come_first_once_and_in_no_later_page(served: Ranked) -> None:
     assert served.site.page("python.hot", limit=1).json["feed"] == [{"post": posts[9]}]
     served.writer.delete(posts[3])
     assert served.site.page("python.hot", limit=2).posts == [posts[9], posts[8]]
+
+
+def test_pages_are_what_the_lexicon_says(served: Ranked, shared_data: Path) -> None:
+    posts = [served.writer.post(n) for n in range(5)]
+    served.writer.declare(pinned(posts[0]))
+    served.pass_(LONG)
+    pages = list(served.site.pages("python.hot", limit=2))
+    for reply in pages:
+        Lexicons(shared_data / "lexicons").output(SKELETON, reply.json)
+    assert [len(reply.posts) for reply in pages] == [2, 2, 1]
 
 
 def test_the_video_feed_has_videos_alone(served: Ranked) -> None:
