@@ -7,6 +7,8 @@ from math import log2
 from pathlib import Path
 from typing import Any
 
+from cbrrr import CID
+
 from communities.ranking import SORTS
 from tests.feed_site import DAY, NOW, Reply, Site, Writer, site
 from tests.service_process import until
@@ -34,6 +36,12 @@ _COUNT = re.compile(r'^communities_requests_total\{kind="generations (?:made|unc
 def slug(sort: str, community: str = "python") -> str:
     """The record key of a feed."""
     return community if sort == "newest" else f"{community}.{sort}"
+
+
+def video(**more: object) -> dict[str, Any]:
+    """The embed of a video."""
+    blob = {"$type": "blob", "ref": CID.cidv1_raw_sha256_32_from(b"v"), "mimeType": "video/mp4", "size": 1}
+    return {"$type": "app.bsky.embed.video", "video": blob, **more}
 
 
 class Ranked:

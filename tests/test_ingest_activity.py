@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cbrrr import CID
 
 from firehose.rules import REAPPLY
 from models.database import writing
-from tests.ingest_site import Site
+from tests.ingest_site import RULES, Site, uris
+from tests.ranked_site import HOUR, video
 from tests.test_ingest_resync import unseen
 from tests.trust_site import TrustSite
 from tests.world import Account, Record, Write
 from tests.world.clock import iso, tid, wall
 
-HOUR = 3_600_000_000
 MILLI = 1000
 """Events carry times of this precision."""
 
@@ -124,11 +123,6 @@ async def test_of_a_whole_repository_the_keys_tell_when_and_never_of_the_future(
         assert [active_at(site, post) for post in posts] == before, "reading again is no activity"
 
 
-def video(**more: object) -> dict[str, Any]:
-    blob = {"$type": "blob", "ref": CID.cidv1_raw_sha256_32_from(b"v"), "mimeType": "video/mp4", "size": 1}
-    return {"$type": "app.bsky.embed.video", "video": blob, **more}
-
-
 def videos(site: Site) -> set[str]:
     return {rkey for (rkey,) in site.rows("SELECT rkey FROM post WHERE video = 1")}
 
@@ -170,3 +164,18 @@ async def test_only_a_video_of_its_own_makes_a_video_post(tmp_path: Path) -> Non
         await site.start()
         await site.until("reapplied", lambda: not site.rows("SELECT 1 FROM meta WHERE key = ?", REAPPLY))
         assert videos(site) == {"none", "default", "with-quote"}
+
+
+async def test_from_the_relay_to_the_feeds(tmp_path: Path) -> None:
+    rules = RULES.replace('name = "Python"', 'name = "Python"\nfeeds = ["newest", "hot", "recent", "video"]')
+    async with Site(tmp_path, rules) as site:
+        alice, bob, carol = site.people("alice", "bob", "carol")
+        liked, answered, clip = alice.post("#python"), alice.post("#python"), alice.post("#python", embed=video())
+        for person in (bob, carol):
+            person.like(liked)
+        carol.reply(answered, "yes")
+        await site.caught_up()
+        assert await site.feed() == uris(clip, answered, liked)
+        assert await site.feed("python.hot") == uris(liked, answered, clip)
+        assert await site.feed("python.recent") == uris(answered, liked, clip)
+        assert await site.feed("python.video") == uris(clip)
