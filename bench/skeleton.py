@@ -41,6 +41,8 @@ NSID = "app.bsky.feed.getFeedSkeleton"
 DID = "did:web:feeds.example.org"
 FIRST, DEEP, SIGNED = "page 1, anonymous", "deep pages, anonymous", "page 1, signed"
 DEEP_SIGNED = "deep pages, signed"
+HOT, RANKED = "page 1 of hot, anonymous", 100
+"""How many of the communities have a ranked feed."""
 
 
 def run(*, quick: bool) -> Report:
@@ -53,6 +55,7 @@ def run(*, quick: bool) -> Report:
         requests = {
             FIRST: [request(feed_uri(number)) for number in range(COMMUNITIES)],
             DEEP: write_database(folder, posts),
+            HOT: [request(f"{feed_uri(number)}.hot") for number in range(RANKED)],
         }
         pin(others)
         found = uvloop.run(_measure(folder, requests, seconds, rounds, measured, others))
@@ -79,7 +82,12 @@ def write_database(folder: Path, posts: int) -> list[bytes]:
     start = 1_760_000_000_000_000
     with writing(database) as connection:
         rules = (
-            Community(f"community{number}", f"Community {number}", include=Include(hashtags=(f"community{number}",)))
+            Community(
+                f"community{number}",
+                f"Community {number}",
+                feeds=("newest", "hot") if number < RANKED else ("newest",),
+                include=Include(hashtags=(f"community{number}",)),
+            )
             for number in range(COMMUNITIES)
         )
         community_rows.declare(connection, [rule.to_json() for rule in rules])
@@ -123,6 +131,7 @@ async def _measure(
                 warm = [request(feed_uri(0), token=token) for token in fresh_tokens(accounts, len(accounts))]
                 await drive(port, warm, 1.0, 4)
                 await drive(port, requests[FIRST], 1.0, CONNECTIONS)
+                await drive(port, requests[HOT], 1.0, CONNECTIONS)
                 found: dict[str, list[Load]] = {}
                 for turn in range(rounds):
                     print(f"skeleton: round {turn + 1} of {rounds}", file=sys.stderr, flush=True)
@@ -235,7 +244,8 @@ def _report(found: dict[str, list[Load]], posts: int) -> Report:
         notes=(
             f"{posts:,} posts in {COMMUNITIES:,} communities; pages of {LIMIT}; {CONNECTIONS} keep-alive connections"
             " from another process. Deep pages start anywhere in any feed. Signed requests carry an ES256K token each"
-            " that was never sent before, of 200 accounts whose documents are known.",
+            f" that was never sent before, of 200 accounts whose documents are known. {RANKED} communities have a feed"
+            " in the order hot, which is made anew once a minute.",
             "The baseline is an aiohttp handler on the same event loop (uvloop) that answers a constant body of the"
             f" same size ({len(found[FIRST][-1].body):,} bytes) to the same requests.",
         ),

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from communities.ranking import NEWEST, Ranking
+
 
 @dataclass(frozen=True, slots=True)
 class Include:
@@ -38,7 +40,10 @@ class Exclude:
 
 @dataclass(frozen=True, slots=True)
 class Community:
-    """One declared community. `avatar` is a path relative to the file; `pins` are post URIs, shown first."""
+    """One declared community. `avatar` is a path relative to the file; `pins` are post URIs, shown first.
+
+    `feeds` are the orders in which it is shown, each a feed of its own.
+    """
 
     slug: str
     name: str
@@ -48,9 +53,11 @@ class Community:
     pins: tuple[str, ...] = ()
     content_mode: str = "unspecified"
     accepts_interactions: bool = False
+    feeds: tuple[str, ...] = (NEWEST,)
     include: Include = field(default_factory=Include)
     require: Require = field(default_factory=Require)
     exclude: Exclude = field(default_factory=Exclude)
+    ranking: Ranking = field(default_factory=Ranking)
 
     def to_json(self) -> dict[str, Any]:
         """The plain value that `from_json` reads back."""
@@ -58,14 +65,14 @@ class Community:
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> "Community":
-        """The community that `to_json` gave; lists become tuples again."""
+        """The community that `to_json` gave, in this version or an older one; lists become tuples again."""
 
         def table(shape: type, name: str) -> Any:
-            return shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in value[name].items()})
+            return shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.get(name, {}).items()})
 
-        fields = value | {"pins": tuple(value["pins"])}
+        fields = value | {key: tuple(value[key]) for key in ("pins", "feeds") if key in value}
         fields |= {name: table(shape, name) for name, shape in _TABLES.items()}
         return Community(**fields)
 
 
-_TABLES: dict[str, type] = {"include": Include, "require": Require, "exclude": Exclude}
+_TABLES: dict[str, type] = {"include": Include, "require": Require, "exclude": Exclude, "ranking": Ranking}

@@ -22,6 +22,9 @@
     replies = true
     languages, media, domains, dids, hashtags_over
 
+    [community.ranking]            # how its feeds in other orders than newest first are made
+    half_life_hours, likes, reposts, replies, quotes, author_cap
+
 Every fault names the file, the line and the key, and all faults are reported at once.
 """
 
@@ -33,7 +36,9 @@ from pathlib import Path
 from typing import Any
 
 from communities.community import Community, Exclude, Include, Require
+from communities.lines import Lines
 from communities.post import MEDIA, graphemes
+from communities.ranking import SORTS, Ranking
 from communities.text import fold_tag, words
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{1,62}")
@@ -79,10 +84,13 @@ def _switch(value: Any) -> bool:
     return value
 
 
-def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 1000:
-        raise ValueError("must be a whole number from 0 (no limit) to 1000")
-    return value
+def _count(least: int, most: int, zero: str = "") -> _Check:
+    def check(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"must be a whole number from {least}{zero} to {most}")
+        return value
+
+    return check
 
 
 def _one_of(*choices: str) -> _Check:
@@ -101,6 +109,13 @@ def _each(item: _Check, most: int = 100_000) -> _Check:
         return tuple(dict.fromkeys(item(entry) for entry in value))
 
     return check
+
+
+def _feeds(value: Any) -> tuple[str, ...]:
+    found: tuple[str, ...] = _each(_one_of(*SORTS))(value)
+    if not found:
+        raise ValueError("must name at least one; without the key there is newest")
+    return found
 
 
 def _hashtag(value: Any) -> str:
@@ -136,6 +151,7 @@ _KEYS: dict[str, dict[str, _Check]] = {
         "pins": _each(_pattern(_POST, "the at:// URI of a post, with a DID"), MAX_PINS),
         "content_mode": _one_of("unspecified", "video"),
         "accepts_interactions": _switch,
+        "feeds": _feeds,
     },
     "include": {
         "hashtags": _each(_hashtag),
@@ -155,7 +171,15 @@ _KEYS: dict[str, dict[str, _Check]] = {
         "media": _each(_one_of(*MEDIA)),
         "domains": _each(_pattern(_DOMAIN, "a domain in lower case, such as example.com")),
         "dids": _each(_did),
-        "hashtags_over": _count,
+        "hashtags_over": _count(0, 1000, " (no limit)"),
+    },
+    "ranking": {
+        "half_life_hours": _count(1, 720),
+        "likes": _count(0, 100),
+        "reposts": _count(0, 100),
+        "replies": _count(0, 100),
+        "quotes": _count(0, 100),
+        "author_cap": _count(0, 100, " (no limit)"),
     },
 }
 
@@ -184,7 +208,7 @@ def parse_declaration(text: str, name: str = "communities.toml") -> tuple[Commun
         raise DeclarationError(f"{name}:{number}: no valid TOML: {error}") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
         raise DeclarationError(f"{name}:1: cannot be read: {error}") from error
-    lines = _Lines(text)
+    lines = Lines(text)
     faults: list[str] = []
 
     def fault(index: int, table: str, key: str, problem: str) -> None:
@@ -228,7 +252,7 @@ def _read_community(entry: dict[str, Any], fault: Callable[[str, str, str], None
         kept = tables[table] = {}
         for key, value in source.items():
             if key not in keys:
-                known = ", ".join(keys) + ("" if table else ", include, require, exclude")
+                known = ", ".join(keys) + ("" if table else ", include, require, exclude, ranking")
                 fault(table, key, f"no such key; there are {known}")
                 continue
             try:
@@ -248,47 +272,5 @@ def _read_community(entry: dict[str, Any], fault: Callable[[str, str, str], None
         include=Include(**tables.get("include", {})),
         require=Require(**tables.get("require", {})),
         exclude=Exclude(**tables.get("exclude", {})),
+        ranking=Ranking(**tables.get("ranking", {})),
     )
-
-
-class _Lines:
-    """Where in the text a key stands: the TOML reader of the standard library does not say."""
-
-    _OPAQUE = re.compile(
-        r"""\"{3}(?:\\.|[^\\])*?\"{3}|'{3}.*?'{3}|"((?:\\.|[^"\\\n])*)"|'([^'\n]*)'|\#[^\n]*""", re.DOTALL
-    )
-    _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_. -]+?)\s*\]")
-    _KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*(?:=|\.\s*([A-Za-z0-9_-]+))")
-
-    def __init__(self, text: str) -> None:
-        self._at: dict[tuple[int, str, str], int] = {}
-        index, table, depth = -1, "", 0
-        for number, line in enumerate(self._OPAQUE.sub(self._bare, text).split("\n"), 1):
-            if depth == 0 and (header := self._HEADER.match(line)):
-                name = header.group(2).replace(" ", "")
-                index += header.group(1) == "[[" and name == "community"
-                first, _, table = name.partition(".")
-                if first == "community":
-                    self._at.setdefault((index, table, ""), number)
-                else:
-                    self._at.setdefault((-1, "", first), number)
-                    table = name
-                continue
-            if depth == 0 and (key := self._KEY.match(line)):
-                self._at.setdefault((index, table, key.group(1)), number)
-                if key.group(2) and not table:  # include.hashtags = [...]
-                    self._at.setdefault((index, key.group(1), key.group(2)), number)
-            depth += sum(map(line.count, "[{")) - sum(map(line.count, "]}"))
-
-    @staticmethod
-    def _bare(found: re.Match[str]) -> str:
-        """What stands for a string or comment: a plain name without its quotes, of anything else its line ends."""
-        name = found[1] or found[2] or ""
-        return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else "\n" * found[0].count("\n")
-
-    def find(self, index: int, table: str, key: str) -> int:
-        """The line of the key (which may be a table), else of its table, else of its community, else 1."""
-        for place in ((index, table, key), (index, table or key, ""), (index, "", table), (index, "", "")):
-            if place in self._at:
-                return self._at[place]
-        return 1

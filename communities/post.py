@@ -76,6 +76,12 @@ class Post:
         return frozenset(kind for embed in self._embeds() for kind in _media(embed))
 
     @property
+    def is_video(self) -> bool:
+        """Whether it shows a video of its own, which is not meant as a GIF."""
+        embeds = self._embeds()
+        return any(_media(embed) == ("video",) and type(embed.get("video")) is dict for embed in embeds)
+
+    @property
     def domains(self) -> frozenset[str] | None:
         """The hosts of its web links; None where more of them are in other letters than ASCII than anybody can mean."""
         links = [*self.links, *(uri for embed in self._embeds() if (uri := _external(embed)) is not None)]

@@ -1,8 +1,9 @@
-"""The feeds that are served now: URI -> community. Read anew when the declared communities change."""
+"""The feeds that are served now: URI -> community and order. Read anew when the declared communities change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from communities.ranking import NEWEST, VIDEO, Ranking, record_key
 from models import communities as community_rows
 from models import meta
 from models.commits import CommitWatch
@@ -14,7 +15,9 @@ SNAPSHOT_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One feed. `language`: the one language of its posts, if there is only one. `pinned`: whether it has pins."""
+    """One feed. `language`: the one language of its posts, if there is only one. `pinned`: whether it has pins; `sort`:
+    its order, as `ranking` says.
+    """
 
     uri: str
     community: int
@@ -22,6 +25,8 @@ class Feed:
     name: str
     language: str | None
     pinned: bool
+    sort: str = NEWEST
+    ranking: Ranking = Ranking()
 
 
 class Feeds:
@@ -62,7 +67,8 @@ class Feeds:
         if version != self.version:
             revision = meta.get(self._connection, community_rows.REVISION)
             if revision != self._revision:
-                self._feeds = {feed.uri: feed for feed in map(self._feed, community_rows.declared(self._connection))}
+                rows = community_rows.declared(self._connection)
+                self._feeds = {feed.uri: feed for row in rows for feed in self._of(row)}
                 self._revision = revision
             self.version = version
         return version
@@ -77,10 +83,15 @@ class Feeds:
             self._reading = False
             self._connection.execute("COMMIT")
 
-    def _feed(self, row: community_rows.CommunityRow) -> Feed:
+    def _of(self, row: community_rows.CommunityRow) -> Iterator[Feed]:
         languages = row.rule["require"]["languages"]
         language = languages[0] if len(languages) == 1 and languages[0] != "undeclared" else None
-        return Feed(self._prefix + row.slug, row.id, row.slug, row.name, language, bool(row.rule["pins"]))
+        # What an older version stored has neither; the ingest process is about to read the file again.
+        ranking = Ranking(**row.rule.get("ranking", {}))
+        for sort in row.rule.get("feeds", (NEWEST,)):
+            uri = self._prefix + record_key(row.slug, sort)
+            pinned = bool(row.rule["pins"]) and sort != VIDEO  # a pin need not be a video
+            yield Feed(uri, row.id, row.slug, row.name, language, pinned, sort, ranking)
 
     def find(self, uri: str) -> Feed | None:
         """The feed with exactly this URI."""

@@ -13,9 +13,12 @@ import peewee
 from aiohttp import web
 from playhouse.apsw_ext import APSWDatabase
 
+from communities.ranking import NEWEST
 from feedgen.cursor import MAX_LENGTH, CursorError
-from feedgen.feeds import Feeds
+from feedgen.feeds import Feed, Feeds
+from feedgen.generations import Generations
 from feedgen.interactions import Interaction, read_interactions, store
+from feedgen.ranked import RankedPages
 from feedgen.skeleton import Skeletons
 from models.database import writing
 from xrpc.auth import ServiceAuth, Token
@@ -40,6 +43,7 @@ class FeedMethods:
         database: APSWDatabase,
         feeds: Feeds,
         skeletons: Skeletons,
+        ranked: RankedPages,
         auth: ServiceAuth,
         service_did: str,
         links: dict[str, str],
@@ -52,13 +56,15 @@ class FeedMethods:
         self._database = database
         self._feeds = feeds
         self._skeletons = skeletons
+        self._ranked = ranked
         self._auth = auth
         self._service_did = service_did
         self._links = links
         self._limiter = limiter
         self._clock = clock
         # Writing may have to wait for the ingest process; it waits here, never on the event loop.
-        self._writer = ThreadPoolExecutor(1, "interactions")
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._generations = Generations(database, self._writer, self.counts, clock)
 
     def methods(self) -> list[Query | Procedure]:
         """What to mount."""
@@ -88,13 +94,23 @@ class FeedMethods:
         else:
             self.counts["skeleton anonymous"] += 1
         try:
-            body = self._skeletons.page(feed, params["limit"], params.get("cursor"), version)
+            if feed.sort == NEWEST:
+                body = self._skeletons.page(feed, params["limit"], params.get("cursor"), version)
+            else:
+                body = await self._ranked_page(feed, params["limit"], params.get("cursor"))
         except CursorError as error:
             raise InvalidRequest(f"Bad cursor: {error}") from error
         if feed.language is None:
             return body
         headers = {**CORS, "Content-Language": feed.language}
         return web.Response(body=body, content_type="application/json", headers=headers)
+
+    async def _ranked_page(self, feed: Feed, limit: int, after: str | None) -> bytes:
+        if after is not None:
+            return self._ranked.after(feed, limit, after)
+        generation = await self._generations.current(feed)
+        self._feeds.refresh()  # it may have been stored just now
+        return self._ranked.first(feed, limit, generation)
 
     async def _viewer(self, authorization: Sequence[str]) -> Token | None:
         """Who asks; None when that cannot be found out now: a public feed is still served (S37)."""

@@ -62,7 +62,7 @@ class Skeletons:
         if cached is not None and cached[0] == version:
             return cached[1]
         # Clients peek at one item to see whether there are new posts: a pin would always hide them.
-        pins = self._pins(feed, limit - 1) if feed.pinned and limit > 1 else []
+        pins = self.pins(feed, limit - 1) if feed.pinned and limit > 1 else []
         sent = tuple(post for _, post in pins if post is not None)
         body = self._render(feed, limit - len(pins), cursor.FIRST._replace(pins=sent), [uri for uri, _ in pins])
         if len(self._first) >= _CACHED_PAGES or self._first_bytes >= _CACHED_BYTES:
@@ -72,7 +72,8 @@ class Skeletons:
         self._first[key] = (version, body)
         return body
 
-    def _pins(self, feed: Feed, most: int) -> list[tuple[str, int | None]]:
+    def pins(self, feed: Feed, most: int) -> list[tuple[str, int | None]]:
+        """The URIs of the first pins that are shown, and their ids where they are indexed."""
         rows = self._connection.execute(_PINS, (feed.community, most))
         return [(uri, post) for uri, post in rows if _GOOD_URI.fullmatch(uri)]
 

@@ -164,6 +164,8 @@ class Housekeeping:
             for post, record, did in rows:
                 facts = _facts(record)
                 matches = matcher.match(did, facts) if facts else []
+                video = int(facts is not None and facts.is_video)
+                connection.execute("UPDATE post SET video = ? WHERE id = ? AND video != ?", (video, post, video))
                 self._index.admit(post, matches, matcher.rules)
                 if not matches and not connection.execute(items, (post,)).fetchone():
                     self._index.remove_post(post)

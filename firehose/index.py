@@ -23,7 +23,7 @@ from firehose.ops import (
 from firehose.rows import COUNTERS, Actor, Rows
 from firehose.snapshot import Snapshot
 from firehose.states import CONFIRM, CONFIRMED, DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE
-from firehose.times import tid_micros
+from firehose.times import event_micros, tid_micros
 from models.database import Connection
 
 COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
@@ -173,7 +173,7 @@ class Index(Rows):
         known = self.actor(commit.did)
         if known is not None and not self._is_next(commit, known, received_at):
             if known.late and commit.rev <= known.rev:
-                self._catch_up(commit, known)
+                self._catch_up(commit, known, event_micros(commit.time, received_at))
             if commit.makes_members:
                 self._list_changed(commit.did)  # the matcher has believed it already: it is compiled anew
             # What an inactive account deletes must not come back with it.
@@ -204,7 +204,7 @@ class Index(Rows):
             self._sql("INSERT INTO late VALUES (?, ?, ?, ?)", (actor.id, collection, rkey, cid))
         actor.late = bool(late)
 
-    def _catch_up(self, commit: Commit, known: Actor) -> None:
+    def _catch_up(self, commit: Commit, known: Actor, at: int) -> None:
         """A repository was read before the stream had brought a post that it likes or answers; now it has.
 
         Only what the repository held then counts: what it held no more was undone, and another record may have been
@@ -214,11 +214,11 @@ class Index(Rows):
         late = {(collection, rkey): cid for collection, rkey, cid in rows}
         for op in commit.ops:
             if type(op) is PutEngagement and late.get((COLLECTIONS[op.kind], op.rkey)) == op.cid:
-                self._put_engagement(commit.did, op.kind, op.rkey, op.subject)
+                self._put_engagement(commit.did, op.kind, op.rkey, op.subject, at)
             elif type(op) is PutPost and late.get((POST, op.rkey)) == op.cid:
                 for kind, subject in ((REPLY, op.parent), (QUOTE, op.quote)):
                     if subject is not None:
-                        self._put_engagement(commit.did, kind, op.rkey, subject)
+                        self._put_engagement(commit.did, kind, op.rkey, subject, at)
 
     def advance(self, actor: Actor, commit: Commit) -> None:
         """Set how far an account has come."""
@@ -308,7 +308,8 @@ class Index(Rows):
         """Make the rows of an account equal to its repository: what it holds comes, all else goes (B6).
 
         In steps, between which the transaction may end and the stream go on: what is older than the repository is
-        fenced from the first step on, what is newer must be noted, and applied behind the last.
+        fenced from the first step on, what is newer must be noted, and applied behind the last. The keys of its
+        records tell when it did what it did. `now`: microseconds.
         """
         actor = self._fence(did, snapshot.rev)
         if snapshot.late or actor.late:
@@ -336,7 +337,7 @@ class Index(Rows):
                 self._put_post(did, put, event_at, latest)
                 yield
         for (kind, rkey), subject in wanted.items():
-            self._put_engagement(did, kind, rkey, subject)
+            self._put_engagement(did, kind, rkey, subject, min(tid_micros(rkey), now))
             yield
         for rkey, gone in self._sql("SELECT rkey, gone FROM pin WHERE actor = ?", (actor.id,)).fetchall():
             if bool(gone) == (rkey in snapshot.keys):

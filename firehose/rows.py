@@ -32,7 +32,10 @@ from models.database import Connection
 LISTS_CHANGED = "lists_changed"
 """Meta key: a list changed, and the rules were not compiled with it yet."""
 COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
-_COUNT = {kind: f"UPDATE post SET {column} = {column} + ? WHERE id = ?" for kind, column in COUNTERS.items()}
+_COUNT = {
+    kind: f"UPDATE post SET {column} = {column} + ?, active_at = max(active_at, ?) WHERE id = ?"
+    for kind, column in COUNTERS.items()
+}
 _PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
 _PUT_ITEM = (
     "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
@@ -123,7 +126,8 @@ class Rows:
             if type(op) is PutPost:
                 applied |= self._put_post(commit.did, op, event_micros(commit.time, received_at))
             elif type(op) is PutEngagement:
-                applied |= self._put_engagement(commit.did, op.kind, op.rkey, op.subject)
+                at = event_micros(commit.time, received_at)
+                applied |= self._put_engagement(commit.did, op.kind, op.rkey, op.subject, at)
             elif type(op) is PutListItem:
                 applied |= self._put_list_item(commit.did, op)
             elif type(op) is Delete:
@@ -141,15 +145,19 @@ class Rows:
             matches = []
         applied = False
         if matches and row:
-            self._sql("UPDATE post SET cid = ?, record = ? WHERE id = ?", (op.cid, op.block, row[0]))
+            self._sql(
+                "UPDATE post SET cid = ?, record = ?, video = ? WHERE id = ?",
+                (op.cid, op.block, int(op.post.is_video), row[0]),
+            )
             self.admit(row[0], matches)
             self.counts["post changed"] += 1
             applied = True
         elif matches:
             actor = self.intern(did)
             post = self._sql(
-                "INSERT INTO post (actor, rkey, cid, record, sort_at, event_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
-                (actor.id, op.rkey, op.cid, op.block, sort_at, event_at),
+                "INSERT INTO post (actor, rkey, cid, record, sort_at, event_at, active_at, video)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5, ?7) RETURNING id",
+                (actor.id, op.rkey, op.cid, op.block, sort_at, event_at, int(op.post.is_video)),
             ).get
             self.admit(post, matches)
             self._sql("UPDATE pin SET gone = 0 WHERE actor = ? AND rkey = ?", (actor.id, op.rkey))
@@ -161,7 +169,7 @@ class Rows:
             applied = True
         for kind, subject in ((REPLY, op.parent), (QUOTE, op.quote)):
             if subject is not None:
-                applied |= self._put_engagement(did, kind, op.rkey, subject)
+                applied |= self._put_engagement(did, kind, op.rkey, subject, event_at)
             elif known is not None:
                 # It may have answered or quoted something before it was changed.
                 applied |= self._remove_engagement(did, kind, op.rkey)
@@ -189,7 +197,7 @@ class Rows:
         self._sql("DELETE FROM engagement WHERE post = ?", (post,))
         self._sql("DELETE FROM post WHERE id = ?", (post,))
 
-    def _put_engagement(self, did: str, kind: int, rkey: str, subject: str) -> bool:
+    def _put_engagement(self, did: str, kind: int, rkey: str, subject: str, at: int) -> bool:
         post = self.find_post(subject)
         if post is None:
             return self._remove_engagement(did, kind, rkey)
@@ -204,7 +212,7 @@ class Rows:
             self._remove_engagement(did, kind, rkey)
             self._sql(_PUT_EDGE, (actor.id, kind, rkey, post))
         if not held and actor.counted:
-            self._count(post, kind, 1)
+            self._count(post, kind, 1, at)
         self.counts[COUNTERS[kind]] += 1
         return True
 
@@ -227,8 +235,9 @@ class Rows:
         query = "SELECT rkey FROM engagement WHERE post = ? AND kind = ? AND actor = ?"
         return self._sql(query, (post, kind, actor)).fetchall()
 
-    def _count(self, post: int, kind: int, by: int) -> None:
-        self._sql(_COUNT[kind], (by, post))
+    def _count(self, post: int, kind: int, by: int, at: int = 0) -> None:
+        """`at`: when it was done, microseconds; what is undone does not move the post's last activity."""
+        self._sql(_COUNT[kind], (by, at, post))
 
     def find_post(self, uri: str) -> int | None:
         """The id of the indexed post with this URI."""

@@ -200,7 +200,37 @@ CREATE TABLE late (
 ) STRICT, WITHOUT ROWID;
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _REPOS, _UNPROVEN)
+_TID = "234567abcdefghijklmnopqrstuvwxyz"
+_BITS = " | ".join(f"((instr('{_TID}', substr(k, {n + 1}, 1)) - 1) << {60 - 5 * n})" for n in range(13))
+_LAST_KEY = (
+    "SELECT max(e.rkey) AS k FROM engagement e JOIN actor a ON a.id = e.actor WHERE e.post = post.id AND a.counted"
+    " AND length(e.rkey) = 13 AND NOT e.rkey GLOB '*[^2-7a-z]*'"
+)
+
+_RANKING = f"""
+-- `active_at`: when somebody last liked, reposted, answered or quoted it, as far as that counted; at least `sort_at`.
+-- Of what is stored, the keys of the records tell (https://atproto.com/specs/tid). `video`: it is a video, and no GIF.
+ALTER TABLE post ADD COLUMN active_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE post ADD COLUMN video INTEGER NOT NULL DEFAULT 0;
+UPDATE post SET active_at = max(sort_at, coalesce((
+    SELECT min(({_BITS}) >> 10, CAST(strftime('%s', 'now') AS INTEGER) * 1000000) FROM ({_LAST_KEY})
+), 0));
+-- Which stored posts are videos is found out by looking at them again.
+INSERT INTO meta (key, value) SELECT 'reapply_after', '0' WHERE EXISTS (SELECT 1 FROM post)
+    ON CONFLICT (key) DO UPDATE SET value = '0';
+
+-- The order of a ranked feed at a moment, as pages continue through it. `id` is that moment, and never the same again,
+-- not even after a backup was put back. `posts`: their ids, eight bytes each, the least significant first.
+CREATE TABLE generation (
+    id INTEGER PRIMARY KEY,
+    community INTEGER NOT NULL,
+    sort TEXT NOT NULL,
+    posts BLOB NOT NULL
+) STRICT;
+CREATE INDEX generation_feed ON generation (community, sort, id);
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _REPOS, _UNPROVEN, _RANKING)
 
 
 class SchemaError(Exception):

@@ -81,7 +81,7 @@ class Late(Model):
 
 
 class Post(Model):
-    """An indexed post. `sort_at` and `event_at` are microseconds."""
+    """An indexed post. `sort_at`, `event_at` and `active_at` are microseconds."""
 
     actor = IntegerField()
     rkey = TextField()
@@ -93,6 +93,8 @@ class Post(Model):
     reposts = IntegerField(default=0)
     replies = IntegerField(default=0)
     quotes = IntegerField(default=0)
+    active_at = IntegerField(default=0)
+    video = BooleanField(default=False)
 
     class Meta:
         """One row a record."""
@@ -129,6 +131,14 @@ class Engagement(Model):
         """Keyed by the record."""
 
         primary_key = CompositeKey("actor", "kind", "rkey")
+
+
+class Generation(Model):
+    """The order of a ranked feed at the moment `id`, in microseconds. `posts`: ids, eight bytes each."""
+
+    community = IntegerField()
+    sort = TextField()
+    posts = BlobField()
 
 
 class Pin(Model):
@@ -219,6 +229,6 @@ class Process(Model):
 
 
 TABLES = (
-    Meta, Source, Community, Actor, Repo, Late, Post, FeedItem, Engagement, Pin, List, ListItem, Interaction, UsedToken,
-    Quarantine, Process,
+    Meta, Source, Community, Actor, Repo, Late, Post, FeedItem, Engagement, Generation, Pin, List, ListItem,
+    Interaction, UsedToken, Quarantine, Process,
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from service.checkup import OTHER_SETTINGS, Answer, Finding, Patient, each_feed, fail, ok, skipped, summed, warn
-from service.generator import feed_uri
+from service.generator import declared_feeds, feed_uri
 from service.pds import sign_in
 from xrpc.syntax import is_did, parse_at_uri
 
@@ -37,7 +37,7 @@ async def describe(patient: Patient) -> Finding:
         seen = f"it says it is {answer.body.get('did')}, not {config.did}"
         found.append(fail(seen, OTHER_SETTINGS))
     listed = {feed.get("uri") for feed in feeds if isinstance(feed, dict)}
-    declared = {feed_uri(config.publisher, community.slug) for community in patient.communities}
+    declared = {feed_uri(config.publisher, feed.rkey) for feed in declared_feeds(patient.communities)}
     fix = "give the service this COMMUNITIES_RULES and COMMUNITIES_PUBLISHER_DID, or start it anew"
     found += [fail(f"{uri} is not listed", fix) for uri in sorted(declared - listed)]
     found += [warn(f"{uri} is listed and not declared here", fix) for uri in sorted(map(str, listed - declared))]

@@ -19,7 +19,7 @@ from service.checkup import (
     summed,
     warn,
 )
-from service.generator import COLLECTION, changed_fields, generator_record
+from service.generator import COLLECTION, changed_fields, declared_feeds, generator_record
 from service.publish import orphaned
 from xrpc.did import document_url
 from xrpc.egress import is_public_address
@@ -124,7 +124,7 @@ async def did_document(patient: Patient) -> Finding:
 
 
 async def records(patient: Patient) -> Finding:
-    """The feed record of every community stands in the publisher's repository, and names this service."""
+    """The record of every feed stands in the publisher's repository, and names this service."""
     config = patient.config
     if not patient.communities:
         return skipped("no community is declared")
@@ -134,22 +134,23 @@ async def records(patient: Patient) -> Finding:
         return fail(seen, "set COMMUNITIES_PUBLISHER_DID to the DID of the account that publishes the feeds")
     standing = await _listed(patient, pds)
     found = []
-    for community in patient.communities:
-        slug = community.slug
+    declared = declared_feeds(patient.communities)
+    for feed in declared:
+        slug = feed.rkey
         if slug not in standing:
             found.append(fail(f"{slug} has no record at {pds}", "run `communities publish`"))
             continue
         record = standing[slug][1]
-        wanted = generator_record(community, config.did, record.get("avatar"), record, "")
+        wanted = generator_record(feed, config.did, record.get("avatar"), record, "")
         if record.get("did") != config.did:
             seen = f"the record of {slug} names {record.get('did')}, not {config.did}"
             found.append(fail(seen, "run `communities publish --take-over`"))
         elif changed := changed_fields(record, wanted):
             found.append(warn(f"the record of {slug} differs in {', '.join(changed)}", "run `communities publish`"))
-    for slug in orphaned(standing, config.did, {community.slug for community in patient.communities}):
+    for slug in orphaned(standing, config.did, {feed.rkey for feed in declared}):
         seen = f"{slug} is published and not declared"
         found.append(warn(seen, "run `communities unpublish --orphans`, or declare it again"))
-    return summed(f"{len(patient.communities)} records of {config.publisher} at {pds}", found)
+    return summed(f"{len(declared)} records of {config.publisher} at {pds}", found)
 
 
 async def _listed(patient: Patient, pds: str) -> dict[str, tuple[str, dict[str, Any]]]:

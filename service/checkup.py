@@ -11,12 +11,12 @@ import orjson
 
 from communities.community import Community
 from service.config import Config
-from service.generator import feed_uri
+from service.generator import declared_feeds, feed_uri
 from xrpc.did import document_url
 
 Status = Literal["ok", "warn", "fail", "skipped"]
 Ask = Callable[[str, str], Awaitable[Sequence["Finding"]]]
-"""Examines one feed, given its slug and at-uri."""
+"""Examines one feed, given its record key and at-uri."""
 
 OTHER_SETTINGS = "give the service the same COMMUNITIES_HOSTNAME and COMMUNITIES_SERVICE_DID as here"
 """The fix when the service that answers takes itself for another one."""
@@ -24,7 +24,7 @@ OTHER_SETTINGS = "give the service the same COMMUNITIES_HOSTNAME and COMMUNITIES
 MAX_BODY = 2 << 20
 """Bytes of an answer that are read at most."""
 ASKED = 50
-"""Feeds that a check asks for one by one; of more communities the first ones stand for the rest."""
+"""Feeds that a check asks for one by one; of more the first ones stand for the rest."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,14 @@ class Patient:
 
     @property
     def feeds(self) -> dict[str, str]:
-        """slug -> at-uri of the feeds that are asked one by one."""
-        return {c.slug: feed_uri(self.config.publisher, c.slug) for c in self.communities[:ASKED]}
+        """Record key -> at-uri of the feeds that are asked one by one."""
+        asked = declared_feeds(self.communities)[:ASKED]
+        return {feed.rkey: feed_uri(self.config.publisher, feed.rkey) for feed in asked}
 
     @property
     def sample(self) -> str:
         """How many of the feeds were asked, in words."""
-        total, asked = len(self.communities), len(self.feeds)
+        total, asked = len(declared_feeds(self.communities)), len(self.feeds)
         return f"all {total}" if asked == total else f"the first {asked} of {total}"
 
     async def get(self, url: str, params: Mapping[str, str] | None = None, token: str = "") -> Answer:

@@ -1,4 +1,4 @@
-"""The `app.bsky.feed.generator` record of a community: its limits, its content, what a new one would change.
+"""The `app.bsky.feed.generator` records of a community, one a feed: limits, content, what a new one would change.
 
 Pure functions over declarations, bytes and JSON-shaped dicts; nothing here reads a file or speaks to a
 server. Shapes and limits are those of the lexicon. Lengths are counted here because model libraries count
@@ -7,17 +7,30 @@ code points, while the lexicon counts grapheme clusters and UTF-8 bytes.
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import regex
 
 from communities.community import Community
 from communities.post import graphemes
+from communities.ranking import NEWEST, VIDEO, record_key
 
 COLLECTION = "app.bsky.feed.generator"
 NAME_GRAPHEMES, NAME_BYTES = 24, 240
 DESCRIPTION_GRAPHEMES, DESCRIPTION_BYTES = 300, 3000
 AVATAR_BYTES = 1_000_000
+_LABELS = {
+    "active": "Active",
+    "recent": "Recent",
+    "hot": "Hot",
+    "top-day": "Top day",
+    "top-week": "Top week",
+    "top-month": "Top month",
+    "top": "Top",
+    VIDEO: "Videos",
+}
 
 _MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
 
@@ -40,9 +53,42 @@ class Avatar:
         return {"$type": "blob", "ref": {"$link": self.cid}, "mimeType": self.mime, "size": size}
 
 
-def feed_uri(publisher: str, slug: str) -> str:
-    """The at-uri of a community's feed record."""
-    return f"at://{publisher}/{COLLECTION}/{slug}"
+class DeclaredFeed(NamedTuple):
+    """One feed of a community: the community in one order."""
+
+    community: Community
+    sort: str = NEWEST
+
+    @property
+    def rkey(self) -> str:
+        """The key of its record."""
+        return record_key(self.community.slug, self.sort)
+
+    @property
+    def name(self) -> str:
+        """The community's name, and in which order it is; the name is cut where both are too long."""
+        if self.sort == NEWEST:
+            return self.community.name
+        label = f" · {_LABELS[self.sort]}"
+        kept = regex.findall(r"\X", self.community.name)
+        while len(kept) + len(label) > NAME_GRAPHEMES or len("".join((*kept, label)).encode()) > NAME_BYTES:
+            kept.pop()
+        return "".join(kept).rstrip() + label
+
+    @property
+    def content_mode(self) -> str:
+        """What clients are told of its posts."""
+        return "video" if self.sort == VIDEO else self.community.content_mode
+
+
+def declared_feeds(communities: Iterable[Community]) -> list[DeclaredFeed]:
+    """Every feed of the communities, in their order."""
+    return [DeclaredFeed(community, sort) for community in communities for sort in community.feeds]
+
+
+def feed_uri(publisher: str, rkey: str) -> str:
+    """The at-uri of a feed record."""
+    return f"at://{publisher}/{COLLECTION}/{rkey}"
 
 
 def blob_cid(content: bytes) -> str:
@@ -85,29 +131,30 @@ def has_avatar(record: Mapping[str, Any] | None, avatar: Avatar) -> bool:
 
 
 def generator_record(
-    community: Community,
+    feed: DeclaredFeed,
     did: str,
     avatar: Mapping[str, Any] | None,
     existing: Mapping[str, Any] | None,
     now: str,
 ) -> dict[str, Any]:
-    """The record to stand at rkey = slug.
+    """The record to stand at `feed.rkey`.
 
     `avatar` is the blob object (None: no avatar), `existing` the record that stands there, `now` an RFC 3339
     time. What the declaration can say comes from the declaration; createdAt and fields unknown to us stay
     as they are. Facets of the description hold byte positions in it, so they go when the text changes.
     """
+    community = feed.community
     record = dict(existing or {})
     if record.get("description", "") != community.description:
         record.pop("descriptionFacets", None)
     record |= {
         "$type": COLLECTION,
         "did": did,
-        "displayName": community.name,
+        "displayName": feed.name,
         "description": community.description,
         "avatar": avatar,
         "acceptsInteractions": community.accepts_interactions,
-        "contentMode": f"app.bsky.feed.defs#contentMode{community.content_mode.capitalize()}",
+        "contentMode": f"app.bsky.feed.defs#contentMode{feed.content_mode.capitalize()}",
     }
     for key in ("description", "avatar"):
         if not record[key]:

@@ -1,9 +1,9 @@
 """`communities publish`: write or update the feed records of the declared communities.
 
-A record stands in the publisher's repository at rkey = slug, and its URI is what people save, pin and like.
-So it is updated in place: createdAt and fields that we do not know stay, the write is tied to the version
-that was read (swapRecord), and a record that is right already is not written at all. Everything that can be
-wrong with any community is found before the first write.
+A record stands in the publisher's repository at rkey = slug (slug.hot and so on where the newest are not first), and
+its URI is what people save, pin and like. So it is updated in place: createdAt and fields that we do not know stay, the
+write is tied to the version that was read (swapRecord), and a record that is right already is not written at all.
+Everything that can be wrong with any community is found before the first write.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from communities.community import Community
 from communities.declaration import DeclarationError, read_declaration
 from service.config import Config
 from service.generator import (
@@ -23,8 +22,10 @@ from service.generator import (
     COLLECTION,
     Avatar,
     AvatarError,
+    DeclaredFeed,
     avatar_of,
     changed_fields,
+    declared_feeds,
     faults,
     feed_uri,
     generator_record,
@@ -40,7 +41,7 @@ Standing = Mapping[str, tuple[str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Published:
-    """What was done for one community: created, updated or unchanged; which fields an update changed."""
+    """What was done for one feed: created, updated or unchanged; which fields an update changed. `slug`: its rkey."""
 
     slug: str
     uri: str
@@ -50,7 +51,9 @@ class Published:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("slugs", nargs="*", metavar="SLUG", help="only these communities (default: all declared)")
+    parser.add_argument(
+        "slugs", nargs="*", metavar="SLUG", help="only these communities, or single feeds of them such as birds.hot"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")
     parser.add_argument(
         "--take-over",
@@ -62,7 +65,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(config: Config, args: argparse.Namespace) -> int:
     """Publish; 0: every record is as declared, 1: the PDS or a record is in the way, 2: wrong settings."""
     try:
-        declared = read_declaration(config.rules)
+        declared = declared_feeds(read_declaration(config.rules))
         chosen = _chosen(declared, args.slugs)
         avatars = _check(chosen, config.rules.parent)
         with sign_in_as_publisher(config) as session:
@@ -76,7 +79,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     except PdsError as error:
         print(f"communities: {error}", file=sys.stderr)
         return 1
-    orphans = orphaned(standing, config.did, {community.slug for community in declared})
+    orphans = orphaned(standing, config.did, {feed.rkey for feed in declared})
     if args.json:
         result = {
             "publisher": config.publisher,
@@ -97,22 +100,22 @@ def run(config: Config, args: argparse.Namespace) -> int:
 def _publish(
     config: Config,
     args: argparse.Namespace,
-    chosen: Sequence[Community],
+    chosen: Sequence[DeclaredFeed],
     avatars: Mapping[str, Avatar],
     standing: Standing,
     session: PdsSession,
 ) -> tuple[list[Published], str | None]:
     """Write what differs. What was done is reported also when the PDS fails half-way: (done, failure)."""
     done: list[Published] = []
-    for number, community in enumerate(chosen, 1):
-        slug, avatar = community.slug, avatars.get(community.slug)
-        if args.json:  # without it, the line of each community is the progress
+    for number, feed in enumerate(chosen, 1):
+        slug, avatar = feed.rkey, avatars.get(feed.community.slug)
+        if args.json:  # without it, the line of each feed is the progress
             print(f"[{number}/{len(chosen)}] {slug}", file=sys.stderr, flush=True)
         cid, existing = standing.get(slug, (None, None))
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         keeps = existing is not None and avatar is not None and has_avatar(existing, avatar)
         blob = existing["avatar"] if existing and keeps else avatar.blob() if avatar else None
-        record = generator_record(community, config.did, blob, existing, now)
+        record = generator_record(feed, config.did, blob, existing, now)
         changed = changed_fields(existing or {}, record)
         status = "created" if existing is None else "updated" if changed else "unchanged"
         if changed and not args.dry_run:
@@ -135,12 +138,13 @@ def _print_published(published: Published, *, dry_run: bool) -> None:
 
 
 def orphaned(standing: Standing, did: str, declared: Iterable[str]) -> list[str]:
-    """The slugs of the records that name our service as generator although nobody declares them, sorted."""
+    """The keys of the records that name our service as generator although nobody declares them, sorted."""
     return sorted(slug for slug in standing.keys() - set(declared) if standing[slug][1].get("did") == did)
 
 
-def _all_ours(chosen: Sequence[Community], standing: Standing, did: str, publisher: str) -> bool:
-    foreign = [c.slug for c in chosen if c.slug in standing and standing[c.slug][1].get("did") != did]
+def _all_ours(chosen: Sequence[DeclaredFeed], standing: Standing, did: str, publisher: str) -> bool:
+    keys = [feed.rkey for feed in chosen]
+    foreign = [rkey for rkey in keys if rkey in standing and standing[rkey][1].get("did") != did]
     for slug in foreign:
         print(
             f"{slug}: {feed_uri(publisher, slug)} is served by {standing[slug][1].get('did')}, not by {did}; "
@@ -150,18 +154,20 @@ def _all_ours(chosen: Sequence[Community], standing: Standing, did: str, publish
     return not foreign
 
 
-def _chosen(declared: Sequence[Community], slugs: Sequence[str]) -> list[Community]:
-    by_slug = {community.slug: community for community in declared}
-    if unknown := [slug for slug in slugs if slug not in by_slug]:
-        raise DeclarationError(f"not declared: {', '.join(unknown)}; there are {', '.join(by_slug)}")
-    return [by_slug[slug] for slug in dict.fromkeys(slugs)] or list(declared)
+def _chosen(declared: Sequence[DeclaredFeed], names: Sequence[str]) -> list[DeclaredFeed]:
+    """The feeds that are named: by a slug all of a community, by a record key one."""
+    known = {name for feed in declared for name in (feed.community.slug, feed.rkey)}
+    if unknown := [name for name in names if name not in known]:
+        there = ", ".join(dict.fromkeys(feed.rkey for feed in declared))
+        raise DeclarationError(f"not declared: {', '.join(unknown)}; there are {there}")
+    return [feed for feed in declared if not names or feed.community.slug in names or feed.rkey in names]
 
 
-def _check(chosen: Sequence[Community], folder: Path) -> dict[str, Avatar]:
-    """The avatars by slug. Raises DeclarationError with every limit that any community breaks."""
+def _check(chosen: Sequence[DeclaredFeed], folder: Path) -> dict[str, Avatar]:
+    """The avatars by the communities' slugs. Raises DeclarationError with every limit that any of them breaks."""
     found: list[str] = []
     avatars: dict[str, Avatar] = {}
-    for community in chosen:
+    for community in {feed.community.slug: feed.community for feed in chosen}.values():
         found += faults(community)
         if community.avatar is None:
             continue

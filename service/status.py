@@ -130,7 +130,7 @@ def render_metrics(status: Mapping[str, Any], rows: Mapping[str, int], web: Mapp
                 for kind, count in sorted(counts.items())
             ],
         ),
-        _counter("communities_requests_total", "Requests answered.", "kind", web),
+        _counter("communities_requests_total", "Requests answered, and orders of feeds made for them.", "kind", web),
         _family("communities_rows", "gauge", "Rows by table.", [({"table": k}, v) for k, v in rows.items()]),
     ]
     return "\n".join(line for family in families for line in family) + "\n"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from communities.declaration import DeclarationError, read_declaration
 from service.config import Config
-from service.generator import COLLECTION, feed_uri
+from service.generator import COLLECTION, declared_feeds, feed_uri
 from service.pds import PdsError, PdsSession, SignInError, sign_in_as_publisher
 from service.publish import orphaned
 
@@ -17,7 +17,9 @@ HELP = "delete feed records from the publisher's repository; their likes and sav
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("slugs", nargs="*", metavar="SLUG", default=[], help="the feeds to delete")
+    which.add_argument(
+        "slugs", nargs="*", metavar="SLUG", default=[], help="the feeds to delete, such as birds or birds.hot"
+    )
     which.add_argument("--orphans", action="store_true", help="all feeds of this service that are not declared")
     parser.add_argument("--yes", action="store_true", help="delete without asking")
 
@@ -25,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(config: Config, args: argparse.Namespace) -> int:
     """Unpublish; 0: the records are gone, 1: one is not there or the PDS failed, 2: not confirmed."""
     try:
-        declared = [community.slug for community in read_declaration(config.rules)] if args.orphans else []
+        declared = [feed.rkey for feed in declared_feeds(read_declaration(config.rules))] if args.orphans else []
         with sign_in_as_publisher(config) as session:
             return _unpublish(config, args, declared, session)
     except (DeclarationError, SignInError) as error:

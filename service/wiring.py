@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from aiohttp import web
 
 from feedgen.feeds import Feeds
 from feedgen.methods import FeedMethods
+from feedgen.ranked import RankedPages
 from feedgen.skeleton import Skeletons
 from firehose.housekeeping import DAY
 from firehose.ingest import Ingest
@@ -128,8 +129,13 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
 
 
 @asynccontextmanager
-async def serving(config: Config) -> AsyncIterator[tuple[Listener, Listener]]:
-    """The web process: the public listener and the private one of `/metrics`. Raises DatabaseError or OSError."""
+async def serving(
+    config: Config, *, clock: Callable[[], float] = time.time
+) -> AsyncIterator[tuple[Listener, Listener]]:
+    """The web process: the public listener and the private one of `/metrics`. Raises DatabaseError or OSError.
+
+    `clock`: of what it stores, in seconds.
+    """
     database = open_database(config.database)
     try:
         with writing(database) as connection:
@@ -147,10 +153,12 @@ async def serving(config: Config) -> AsyncIterator[tuple[Listener, Listener]]:
                 database,
                 feeds,
                 skeletons,
+                RankedPages(connection, key, skeletons.pins),
                 auth,
                 config.did,
                 {name: url for name, url in links.items() if url},
                 limiter=RateLimit(INTERACTIONS_PER_SECOND, INTERACTIONS_BURST),
+                clock=clock,
             )
 
             async def health(call: Call) -> Answer:

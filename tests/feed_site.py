@@ -9,7 +9,7 @@ import json
 import threading
 import time
 import urllib.request
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from cbrrr import encode_dag_cbor
 from communities.post import read_post
 from firehose.events import Account as AccountEvent
 from firehose.index import Index
-from firehose.ops import Commit, Delete, PutPost
+from firehose.ops import LIKE, REPOST, Commit, Delete, PutEngagement, PutPost
 from firehose.rules import Rules
 from models.database import open_database, sql, writing
 from service.config import Config, read_config
@@ -205,7 +205,7 @@ def make_config(folder: Path, **settings: str) -> Config:
 
 
 @contextmanager
-def site(folder: Path, **settings: str) -> Iterator[Site]:
+def site(folder: Path, clock: Callable[[], float] = time.time, **settings: str) -> Iterator[Site]:
     """The app over the database in `folder`, and a directory."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="site")
@@ -215,7 +215,7 @@ def site(folder: Path, **settings: str) -> Iterator[Site]:
     async def start() -> Site:
         net = await stack.enter_async_context(DidNet())
         config = make_config(folder, plc_url=net.url, **settings)
-        door, side = await stack.enter_async_context(serving(config))
+        door, side = await stack.enter_async_context(serving(config, clock=clock))
         return Site(config, net, loop, door.port, side.port)
 
     try:
@@ -246,13 +246,21 @@ class Writer:
         self._rules.load(self._index)
         self._matcher = self._rules.compile().matcher
 
-    def post(self, number: int = 1, *, at: int | None = None, tags: Sequence[str] = ("python",), rkey: str = "") -> str:
+    def post(
+        self,
+        number: int = 1,
+        *,
+        at: int | None = None,
+        tags: Sequence[str] = ("python",),
+        rkey: str = "",
+        embed: Mapping[str, Any] | None = None,
+    ) -> str:
         """A post of account `number`, written at `at` (microseconds); returns its URI."""
         step = next(self._numbers)
         did, rkey = plc(number), rkey or f"p{step}"
         created = NOW - DAY + step if at is None else at
         record: Any = {"$type": "app.bsky.feed.post", "text": "x", "createdAt": iso(created), "tags": list(tags)}
-        record["langs"] = ["de"]
+        record |= {"langs": ["de"]} | ({"embed": embed} if embed else {})
         post = read_post(record)
         assert post is not None
         matches = self._matcher.match(did, post)
@@ -260,14 +268,23 @@ class Writer:
         self._commit(did, put, step)
         return f"at://{did}/app.bsky.feed.post/{rkey}"
 
+    def engage(self, number: int, uri: str, kind: int = LIKE, *, at: int = NOW) -> Callable[[], None]:
+        """Account `number` likes a post, or does `kind`; returns what undoes it."""
+        step = next(self._numbers)
+        collection = {LIKE: "app.bsky.feed.like", REPOST: "app.bsky.feed.repost"}.get(kind, "app.bsky.feed.post")
+        self._commit(plc(number), PutEngagement(kind, f"e{step}", uri), step, at)
+        if collection == "app.bsky.feed.post":
+            return lambda: self.delete(f"at://{plc(number)}/{collection}/e{step}")
+        return lambda: self._commit(plc(number), Delete(collection, f"e{step}"), next(self._numbers))
+
     def delete(self, uri: str) -> None:
         """Its author deletes a post."""
         did, collection, rkey = uri.removeprefix("at://").split("/")
         self._commit(did, Delete(collection, rkey), next(self._numbers))
 
-    def _commit(self, did: str, op: PutPost | Delete, step: int) -> None:
+    def _commit(self, did: str, op: PutPost | PutEngagement | Delete, step: int, at: int = NOW) -> None:
         with writing(self.database):
-            self._index.commit(Commit(step, did, f"{step:013d}", iso(NOW), [op]), NOW)
+            self._index.commit(Commit(step, did, f"{step:013d}", iso(at), [op]), NOW)
 
     def hide(self, number: int, active: bool = False, status: str = "deactivated") -> None:
         """An account is deactivated, or comes back."""
@@ -283,7 +300,7 @@ class Writer:
     def clear(self) -> None:
         """Forget every post, account and pin."""
         with writing(self.database) as connection:
-            for table in ("feed_item", "post", "engagement", "pin", "actor"):
+            for table in ("feed_item", "post", "engagement", "pin", "actor", "generation"):
                 connection.execute(f"DELETE FROM {table}")
         self._index.forget()
 
@@ -293,9 +310,11 @@ class Writer:
 
 
 @contextmanager
-def site_and_writer(folder: Path, rules: str = RULES, **settings: str) -> Iterator[tuple[Site, Writer]]:
+def site_and_writer(
+    folder: Path, rules: str = RULES, clock: Callable[[], float] = time.time, **settings: str
+) -> Iterator[tuple[Site, Writer]]:
     """Both, over one database."""
-    with site(folder, **settings) as served:
+    with site(folder, clock, **settings) as served:
         writer = Writer(served.config, rules)
         try:
             yield served, writer

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from communities.community import Community, Exclude, Include, Require
 from communities.declaration import DeclarationError, parse_declaration, read_declaration
+from communities.ranking import Ranking
 from tests.didnet import plc
 
 GOOD = f"""
@@ -22,6 +24,7 @@ avatar = "python.png"
 pins = ["at://{plc(2)}/app.bsky.feed.post/abc"]
 content_mode = "video"
 accepts_interactions = true
+feeds = ["newest", "hot", "top-week", "hot"]
 
 [community.include]
 hashtags = ["#Python", "ＰＹＴＨＯＮ", "django"]
@@ -42,6 +45,14 @@ media = ["gif"]
 domains = ["spam.example"]
 dids = ["{plc(5)}"]
 hashtags_over = 5
+
+[community.ranking]
+half_life_hours = 24
+likes = 0
+reposts = 2
+replies = 3
+quotes = 4
+author_cap = 5
 """
 EXPECTED = Community(
     slug="python",
@@ -69,6 +80,8 @@ EXPECTED = Community(
         dids=(plc(5),),
         hashtags_over=5,
     ),
+    feeds=("newest", "hot", "top-week"),
+    ranking=Ranking(half_life_hours=24, likes=0, reposts=2, replies=3, quotes=4, author_cap=5),
 )
 
 
@@ -96,6 +109,8 @@ def test_other_ways_of_writing_the_same() -> None:
         pins = ["at://{plc(2)}/app.bsky.feed.post/abc"]
         content_mode = "video"
         accepts_interactions = true
+        feeds = ["newest", "hot", "top-week"]
+        ranking = {{ half_life_hours = 24, likes = 0, reposts = 2, replies = 3, quotes = 4, author_cap = 5 }}
         include = {{ hashtags = ["#Python", "django"], keywords = ["type hints"], mentions = ["{plc(3)}"], members =
             ["did:web:example.com", "did:web:localhost%3A3000"], lists = ["at://{plc(4)}/app.bsky.graph.list/l1"] }}
         require.languages = ["en", "undeclared"]
@@ -123,6 +138,12 @@ def test_a_community_survives_json() -> None:
     assert Community.from_json(json.loads(json.dumps(EXPECTED.to_json()))) == EXPECTED
 
 
+def test_a_community_that_an_older_version_stored_is_read() -> None:
+    """Before there were feeds in other orders; the web process may see it before the file is read again."""
+    old = {key: value for key, value in EXPECTED.to_json().items() if key not in ("feeds", "ranking")}
+    assert Community.from_json(old) == replace(EXPECTED, feeds=("newest",), ranking=Ranking())
+
+
 texts = st.text(max_size=8)
 many = st.lists(texts, max_size=3).map(tuple)
 
@@ -140,6 +161,8 @@ many = st.lists(texts, max_size=3).map(tuple)
         include=st.builds(Include, many, many, many, many, many),
         require=st.builds(Require, many, many),
         exclude=st.builds(Exclude, many, st.booleans(), many, many, many, many, st.integers(0, 9)),
+        feeds=many,
+        ranking=st.builds(Ranking, st.integers(1, 9), st.integers(0, 9), author_cap=st.integers(0, 9)),
     )
 )
 def test_any_community_survives_json(community: Community) -> None:
@@ -179,6 +202,20 @@ CASES = {
     "content_mode = []": "content_mode",
     'accepts_interactions = "yes"': "accepts_interactions",
     "accepts_interactions = 1": "accepts_interactions",
+    "feeds = []": "feeds",
+    'feeds = "hot"': "feeds",
+    'feeds = ["newest", "best"]': "feeds",
+    "feeds = [1]": "feeds",
+    "ranking = 1": "ranking",
+    "ranking.half_life_hours = 0": "ranking.half_life_hours",
+    "ranking.half_life_hours = 721": "ranking.half_life_hours",
+    "ranking.half_life_hours = 1.5": "ranking.half_life_hours",
+    "ranking.likes = -1": "ranking.likes",
+    "ranking.reposts = 101": "ranking.reposts",
+    "ranking.replies = true": "ranking.replies",
+    'ranking.quotes = "1"': "ranking.quotes",
+    "ranking.author_cap = 101": "ranking.author_cap",
+    "ranking.half_life = 1": "ranking.half_life",
     'sluug = "x"': "sluug",
     "include = 5": "include",
     "include.hashtag = []": "include.hashtag",
@@ -267,7 +304,7 @@ slug = 1
         "23: community[3].slug: 'ab' is also the slug of community[1]",
         "25: community[3].include.keywords: must be words or phrases with at least one letter or digit, not '?'",
         "26: community[3].colour: no such key; there are slug, name, description, owner, avatar, pins, content_mode,"
-        " accepts_interactions, include, require, exclude",
+        " accepts_interactions, feeds, include, require, exclude, ranking",
         "28: top: no such key; a community starts with [[community]]",
         "30: community_: no such key; a community starts with [[community]]",
     ]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from communities.community import Community
+from communities.ranking import SORTS
 from service import generator
 
 DID = "did:web:feeds.example.org"
@@ -21,8 +22,12 @@ def community(**fields: object) -> Community:
     return Community(**({"slug": "cats", "name": "Cats", "description": "All cats."} | fields))  # type: ignore[arg-type]
 
 
+def feed(sort: str = "newest", **fields: object) -> generator.DeclaredFeed:
+    return generator.DeclaredFeed(community(**fields), sort)
+
+
 def test_a_new_record_has_every_field_and_no_empty_one() -> None:
-    record = generator.generator_record(community(), DID, None, None, NOW)
+    record = generator.generator_record(feed(), DID, None, None, NOW)
     assert record == {
         "$type": "app.bsky.feed.generator",
         "did": DID,
@@ -32,9 +37,36 @@ def test_a_new_record_has_every_field_and_no_empty_one() -> None:
         "contentMode": "app.bsky.feed.defs#contentModeUnspecified",
         "createdAt": NOW,
     }
-    bare = generator.generator_record(community(description="", content_mode="video"), DID, None, None, NOW)
+    bare = generator.generator_record(feed(description="", content_mode="video"), DID, None, None, NOW)
     assert "description" not in bare
     assert bare["contentMode"] == "app.bsky.feed.defs#contentModeVideo"
+
+
+def test_each_feed_of_a_community_has_a_record_of_its_own() -> None:
+    cats = community(feeds=SORTS, content_mode="unspecified")
+    feeds = generator.declared_feeds([cats, community(slug="dogs", name="Dogs", feeds=("hot",))])
+    keys = ["active", "recent", "hot", "top-day", "top-week", "top-month", "top", "video"]
+    assert [one.rkey for one in feeds] == ["cats", *(f"cats.{key}" for key in keys), "dogs.hot"]
+    assert [one.name for one in feeds] == [
+        "Cats", "Cats · Active", "Cats · Recent", "Cats · Hot", "Cats · Top day", "Cats · Top week", "Cats · Top month",
+        "Cats · Top", "Cats · Videos", "Dogs · Hot",
+    ]  # fmt: skip
+    records = {one.rkey: generator.generator_record(one, DID, None, None, NOW) for one in feeds}
+    assert records["dogs.hot"]["displayName"] == "Dogs · Hot"
+    modes = {rkey: record["contentMode"] for rkey, record in records.items()}
+    assert modes.pop("cats.video") == "app.bsky.feed.defs#contentModeVideo"
+    assert set(modes.values()) == {"app.bsky.feed.defs#contentModeUnspecified"}
+    assert feed("hot", content_mode="video").content_mode == "video"
+
+
+@given(st.sampled_from(SORTS), st.text(min_size=1, max_size=24) | st.just(FAMILY * 9) | st.just("n" * 24))
+def test_a_long_name_is_cut_before_the_order(sort: str, name: str) -> None:
+    found = feed(sort, name=name).name
+    assert sort == "newest" or " · " in found
+    if not generator.faults(community(name=name)):
+        assert generator.faults(community(name=found)) == []
+    assert feed("hot", name="Cats and dogs of the city").name == "Cats and dogs of t · Hot"
+    assert feed("hot", name="Cats and dogs all of it").name == "Cats and dogs all · Hot"
 
 
 def test_an_update_keeps_what_the_declaration_does_not_say() -> None:
@@ -51,7 +83,7 @@ def test_an_update_keeps_what_the_declaration_does_not_say() -> None:
         "org.example.note": {"kept": None},
     }
     before = repr(existing)
-    record = generator.generator_record(community(accepts_interactions=True), DID, None, existing, NOW)
+    record = generator.generator_record(feed(accepts_interactions=True), DID, None, existing, NOW)
     assert record["createdAt"] == "2023-01-01T00:00:00Z"
     assert record["labels"] == existing["labels"]
     assert record["org.example.note"] == {"kept": None}
@@ -73,13 +105,13 @@ def test_facets_go_with_the_text_whose_bytes_they_count() -> None:
         "descriptionFacets": [{"index": {}}],
         "createdAt": NOW,
     }
-    record = generator.generator_record(community(), DID, None, existing, NOW)
+    record = generator.generator_record(feed(), DID, None, existing, NOW)
     assert "descriptionFacets" not in record
 
 
 def test_the_same_declaration_changes_nothing() -> None:
-    first = generator.generator_record(community(), DID, {"$type": "blob"}, None, NOW)
-    again = generator.generator_record(community(), DID, {"$type": "blob"}, first, "2030-01-01T00:00:00.000Z")
+    first = generator.generator_record(feed(), DID, {"$type": "blob"}, None, NOW)
+    again = generator.generator_record(feed(), DID, {"$type": "blob"}, first, "2030-01-01T00:00:00.000Z")
     assert generator.changed_fields(first, again) == ()
 
 

@@ -8,9 +8,12 @@ import apsw
 import peewee
 import pytest
 
+from firehose.times import now_micros, tid
 from models import migrations
 from models.database import DatabaseError, open_database, sql, writing
 from models.tables import TABLES
+
+HOUR = 3_600_000_000
 
 
 @pytest.fixture
@@ -165,6 +168,39 @@ def test_step_3_takes_the_last_commits_for_partial_where_operations_came_singly(
     assert sql(database).execute("SELECT id, counted FROM actor").fetchall() == [(1, 1), (2, 0)]
     assert sql(database).execute("SELECT state, read_at FROM repo").fetchall() == [("synced", 0)]
     assert sql(database).execute("SELECT count(*) FROM late").fetchone() == (0,)
+    database.close()
+
+
+def test_step_4_brings_activity_and_videos_to_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    at = 1_700_000_000_000_000
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[:3])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO meta VALUES ('reapply_after', '3')")
+            connection.execute("INSERT INTO actor (id, did) VALUES (1, 'did:plc:aa'), (2, 'did:plc:b')")
+            connection.execute("INSERT INTO actor (id, did, allowed, counted) VALUES (3, 'did:plc:c', 0, 0)")
+            connection.executemany(
+                "INSERT INTO post (id, actor, rkey, cid, record, sort_at, event_at, likes)"
+                " VALUES (?, 1, ?, x'', x'', ?, ?, 1)",
+                [(number, f"r{number}", at, at) for number in range(1, 6)],
+            )
+            connection.executemany(
+                "INSERT INTO engagement (post, actor, kind, rkey) VALUES (?, ?, 1, ?)",
+                [
+                    (1, 1, tid(at + 7)), (1, 2, tid(at + 1_234_567)), (1, 3, tid(at + 9_999_999)),
+                    (2, 1, tid(at - 7)), (3, 1, "zzz"), (3, 2, tid(at + 3) + "x"), (4, 2, tid(now_micros() + HOUR)),
+                ],
+            )  # fmt: skip
+        database.close()
+    database = open_database(path)
+    found = dict(sql(database).execute("SELECT id, active_at FROM post"))
+    assert at < now_micros() - HOUR
+    assert 0 <= now_micros() - found.pop(4) < HOUR
+    assert found == {1: at + 1_234_567, 2: at, 3: at, 5: at}
+    assert sql(database).execute("SELECT DISTINCT likes, video FROM post").fetchall() == [(1, 0)]
+    assert sql(database).execute("SELECT value FROM meta").fetchall() == [("0",)], "all posts are looked at again"
     database.close()
 
 

@@ -103,6 +103,40 @@ async def test_publish_writes_a_record_for_each_community(config: Config, publis
     assert f"dogs: created  at://{publisher.did}/{COLLECTION}/dogs" in out
 
 
+FEEDS = RULES.replace('include.hashtags = ["cats"]', 'include.hashtags = ["cats"]\nfeeds = ["newest", "hot", "video"]')
+
+
+async def test_each_feed_of_a_community_is_published_and_unpublished_by_itself(
+    config: Config, world: World, publisher: Account, capsys: Capture
+) -> None:
+    config.rules.write_text(FEEDS, encoding="utf-8")
+    assert await command(publish, config, "cats") == 0
+    found = records(publisher)
+    assert found.keys() == {"cats", "cats.hot", "cats.video"}
+    assert {rkey: record["displayName"] for rkey, record in found.items()} == {
+        "cats": "Cats",
+        "cats.hot": "Cats · Hot",
+        "cats.video": "Cats · Videos",
+    }
+    assert [rkey for rkey, record in found.items() if record["contentMode"].endswith("Video")] == ["cats.video"]
+    assert len({record["avatar"]["ref"].encode() for record in found.values()}) == 1
+    assert f"cats.hot: created  at://{publisher.did}/{COLLECTION}/cats.hot" in capsys.readouterr().out
+    assert await command(publish, config) == 0
+    assert records(publisher).keys() == {"cats", "cats.hot", "cats.video", "dogs"}
+
+    assert await command(unpublish, config, "cats.hot", "--yes") == 0
+    assert records(publisher).keys() == {"cats", "cats.video", "dogs"}
+    assert await command(publish, config, "cats.hot") == 0
+    config.rules.write_text(FEEDS.replace('"newest", "hot", ', ""), encoding="utf-8")
+    capsys.readouterr()
+    assert await command(publish, config) == 0
+    assert "still published: cats, cats.hot\n" in capsys.readouterr().out
+    assert await command(publish, config, "cats.hot") == 2
+    assert "not declared: cats.hot; there are cats.video, dogs" in capsys.readouterr().err
+    assert await command(unpublish, config, "--orphans", "--yes") == 0
+    assert records(publisher).keys() == {"cats.video", "dogs"}
+
+
 async def test_a_second_publish_writes_nothing(
     config: Config, world: World, publisher: Account, capsys: Capture
 ) -> None:
