@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from communities.community import Community
-from communities.post import graphemes
+from xrpc.graphemes import graphemes
 
 COLLECTION = "app.bsky.feed.generator"
 NAME_GRAPHEMES, NAME_BYTES = 24, 240
