@@ -37,9 +37,10 @@ from typing import Any
 
 from communities.community import Community, Exclude, Include, Require
 from communities.lines import Lines
-from communities.post import MEDIA, graphemes
+from communities.post import MEDIA
 from communities.ranking import SORTS, Ranking
 from communities.text import fold_tag, words
+from xrpc.graphemes import graphemes
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{1,62}")
 _DID = re.compile(r"did:(plc:[a-z2-7]{24}|web:[A-Za-z0-9.-]+(%3A[0-9]+)?)")

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import regex
-
 from communities.text import fold_tag, words
+from xrpc.graphemes import graphemes
 
 NSID = "app.bsky.feed.post"
 
@@ -31,15 +30,9 @@ _RECORD, _WITH_MEDIA = "app.bsky.embed.record", "app.bsky.embed.recordWithMedia"
 GIF_HOSTS = ("media.tenor.com", "tenor.com", "giphy.com", "media.giphy.com")
 
 _NONE: frozenset[str] = frozenset()
-_GRAPHEME = regex.compile(r"\X")
 _DID = re.compile(r"did:[a-z]+:[A-Za-z0-9._:%-]{1,2000}")
 _AUTHORITY = re.compile(r"[/\\]*[^/\\?#]*")
 _LANG = re.compile(r"[A-Za-z]{2,8}(?=-|$)")
-
-
-def graphemes(text: str) -> int:
-    """The number of user-perceived characters (Unicode extended grapheme clusters)."""
-    return len(text) if text.isascii() and "\r" not in text else len(_GRAPHEME.findall(text))
 
 
 @dataclass(slots=True)

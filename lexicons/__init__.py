@@ -1,1 +1,1 @@
-"""The `social.communities.*` schemas, as package data. This version defines none: it speaks `app.bsky.feed` only."""
+"""The `social.communities.*` schemas, as package data: JSON files in folders by NSID."""

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import regex
 
 from communities.community import Community
-from communities.post import graphemes
 from communities.ranking import NEWEST, VIDEO, record_key
+from xrpc.graphemes import graphemes
 
 COLLECTION = "app.bsky.feed.generator"
 NAME_GRAPHEMES, NAME_BYTES = 24, 240

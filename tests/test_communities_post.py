@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from communities.post import MEDIA, Post, graphemes, link_host, read_post
+from communities.post import MEDIA, Post, link_host, read_post
 from tests.didnet import plc
+from xrpc.graphemes import graphemes
 
 MOMENT = "2026-01-02T03:04:05.678Z"
 FAMILY = "👨‍👩‍👧‍👦"

@@ -17,6 +17,9 @@ KINDS = {
     "cid": syntax.is_cid,
     "aturi": syntax.is_at_uri,
     "datetime": syntax.is_datetime,
+    "atidentifier": syntax.is_at_identifier,
+    "language": syntax.is_language,
+    "uri": syntax.is_uri,
 }
 
 
@@ -44,6 +47,7 @@ def test_nothing_may_follow(kind: str, tail: str) -> None:
 
 
 def test_datetime_vectors_are_times_or_nothing() -> None:
+    assert [text for text in vectors("datetime_parse_invalid.txt") if syntax.is_datetime(text)] == []
     assert all(syntax.parse_datetime(text) is None for text in vectors("datetime_parse_invalid.txt"))
     assert all(syntax.parse_datetime(text) is None for text in vectors("datetime_syntax_invalid.txt"))
     for text in vectors("datetime_syntax_valid.txt"):

@@ -1,8 +1,8 @@
 """Identifier and datetime syntax of the AT Protocol, as pure functions over strings.
 
-Sources: atproto.com/specs/{did,handle,nsid,record-key,tid,at-uri-scheme} and the `datetime` and `cid` formats
-of atproto.com/specs/lexicon. Every pattern is ASCII only and anchored at both ends, so a trailing newline or
-a full-width digit never passes. Nothing here looks anything up.
+Sources: atproto.com/specs/{did,handle,nsid,record-key,tid,at-uri-scheme} and the `datetime`, `cid`, `language` and
+`uri` formats of atproto.com/specs/lexicon. Every pattern is ASCII only and anchored at both ends, so a trailing
+newline or a full-width digit never passes. Nothing here looks anything up.
 """
 
 import re
@@ -20,14 +20,21 @@ _DATETIME = re.compile(
     r"([0-9]{4})-([01][0-9])-([0-3][0-9])T([0-2][0-9]):([0-6][0-9]):([0-6][0-9])(?:\.([0-9]+))?"
     r"(?:Z|(?!-00:00)([+-])([0-2][0-9]):([0-5][0-9]))"
 )
+# Subtags are counted, not looked up (RFC 5646 section 2.1; `i-` and `x-` are its irregular and private forms).
+_LANGUAGE = re.compile(r"(?:i|[a-z]{2,3})(?:-[a-zA-Z0-9]{1,8})*|[xX](?:-[a-zA-Z0-9]{1,8})+")
+_URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:[!-~]+")  # RFC 3986 section 3, of visible ASCII
 
 MAX_DID = 2048
 MAX_HANDLE = 253
 MAX_NSID = 317
 MAX_AT_URI = 8192
 MAX_DATETIME = 64
+MAX_LANGUAGE = 128
+MAX_URI = 8192
 
 _EPOCH = date(1970, 1, 1).toordinal()
+_ERA = 146_097  # days in 400 years, after which the calendar repeats; Python's begins with the year 1
+_YEAR_ZERO = (date(400, 1, 1).toordinal() - _ERA - _EPOCH) * 86_400_000_000
 # TIDs write base32 with an alphabet that sorts; Python reads base32 as 0-9a-v.
 _TID_DIGITS = str.maketrans("234567abcdefghijklmnopqrstuvwxyz", "0123456789abcdefghijklmnopqrstuv")
 
@@ -92,9 +99,25 @@ def is_at_uri(text: str) -> bool:
     return parse_at_uri(text) is not None
 
 
+def is_at_identifier(text: str) -> bool:
+    """Whether `text` is a DID or a handle."""
+    return is_did(text) or is_handle(text)
+
+
+def is_language(text: str) -> bool:
+    """Whether `text` is formed like a language tag such as `en` or `pt-BR`; whether there is one is not looked up."""
+    return len(text) <= MAX_LANGUAGE and _LANGUAGE.fullmatch(text) is not None
+
+
+def is_uri(text: str) -> bool:
+    """Whether `text` is a URI of any scheme."""
+    return len(text) <= MAX_URI and _URI.fullmatch(text) is not None
+
+
 def is_datetime(text: str) -> bool:
-    """Whether `text` has the syntax of a lexicon datetime; the calendar is not looked at."""
-    return len(text) <= MAX_DATETIME and _DATETIME.fullmatch(text) is not None
+    """Whether `text` is a lexicon datetime that the calendar has, from the year 0 on."""
+    micros = _micros(text)
+    return micros is not None and micros >= _YEAR_ZERO
 
 
 def parse_datetime(text: str) -> int | None:
@@ -103,25 +126,32 @@ def parse_datetime(text: str) -> int | None:
     None when the syntax is wrong, the moment is in no calendar (month 13, second 60) or it lies before 1970.
     The time zone of this machine plays no part.
     """
+    micros = _micros(text)
+    return micros if micros is not None and micros >= 0 else None
+
+
+def _micros(text: str) -> int | None:
+    """As `parse_datetime`, but less than 0 before 1970."""
     match = _DATETIME.fullmatch(text) if len(text) <= MAX_DATETIME else None
     if match is None:
         return None
     year, month, day, hour, minute, second, fraction, sign, zone_hour, zone_minute = match.groups()
     try:
-        days = date(int(year), int(month), int(day)).toordinal() - _EPOCH
+        days = date(int(year) or 400, int(month), int(day)).toordinal() - _EPOCH
     except ValueError:
         return None
     hours, minutes, seconds = int(hour), int(minute), int(second)
     if hours > 23 or minutes > 59 or seconds > 59:
         return None
+    if year == "0000":
+        days -= _ERA
     total = days * 86400 + hours * 3600 + minutes * 60 + seconds
     if sign:
         if int(zone_hour) > 23:
             return None
         offset = int(zone_hour) * 3600 + int(zone_minute) * 60
         total += offset if sign == "-" else -offset
-    micros = total * 1_000_000 + (int(fraction[:6].ljust(6, "0")) if fraction else 0)
-    return micros if micros >= 0 else None
+    return total * 1_000_000 + (int(fraction[:6].ljust(6, "0")) if fraction else 0)
 
 
 def tid_micros(tid: str) -> int:
