@@ -58,6 +58,8 @@ class Sweep:
         clock: Callable[[], int] = now_micros,
     ) -> None:
         self.counts: Counter[str] = Counter()
+        self.looking = 0
+        """How many accounts are looked at just now."""
         self._database = database
         self._index = index
         self._resolver = resolver
@@ -77,6 +79,7 @@ class Sweep:
     async def _go_round(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
+                self.looking += 1
                 did = self._next()
                 if did is not None:
                     async with asyncio.timeout(LOOK_SECONDS):
@@ -89,6 +92,8 @@ class Sweep:
             except STORAGE_FAULTS as error:
                 self._index.forget()
                 log.error("what hosts say cannot be stored now: %s", error)
+            finally:
+                self.looking -= 1
             await pause(stop, self._pace.sweep * AT_ONCE)
 
     def _next(self) -> str | None:

@@ -22,6 +22,7 @@ from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.source import parse_sources
 from firehose.sweep import Sweep
+from firehose.times import now_micros
 from models.database import Connection, open_database, sql, writing
 from service.config import read_config
 from service.wiring import serving
@@ -50,6 +51,10 @@ name = "Rust"
 include.hashtags = ["rust"]
 exclude.hashtags = ["game"]
 """
+DUE = (
+    "SELECT 1 FROM repo r JOIN actor a ON a.id = r.actor WHERE a.active = 1 AND a.purge = 0 AND (r.state = 'resyncing'"
+    " OR (r.state IN ('pending', 'desynchronized') AND r.due_at <= ?))"
+)
 REVISION = "SELECT value FROM meta WHERE key = 'rules_revision'"
 
 
@@ -224,6 +229,14 @@ class Site:
         await self.until("lists taken over", lambda: not self.rows(changed))
         await self.until("purged", lambda: not self.rows("SELECT 1 FROM actor WHERE purge != 0"))
         await self.until("no housekeeping", lambda: not self.ingest.housekeeping.step(self.ingest.scope.matcher))
+
+    async def rested(self) -> None:
+        """`settled`, and nobody's host is still to be asked, nobody's repository to be read."""
+        await self.caught_up()
+        index, sweep = self.ingest.index, self.sweep
+        await self.until("asked for", lambda: not index.doubts and not sweep.looking)
+        await self.until("read", lambda: not self.rows(DUE, now_micros()))
+        await self.settled()
 
     async def marked(self) -> None:
         """An event that certainly arrives is committed; for streams whose last frames have no position."""

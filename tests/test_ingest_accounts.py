@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.ingest_site import Site, uris
-from tests.world import Account, Record
+from tests.world import Account, Record, Write
 
 HIDING = ["deactivated", "suspended", "takendown", "deleted", "a status of the future", None]
 
@@ -103,10 +103,12 @@ async def test_s97_a_deleted_account_is_purged_and_stays_dead(site: Site) -> Non
     alice.delete(own)
     await site.settled()
     assert await site.feed() == [his.uri]
+    # Her host has nothing any more of what there was before; when she is back, it is asked.
+    alice.commit(*(Write("delete", path) for path in list(alice.repo.records)))
     alice.set_status(True)
     again = alice.post("alive again #python")
     bob.like(again)
-    await site.settled()
+    await site.rested()
     assert await site.feed() == uris(again, his)
     assert site.counts(again) == (1, 0, 0, 0)
 

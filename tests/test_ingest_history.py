@@ -55,11 +55,11 @@ async def test_the_index_is_what_people_did(tmp_path: Path, seed: int) -> None:
 async def test_invariant_2_the_whole_log_again_changes_nothing(tmp_path: Path) -> None:
     async with site_of(tmp_path, 1) as site:
         History(site.world, 99).run(EVENTS)
-        await site.settled()
+        await site.rested()
         expected = site.dump()
         for start in (0, site.world.relay.head // 2):
             await site.rewind(start)
-            await site.settled()
+            await site.rested()
             assert site.dump() == expected
             assert site.ingest.index.counts["commit already applied"] > 100
 

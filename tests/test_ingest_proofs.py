@@ -82,7 +82,7 @@ async def test_s87_a_list_item_that_is_dropped_before_it_is_proven_makes_nobody_
     await site.declare(f'[[community]]\nslug = "ours"\nname = "Ours"\ninclude.lists = ["{list_.uri}"]\n')
     await site.until("followed", lambda: site.state(owner) == "synced")
     assert site.proofs is not None
-    monkeypatch.setattr(site.proofs, "judge", lambda event, frame: None)
+    monkeypatch.setattr(site.proofs, "judge", lambda *_: None)
     value = {"$type": ITEM, "list": list_.uri, "subject": mallory.did, "createdAt": owner._clock.iso()}
     payload = owner.commit(Write("create", f"{ITEM}/{owner._clock.tid()}", value))
     seq = owner._relay.send("#commit", payload)
