@@ -1,12 +1,15 @@
 """Whole repositories: of new members, and after whatever was missed (B1-B11, A46-A52)."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from firehose import resync, sweep
+from firehose.snapshot import Snapshot, read_snapshot
 from tests.fault_run import stepping
 from tests.ingest_site import uris
 from tests.trust_site import TrustSite
@@ -92,6 +95,30 @@ async def test_b6_what_the_stream_brings_while_a_repository_is_read_is_applied_o
     held.release()
     await site.synced(alice)
     assert await site.feed("club") == uris(during, missed)
+
+
+async def test_rules_that_change_while_a_repository_is_read_hold_for_what_it_brings(
+    site: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (alice,) = site.people("alice")
+    await site.synced(alice)
+    missed = unseen(alice)
+    read, go_on = threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> Snapshot:
+        found = read_snapshot(*given)
+        read.set()
+        assert go_on.wait(60)
+        return found
+
+    monkeypatch.setattr(resync, "read_snapshot", slowly)
+    alice.sync()
+    await site.until("read", read.is_set)
+    await site.declare(site.rules.read_text().replace('"python"]', '"snakes"]'))
+    go_on.set()
+    await site.synced(alice)
+    await site.settled()
+    assert await site.feeds("python", "club") == {"python": set(), "club": {missed.uri}}
 
 
 @pytest.mark.parametrize("bound", ["MOST_NOTED", "MOST_NOTED_BYTES"])
