@@ -58,9 +58,11 @@ class Model:
     hidden: set[int] = field(default_factory=set)
     likes: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
     readers: dict[int, Reader] = field(default_factory=dict)
-    standing: list[str] | None = None
-    checked: float = 0.0
-    made: float = 0.0
+    standing: list[str] = field(default_factory=list)
+    checked: float = START
+    made: float = START
+    remembered: bool = True
+    """Whether the web process knows what stands; after a restart it has only what is stored, and when that was made."""
 
     def insert(self, author: int, hours: int) -> None:
         if author not in self.hidden:  # who is not active writes nothing that is applied
@@ -90,8 +92,7 @@ class Model:
             self.served.pass_(MINUTE)
         elif what == "restart":
             self.served.restart()
-            if self.standing is not None and self.served.now - self.made >= 60:
-                self.standing = None
+            self.remembered = False
 
     @property
     def there(self) -> set[str]:
@@ -100,15 +101,19 @@ class Model:
     def read(self, number: int, limit: int) -> None:
         reader = self.readers.get(number)
         if reader is None:
+            if not self.remembered:
+                self.remembered, self.checked = True, self.made
+                if self.served.now - self.made >= 60:
+                    self.stand()
             age = self.served.now - self.checked
-            if self.standing is None or age >= 600:
+            if age >= 600:
                 self.stand()
             elif age >= 60:
                 reply = self.served.page_and_next(self.sort, limit=limit)
                 reader = self.readers[number] = Reader(self.standing)
                 self.stand()
                 return self.check(number, reader, reply.posts, reply.cursor, limit)
-            reader = self.readers[number] = Reader(self.standing or [])
+            reader = self.readers[number] = Reader(self.standing)
         reply = self.served.site.page(slug(self.sort), limit=limit, cursor=reader.cursor)
         return self.check(number, reader, reply.posts, reply.cursor, limit)
 
