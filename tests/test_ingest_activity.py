@@ -168,11 +168,14 @@ async def test_only_a_video_of_its_own_makes_a_video_post(tmp_path: Path) -> Non
 
 async def test_from_the_relay_to_the_feeds(tmp_path: Path) -> None:
     rules = RULES.replace('name = "Python"', 'name = "Python"\nfeeds = ["newest", "hot", "recent", "video"]')
-    async with Site(tmp_path, rules) as site:
+    hands = Hands()
+    async with Site(tmp_path, rules, now=hands) as site:
         alice, bob, carol = site.people("alice", "bob", "carol")
         liked, answered, clip = alice.post("#python"), alice.post("#python"), alice.post("#python", embed=video())
+        hands.pass_(1)
         for person in (bob, carol):
             person.like(liked)
+        hands.pass_(1)
         carol.reply(answered, "yes")
         await site.caught_up()
         assert await site.feed() == uris(clip, answered, liked)
