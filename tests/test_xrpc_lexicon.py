@@ -132,6 +132,7 @@ RULES: list[tuple[dict[str, Any], list[Any], dict[str, list[Any]]]] = [
         [FAMILY * 2, "\r\n\r\n"],
         {": must have at least 1 graphemes": [""], ": must have at most 2 graphemes": [FAMILY * 3, "abc"]},
     ),
+    ({"type": "string", "maxGraphemes": 1}, ["", FAMILY], {": must have at most 1 graphemes": [FAMILY * 2, "ab"]}),
     ({"type": "string", "enum": ["a", "b"]}, ["a"], {": must be one of a, b": ["c", "ab", ""]}),
     ({"type": "string", "const": "a"}, ["a"], {": must be a": ["b"]}),
     ({"type": "string", "knownValues": ["a"]}, ["a", "whatever"], {": must be a string": [1]}),
@@ -156,7 +157,9 @@ RULES: list[tuple[dict[str, Any], list[Any], dict[str, list[Any]]]] = [
         {
             ".size: must be at most 10 bytes": [BLOB | {"size": 11}],
             ".size: must be a whole number from 0": [BLOB | {"size": size} for size in (True, -1, "10", 2**63)],
-            ".mimeType: must be one of image/*, text/plain": [BLOB | {"mimeType": m} for m in ("text/html", "imag/e")],
+            ".mimeType: must be one of image/*, text/plain": [
+                BLOB | {"mimeType": m} for m in ("text/html", "images/x")
+            ],
             ".mimeType: must be a media type": [BLOB | {"mimeType": None}, BLOB | {"mimeType": "/"}],
             ": must be a blob": [
                 BLOB | {"ref": LINK},
@@ -310,6 +313,8 @@ def thing(**properties: Any) -> dict[str, Any]:
 
 
 EMPTY: dict[str, Any] = {"type": "object", "properties": {}}
+NESTED = {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}}
+PERMISSION = {"type": "permission", "resource": "repo"}
 X = "defs.thing.properties.x"
 
 
@@ -361,6 +366,10 @@ X = "defs.thing.properties.x"
             document(main={"type": "query", "parameters": {"type": "params", "properties": {"x": {"type": "blob"}}}}),
             "defs.main.parameters.properties.x.type: must be one of array, boolean, ",
         ),
+        (
+            document(main={"type": "query", "parameters": {"type": "params", "properties": {"x": NESTED}}}),
+            "defs.main.parameters.properties.x.items.type: must be one of boolean, ",
+        ),
         (document(main={"type": "query", "output": {}}), "defs.main.output.encoding: must be a media type"),
         (
             document(main={"type": "query", "output": {"encoding": "a/b", "schema": {"type": "string"}}}),
@@ -370,6 +379,10 @@ X = "defs.thing.properties.x"
         (
             document(main={"type": "permission-set", "permissions": [{"type": "permission"}]}),
             "defs.main.permissions[0]: must be of type permission and name a resource",
+        ),
+        (
+            document(main={"type": "permission-set", "permissions": [PERMISSION | {"action": [{}]}]}),
+            "defs.main.permissions[0].action: must be a text, a switch or a list of texts",
         ),
     ],
 )
