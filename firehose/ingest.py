@@ -192,6 +192,7 @@ class Ingest:
         if self._rules_stale or full:
             self.scope.posts = known_posts(sql(self.database))
             self.scope.actors = known_actors(sql(self.database))
+        self.pipeline.expect()
         self._lists_stale &= not lists
         self._rules_stale = False
 

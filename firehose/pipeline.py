@@ -121,6 +121,10 @@ class Pipeline:
         self._batch.source, self._batch.kind = source, dialect.kind
         self.restore()
 
+    def expect(self) -> None:
+        """Rules or filters are new ones: they shall know what waits to be stored."""
+        self._batch.expect()
+
     def last_event_at(self, urls: Sequence[str]) -> int:
         """The time of the last event stored of any of these sources, microseconds; 0 when there is none."""
         query = f"SELECT coalesce(max(event_at), 0) FROM source WHERE url IN ({', '.join('?' * len(urls))})"

@@ -228,6 +228,24 @@ async def test_a45_what_was_signed_before_the_key_was_changed_is_read_with_its_r
     assert await site.feed() == [post.uri]
 
 
+async def test_rules_that_change_hold_for_what_waits_too(site: TrustSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was read under those of before; and what is said of it meanwhile counts."""
+    carol, dave = site.people("carol", "dave")
+    await site.caught_up()
+    with monkeypatch.context() as nobody_answers:
+        nobody_answers.setattr(site.proofs, "judge", lambda *_: None)
+        post = carol.post("#python #rust")
+        await site.until("waits", lambda: site.ingest.pipeline.received >= post.seq)
+        await site.declare(site.rules.read_text().replace('"python"]', '"snakes"]'))
+        seq = dave.like(post).seq
+        await site.until("waits", lambda: site.ingest.pipeline.received >= seq)
+        assert site.counts(post) is None
+    await site.caught_up()
+    await site.settled()
+    assert await site.feeds("python", "rust") == {"python": set(), "rust": {post.uri}}
+    assert site.counts(post) == (1, 0, 0, 0)
+
+
 async def test_a69_a_bad_signature_has_nothing_read(site: TrustSite) -> None:
     """Anybody could make this service busy at an account's host otherwise."""
     (alice,) = site.people("alice")
