@@ -7,13 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault_catalogue import CATALOGUE
+from tests.fault_catalogue import CATALOGUE, TRUSTED
 from tests.fault_run import FaultRun
 
 
 @pytest.mark.parametrize("kind", CATALOGUE)
 async def test_one_fault_at_a_time(tmp_path: Path, kind: str) -> None:
     outcome = await FaultRun(tmp_path, 1, [kind]).run(rounds=1, events=40, at_once=3)
+    assert outcome.verdict.clean, outcome.verdict
+    assert outcome.fired[kind] > 0
+    assert outcome.posts > 3
+
+
+@pytest.mark.parametrize("kind", TRUSTED)
+async def test_what_only_proofs_and_repositories_make_up_for(tmp_path: Path, kind: str) -> None:
+    outcome = await FaultRun(tmp_path, 1, [kind], trust=True).run(rounds=1, events=40, at_once=3)
     assert outcome.verdict.clean, outcome.verdict
     assert outcome.fired[kind] > 0
     assert outcome.posts > 3
