@@ -321,7 +321,10 @@ class History:
         """An account is deleted, and its host forgets what it said; somebody else comes."""
         if sum(one.active for one in self.people) < 3:
             return None
-        account = self.rng.choice([one for one in self.people if one.status != "deleted"])
+        staying = [one for one in self.people if one.status != "deleted"]
+        account = self.rng.choice(staying)
+        if [one.did for one in staying if one.did in self._followed()] == [account.did]:
+            return None  # somebody is to be followed to the end
         self._stands(account, False, "deleted")
         self.arrive()
         return account
@@ -356,8 +359,11 @@ class History:
 
     def members(self) -> list[Account]:
         """Those who are followed, and may write."""
-        followed = {did for rule in self.oracle.rules for did in rule.members}
+        followed = self._followed()
         return [one for one in self.people if one.active and one.did in followed]
+
+    def _followed(self) -> set[str]:
+        return {did for rule in self.oracle.rules for did in rule.members}
 
     def withheld(self, member: Account) -> None:
         """A member writes, changes and deletes, and nobody hears of it until the repository is read (`reread`)."""
