@@ -134,9 +134,8 @@ class Oracle:
         """The whole repository of an account was read: what it holds is known, and nothing else is there."""
         for path in self.records.get(did, {}).keys() - records.keys():
             self.delete(did, path)
-        changed = [path for path, record in records.items() if self.records.get(did, {}).get(path) != record]
         self.records[did] = dict(records)
-        for path in sorted(changed, key=lambda path: not path.startswith(POST)):
+        for path in sorted(records, key=lambda path: not path.startswith(POST)):
             self._take(did, path, at)
 
     # What follows

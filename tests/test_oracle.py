@@ -171,7 +171,7 @@ def test_what_is_true_and_was_said_too_early_is_allowed_and_named() -> None:
     found.posts[FIRST] = "cid2", (1, 0, 0, 0)
     verdict = oracle.verdict(found)
     assert verdict == Verdict(early=[f"{(BOB, 'like', '0')} of {FIRST}"])
-    oracle.reread(BOB, NOW)
+    oracle.reread(BOB, oracle.records[BOB], NOW)
     assert oracle.verdict(found) == Verdict()
 
 
