@@ -1,20 +1,29 @@
-"""A community as it is declared: who it is, and what belongs to it. The same value from a file and from a row."""
+"""A community as it is declared: who it is, and what belongs to it. The same value from a file, a record and a row."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from communities.access import Posting, State, Type
 from communities.ranking import NEWEST, Ranking
+
+BY_RECORD, BY_XRPC, BY_TAG, BY_FOLLOW = "record", "xrpc", "tag", "follow"
+JOIN_WAYS = (BY_RECORD, BY_XRPC, BY_TAG, BY_FOLLOW)
+"""How people may join by themselves."""
+NOBODY, ROLE, ACTOR = "nobody", "role", "actor"
+WHO = (NOBODY, ROLE, ACTOR)
+"""What the public log shows of who decided."""
 
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """Selectors: any of them admits a post."""
+    """Selectors: any of them admits a post. `joined`: every post by a member."""
 
     hashtags: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
     mentions: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +48,28 @@ class Exclude:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """What the public log of decisions shows: `who` decided (WHO), and whether about whom or what."""
+
+    who: str = ROLE
+    show_subject: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule that a community asks its members to keep."""
+
+    name: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Community:
     """One declared community. `avatar` is a path relative to the file; `pins` are post URIs, shown first.
 
-    `feeds` are the orders in which it is shown, each a feed of its own.
+    `feeds` are the orders in which it is shown, each a feed of its own. `account`: DID of its own account. `parent`: the
+    slug of the one that it is part of, or the at-uri of that one's record. `queue_feed`: whether moderators get what
+    waits for them as a feed.
     """
 
     slug: str
@@ -54,6 +81,16 @@ class Community:
     content_mode: str = "unspecified"
     accepts_interactions: bool = False
     feeds: tuple[str, ...] = (NEWEST,)
+    about: str = ""
+    kind: str = Type.OPEN.value
+    posting: str = Posting.ANYONE.value
+    join_by: tuple[str, ...] = (BY_RECORD, BY_XRPC)
+    state: str = State.ACTIVE.value
+    account: str | None = None
+    parent: str | None = None
+    queue_feed: bool = False
+    rules: tuple[Rule, ...] = ()
+    log: Log = field(default_factory=Log)
     include: Include = field(default_factory=Include)
     require: Require = field(default_factory=Require)
     exclude: Exclude = field(default_factory=Exclude)
@@ -70,9 +107,12 @@ class Community:
         def table(shape: type, name: str) -> Any:
             return shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.get(name, {}).items()})
 
-        fields = value | {key: tuple(value[key]) for key in ("pins", "feeds") if key in value}
+        fields = value | {key: tuple(value[key]) for key in ("pins", "feeds", "join_by") if key in value}
         fields |= {name: table(shape, name) for name, shape in _TABLES.items()}
+        fields["rules"] = tuple(Rule(**rule) for rule in value.get("rules", ()))
         return Community(**fields)
 
 
-_TABLES: dict[str, type] = {"include": Include, "require": Require, "exclude": Exclude, "ranking": Ranking}
+_TABLES: dict[str, type] = {
+    "include": Include, "require": Require, "exclude": Exclude, "ranking": Ranking, "log": Log,
+}  # fmt: skip

@@ -27,7 +27,9 @@ class Source(Model):
 
 
 class Community(Model):
-    """A community; `rule` is its declaration as JSON, `declared` false once the file no longer names it."""
+    """A community; `rule` is its declaration as JSON, `declared` false once nothing declares it any more. `uri`: of its
+    record; `created_at`: microseconds.
+    """
 
     slug = TextField(unique=True)
     name = TextField()
@@ -35,6 +37,97 @@ class Community(Model):
     owner = TextField(null=True)
     rule = TextField()
     declared = BooleanField()
+    uri = TextField(null=True)
+    created_at = IntegerField(default=0)
+
+
+class CommunityCount(Model):
+    """How many members and posts a community has; its last post's time in microseconds. Kept by triggers."""
+
+    community = IntegerField(primary_key=True)
+    members = IntegerField(default=0)
+    posts = IntegerField(default=0)
+    last_post_at = IntegerField(default=0)
+
+    class Meta:
+        """One row a community."""
+
+        table_name = "community_count"
+
+
+class Declaration(Model):
+    """A record that shapes communities, as its author has it. `record`: JSON; `at`: microseconds."""
+
+    actor = IntegerField()
+    collection = TextField()
+    rkey = TextField()
+    cid = BlobField()
+    about = TextField()
+    subject = TextField()
+    record = TextField()
+    at = IntegerField()
+    gone = BooleanField(default=False)
+    fault = TextField(null=True)
+
+    class Meta:
+        """Keyed by the record."""
+
+        primary_key = CompositeKey("actor", "collection", "rkey")
+
+
+class Membership(Model):
+    """How somebody stands to a community. `until` and `since` are microseconds."""
+
+    community = IntegerField()
+    actor = IntegerField()
+    status = TextField()
+    role = IntegerField(default=1)
+    scope = TextField(default="*")
+    until = IntegerField(null=True)
+    since = IntegerField()
+    via = TextField()
+    rkey = TextField(default="")
+    granted = TextField(default="")
+    volume = IntegerField(default=3)
+
+    class Meta:
+        """One row a person and community."""
+
+        primary_key = CompositeKey("community", "actor")
+
+
+class MembershipEvent(Model):
+    """A change of a membership; `status` and `role` are what came of it. `at`: microseconds."""
+
+    community = IntegerField()
+    actor = IntegerField()
+    act = TextField()
+    by = TextField()
+    status = TextField(null=True)
+    role = IntegerField(null=True)
+    at = IntegerField()
+
+    class Meta:
+        """In the order of their numbers."""
+
+        table_name = "membership_event"
+
+
+class Decided(Model):
+    """The decision in force on a post in a community. `at`: microseconds."""
+
+    community = IntegerField()
+    actor = IntegerField()
+    rkey = TextField()
+    cid = BlobField()
+    verdict = TextField()
+    decision = IntegerField()
+    at = IntegerField()
+
+    class Meta:
+        """One row a post and community."""
+
+        primary_key = CompositeKey("community", "actor", "rkey")
 
 
 class Actor(Model):
@@ -103,10 +196,12 @@ class Post(Model):
 
 
 class FeedItem(Model):
-    """A post in a community. `evidence`: one reason a line; `hidden`: its author's account is not active."""
+    """A post in a community. `evidence`: one reason a line; `hidden`: what keeps it out of sight, added up: 1 its
+    author's account is not shown, 2 it waits for approval, 4 it was removed, 8 its author is banned.
+    """
 
     community = IntegerField()
-    hidden = BooleanField()
+    hidden = IntegerField()
     sort_at = IntegerField()
     post = IntegerField()
     uri = TextField()
@@ -149,6 +244,7 @@ class Pin(Model):
     actor = IntegerField()
     rkey = TextField()
     gone = BooleanField(default=False)
+    moderator = BooleanField(default=False)
 
     class Meta:
         """Keyed by place."""
@@ -229,6 +325,6 @@ class Process(Model):
 
 
 TABLES = (
-    Meta, Source, Community, Actor, Repo, Late, Post, FeedItem, Engagement, Generation, Pin, List, ListItem,
-    Interaction, UsedToken, Quarantine, Process,
+    Meta, Source, Community, CommunityCount, Declaration, Membership, MembershipEvent, Decided, Actor, Repo, Late, Post,
+    FeedItem, Engagement, Generation, Pin, List, ListItem, Interaction, UsedToken, Quarantine, Process,
 )  # fmt: skip

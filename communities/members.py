@@ -1,0 +1,152 @@
+"""Memberships as rows, and how somebody stands to a community by them.
+
+Plain functions over a connection, so that whoever acts reads what it goes by in its own transaction.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from communities.access import EVERYTHING, Role, Scope, Site, Standing, Status
+from communities.directory import Settings
+from communities.membership import Membership, in_force
+from models.database import Connection
+
+_ALL = "*"
+_COLUMNS = "status, role, scope, until"
+_OF_ACTOR = f"SELECT community, {_COLUMNS} FROM membership WHERE actor = ?"
+_PUT = (
+    "INSERT INTO membership (community, actor, status, role, scope, until, since, via, rkey, granted)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, coalesce(?10, '')) ON CONFLICT (community, actor) DO UPDATE SET"
+    " since = iif(status = excluded.status, since, excluded.since), status = excluded.status, role = excluded.role,"
+    " scope = excluded.scope, until = excluded.until, via = iif(?11, excluded.via, via),"
+    " rkey = iif(?11, excluded.rkey, rkey), granted = coalesce(?10, granted)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """How somebody became what they are: the way, and the key of the record if there is one."""
+
+    way: str
+    rkey: str = ""
+
+
+def read_membership(row: tuple[Any, ...]) -> Membership:
+    """A membership of the columns status, role, scope, until."""
+    status, role, scope, until = row
+    return Membership(Status(status), Role(role), scope_of(scope), until)
+
+
+def scope_of(text: str) -> frozenset[Scope]:
+    """A scope as it is stored."""
+    return EVERYTHING if text == _ALL else frozenset(map(Scope, text.split()))
+
+
+def scope_text(scope: frozenset[Scope]) -> str:
+    """A scope as it is to be stored."""
+    return _ALL if scope == EVERYTHING else " ".join(sorted(scope))
+
+
+def find_actor(connection: Connection, did: str) -> int | None:
+    """The number of an account that rows point to."""
+    row = connection.execute("SELECT id FROM actor WHERE did = ?", (did,)).fetchone()
+    return row[0] if row else None
+
+
+def intern_actor(connection: Connection, did: str) -> int:
+    """The number of an account, made if need be. Call inside a write."""
+    connection.execute("INSERT INTO actor (did) VALUES (?) ON CONFLICT DO NOTHING", (did,))
+    number = find_actor(connection, did)
+    assert number is not None  # noqa: S101 - it was made just now
+    return number
+
+
+def memberships(connection: Connection, actor: int | None) -> dict[int, Membership]:
+    """All memberships of an account, by community, as they stand whether or not they have ended."""
+    if actor is None:
+        return {}
+    rows = connection.execute(_OF_ACTOR, (actor,)).fetchall()
+    return {community: read_membership(tuple(rest)) for community, *rest in rows}
+
+
+def held(connection: Connection, community: int, actor: int | None) -> Membership | None:
+    """One membership, as it stands whether or not it has ended."""
+    if actor is None:
+        return None
+    query = f"SELECT {_COLUMNS} FROM membership WHERE community = ? AND actor = ?"
+    row = connection.execute(query, (community, actor)).fetchone()
+    return read_membership(row) if row else None
+
+
+def standing_by(
+    settings: Settings,
+    did: str,
+    of: Mapping[int, Membership],
+    owners: Mapping[int, str | None],
+    now: int,
+    site: Site = Site.NOBODY,
+) -> Standing:
+    """How an account stands to a community. `of`: its memberships; `owners`: of the communities above this one;
+    `now`: microseconds.
+    """
+    above = any(owners.get(number) == did or _is_admin(of.get(number), now) for number in settings.above)
+    of_parent = bool(settings.above) and (
+        owners.get(settings.above[0]) == did or _joined(of.get(settings.above[0]), now)
+    )
+    if settings.owner == did:
+        return Standing(Status.MEMBER, Role.ADMIN, EVERYTHING, above, of_parent, site)
+    mine = in_force(of.get(settings.id), now)
+    if mine is None:
+        return Standing(None, Role.MEMBER, EVERYTHING, above, of_parent, site)
+    return Standing(mine.status, mine.role, mine.scope, above, of_parent, site)
+
+
+def _is_admin(membership: Membership | None, now: int) -> bool:
+    mine = in_force(membership, now)
+    return mine is not None and mine.status is Status.MEMBER and mine.role is Role.ADMIN
+
+
+def _joined(membership: Membership | None, now: int) -> bool:
+    mine = in_force(membership, now)
+    return mine is not None and mine.status is Status.MEMBER
+
+
+def count_admins(connection: Connection, settings: Settings, now: int) -> int:
+    """How many admins a community has, its owner included; `now`: microseconds."""
+    query = (
+        "SELECT count(*) FROM membership m JOIN actor a ON a.id = m.actor WHERE m.community = ? AND m.status = 'member'"
+        " AND m.role = ? AND (m.until IS NULL OR m.until > ?) AND a.did IS NOT ?"
+    )
+    row = connection.execute(query, (settings.id, Role.ADMIN.value, now, settings.owner)).fetchone()
+    return int(row[0]) + (settings.owner is not None)
+
+
+def put(
+    connection: Connection,
+    community: int,
+    actor: int,
+    after: Membership | None,
+    *,
+    act: str,
+    by: str,
+    now: int,
+    via: Via | None = None,
+    granted: str | None = None,
+) -> None:
+    """Store what became of a membership, and that it did. Call inside a write.
+
+    `act`: what was done, `by`: the DID of who did it, `now`: microseconds. `via`: None keeps the way; `granted`: the
+    key of the record that gave the role, None keeps it.
+    """
+    if after is None:
+        connection.execute("DELETE FROM membership WHERE community = ? AND actor = ?", (community, actor))
+    else:
+        way = via or Via("invitation")
+        values = (after.status.value, after.role.value, scope_text(after.scope), after.until, now, way.way, way.rkey)
+        connection.execute(_PUT, (community, actor, *values, granted, via is not None))
+    status, role = (after.status.value, after.role.value) if after else (None, None)
+    connection.execute(
+        "INSERT INTO membership_event (community, actor, act, by, status, role, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (community, actor, act, by, status, role, now),
+    )
