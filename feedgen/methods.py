@@ -126,7 +126,7 @@ class FeedMethods:
     async def describe_feed_generator(self, call: Call) -> Answer:
         """Who we are and which feeds we have."""
         self._feeds.refresh()
-        answer: dict[str, Any] = {"did": self._service_did, "feeds": [{"uri": feed.uri} for feed in self._feeds.all()]}
+        answer: dict[str, Any] = {"did": self._service_did, "feeds": [{"uri": uri} for uri in self._feeds.listed()]}
         return answer | ({"links": self._links} if self._links else {})
 
     async def _authorize_interactions(self, call: Call) -> Token:

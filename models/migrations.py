@@ -352,7 +352,19 @@ CREATE TRIGGER member_changes AFTER UPDATE OF status ON membership
 END;
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _REPOS, _UNPROVEN, _RANKING, _LAYER)
+_FAMILIES = """
+-- The communities that name one as their parent are found by its name; who may name it are few.
+ALTER TABLE community ADD COLUMN parent TEXT GENERATED ALWAYS AS (json_extract(rule, '$.parent')) VIRTUAL;
+CREATE INDEX community_parent ON community (parent, owner) WHERE parent IS NOT NULL;
+CREATE INDEX membership_admin ON membership (community, actor) WHERE role = 3;
+
+-- The languages of the posts of a generation: `languages` is a JSON array of the different ones (BCP 47 primary tags,
+-- by space), `marks` for each post one byte, its place in there.
+ALTER TABLE generation ADD COLUMN languages TEXT NOT NULL DEFAULT '';
+ALTER TABLE generation ADD COLUMN marks BLOB;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _REPOS, _UNPROVEN, _RANKING, _LAYER, _FAMILIES)
 
 
 class SchemaError(Exception):

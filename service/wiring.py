@@ -146,9 +146,8 @@ async def serving(
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
             links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}
             skeletons = Skeletons(connection, key)
-            feeds = Feeds(
-                connection, config.publisher, CommitWatch(config.database), asyncio.get_running_loop().call_later
-            )
+            watch, later = CommitWatch(config.database), asyncio.get_running_loop().call_later
+            feeds = Feeds(connection, config.publisher, watch, later, clock)
             methods = FeedMethods(
                 database,
                 feeds,
