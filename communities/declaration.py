@@ -38,11 +38,13 @@ from typing import Any
 from communities.community import Community, Exclude, Include, Require
 from communities.lines import Lines
 from communities.post import MEDIA
-from communities.ranking import SORTS, Ranking
+from communities.ranking import EVERYTHING, SORTS, Ranking
 from communities.text import fold_tag, words
 from xrpc.graphemes import graphemes
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{1,62}")
+RESERVED = frozenset((EVERYTHING,))
+"""Slugs that no community has: feeds of the service itself stand there."""
 _DID = re.compile(r"did:(plc:[a-z2-7]{24}|web:[A-Za-z0-9.-]+(%3A[0-9]+)?)")
 _LIST = re.compile(rf"at://{_DID.pattern}/app\.bsky\.graph\.list/[A-Za-z0-9._~:-]{{1,512}}")
 _POST = re.compile(rf"at://{_DID.pattern}/app\.bsky\.feed\.post/[A-Za-z0-9._~:-]{{1,512}}")
@@ -68,6 +70,14 @@ def _string(max_graphemes: int, max_bytes: int, *, empty: bool = False) -> _Chec
         return value
 
     return check
+
+
+def _slug(value: Any) -> str:
+    if not isinstance(value, str) or not SLUG.fullmatch(value):
+        raise ValueError(f"must be 2 to 63 of a-z, 0-9, - and _, the first a letter, not {value!r}")
+    if value in RESERVED:
+        raise ValueError(f"must be another one: {value!r} is a feed of the service itself")
+    return value
 
 
 def _pattern(pattern: re.Pattern[str], what: str) -> _Check:
@@ -144,7 +154,7 @@ _did = _pattern(_DID, "a DID (did:plc:... or did:web:...)")
 
 _KEYS: dict[str, dict[str, _Check]] = {
     "": {
-        "slug": _pattern(SLUG, "2 to 63 of a-z, 0-9, - and _, the first a letter"),
+        "slug": _slug,
         "name": _string(24, 240),
         "description": _string(300, 3000, empty=True),
         "owner": _did,

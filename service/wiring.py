@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from feedgen.everything import Everything
 from feedgen.feeds import Feeds
 from feedgen.methods import FeedMethods
 from feedgen.ranked import RankedPages
@@ -153,6 +154,7 @@ async def serving(
                 feeds,
                 skeletons,
                 RankedPages(connection, key, skeletons.pins),
+                Everything(connection, key),
                 auth,
                 config.did,
                 {name: url for name, url in links.items() if url},
