@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,14 +78,15 @@ def run(config: Config, args: argparse.Namespace) -> int:
     if args.action == "verify" and args.file is not None:
         slug, events = _read_file(args.file)
         return _report([_checked(slug, events, args.head)], args.json)
+    if args.action == "verify" and args.head is not None and len(args.communities) != 1:
+        print("communities: error: --head belongs to one log: name its community", file=sys.stderr)
+        return 2
     database = open_database(config.database, readonly=True)
     try:
         connection = sql(database)
         if args.action == "verify":
             named = [_find(connection, slug) for slug in dict.fromkeys(args.communities)]
             chosen = named or community_rows.known(connection)
-            if args.head is not None and len(chosen) != 1:
-                raise CommandError("--head belongs to one log: name its community")
             found = [_checked(one.slug, logbook.read(connection, one.id), args.head) for one in chosen]
             return _report(found, args.json)
         community = _find(connection, args.community)
