@@ -15,8 +15,8 @@ SNAPSHOT_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One feed. `language`: the one language of its posts, if there is only one. `pinned`: whether it has pins; `sort`:
-    its order, as `ranking` says.
+    """One feed. `language`: the one language of its posts, if there is only one. `pinned`: whether pinned posts come
+    first; `sort`: its order, as `ranking` says.
     """
 
     uri: str
@@ -90,8 +90,8 @@ class Feeds:
         ranking = Ranking(**row.rule.get("ranking", {}))
         for sort in row.rule.get("feeds", (NEWEST,)):
             uri = self._prefix + record_key(row.slug, sort)
-            pinned = bool(row.rule["pins"]) and sort != VIDEO  # a pin need not be a video
-            yield Feed(uri, row.id, row.slug, row.name, language, pinned, sort, ranking)
+            # A pin need not be a video. Which there are is for the rows to say: moderators pin posts at any time.
+            yield Feed(uri, row.id, row.slug, row.name, language, sort != VIDEO, sort, ranking)
 
     def find(self, uri: str) -> Feed | None:
         """The feed with exactly this URI."""

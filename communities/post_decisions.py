@@ -10,6 +10,7 @@ Everything that a decision goes by is read in the transaction that makes it. Wha
 `communities.admission.judge`, here as where posts come in, so that both always say the same.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from communities import logbook
@@ -68,6 +69,11 @@ class _Case:
     """Whether a moderator pinned it; False: the declaration did; None: nobody."""
 
     @property
+    def version(self) -> bytes | None:
+        """The version that is indexed."""
+        return self.row.cid if self.row else None
+
+    @property
     def removed(self) -> bool:
         return self.decided is not None and self.decided.verdict is Verdict.REMOVED
 
@@ -84,21 +90,26 @@ def decide_post(
     actor: str,
     wanted: PostDecision,
     now: int,
-    site: Site = Site.NOBODY,
+    site: Mapping[str, Site] | None = None,
 ) -> Event:
     """Decide, as the account `actor` (DID); returns the decision as it stands in the log. Call inside a write.
 
-    `settings`: of the community; `now`: microseconds; `site`: what the actor is for the whole site. Raises
+    `settings`: of the community; `now`: microseconds; `site`: who is what for the whole site. Raises
     RefusedError: NotPermitted, UnknownRule, PostNotFound, NotInCommunity, VersionChanged, NoChange, AuthorOptedOut,
     AuthorBanned, TooManyPins.
     """
     owners = {number: directory.by_id[number].owner for number in settings.above}
-    who = standing_by(settings, actor, memberships(connection, find_actor(connection, actor)), owners, now, site)
+
+    def standing(did: str) -> Standing:
+        of = memberships(connection, find_actor(connection, did))
+        return standing_by(settings, did, of, owners, now, (site or {}).get(did, Site.NOBODY))
+
+    who = standing(actor)
     if not may_decide(wanted.action, who):
         raise RefusedError("NotPermitted", f"Your role does not allow you to {wanted.action} posts here.")
     check_rule(connection, settings, wanted.rule)
-    case = _look(connection, settings, owners, wanted.post, now)
-    if case.row is not None and wanted.cid not in (None, case.row.cid):
+    case = _look(connection, settings, wanted.post, standing(wanted.post.did))
+    if case.version is not None and wanted.cid not in (None, case.version):
         raise RefusedError("VersionChanged", "The post was edited since: look at it again.")
     if wanted.action in (Action.PIN, Action.UNPIN):
         _check_pin(connection, settings, wanted.action, case)
@@ -106,7 +117,7 @@ def decide_post(
         _check_verdict(wanted, case)
         if wanted.action is not Action.REMOVE:
             _check_author(connection, settings, wanted.post, case)
-    cid = case.row.cid if case.row else wanted.cid or (case.decided and case.decided.cid)
+    cid = case.version or wanted.cid or (case.decided.cid if case.decided else None)
     decision = Decision(
         action=wanted.action,
         actor=actor,
@@ -138,12 +149,12 @@ def check_rule(connection: Connection, settings: Settings, rule: str | None) -> 
         raise RefusedError("UnknownRule", "The community has no rule of this name.")
 
 
-def _look(connection: Connection, settings: Settings, owners: dict[int, str | None], ref: PostRef, now: int) -> _Case:
+def _look(connection: Connection, settings: Settings, ref: PostRef, standing: Standing) -> _Case:
     author = find_actor(connection, ref.did)
     row = find_post(connection, ref)
     return _Case(
         author=author,
-        standing=standing_by(settings, ref.did, memberships(connection, author), owners, now),
+        standing=standing,
         row=row,
         item=find_item(connection, settings.id, row.id) if row else None,
         decided=find_decided(connection, settings.id, author, ref.rkey),
@@ -165,7 +176,7 @@ def _check_verdict(wanted: PostDecision, case: _Case) -> None:
         raise RefusedError("PostNotFound", "The post is not known here: say which version of it is meant (cid).")
     if case.decided is None or case.removed:
         return
-    cid = case.row.cid if case.row else wanted.cid
+    cid = case.version or wanted.cid
     if case.decided.cid == cid and (case.row is None or (case.item and not case.item.hidden & (PENDING | REMOVED))):
         raise RefusedError("NoChange", "This version of the post is approved already.")
 
