@@ -8,11 +8,11 @@ from communities.log import Acting
 
 
 def acting_as(action: Action, settings: Settings, did: str, who: Standing) -> Acting:
-    """As what an account that may take a decision takes it: by its role in the community first, then by one above it,
-    then for the site.
-    """
+    """As what an account that may take a decision takes it: by the nearest of the roles that allow it."""
     if settings.owner == did:
         return Acting.OWNER
-    if may_decide(action, replace(who, above=False, site=Site.NOBODY)):
-        return Acting.ADMIN if who.role is Role.ADMIN else Acting.MODERATOR
-    return Acting.ADMIN if who.above else Acting.SITE
+    if who.above or (who.joined and who.role is Role.ADMIN):
+        return Acting.ADMIN
+    if who.moderates and may_decide(action, replace(who, site=Site.NOBODY)):
+        return Acting.MODERATOR
+    return Acting.SITE

@@ -6,8 +6,8 @@
     pin       it is shown first, before what was pinned earlier
     unpin     no longer
 
-Everything that a decision goes by is read in the transaction that makes it. What becomes of the post says
-`communities.admission.judge`, here as where posts come in, so that both always say the same.
+Everything that a decision goes by is read in the transaction that makes it. What it means for the post when it is
+edited, or comes later, says `communities.admission.judge`.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from communities import logbook
 from communities.access import Action, Site, Standing, Status, may_decide
 from communities.acting import acting_as
-from communities.admission import BY_HAND, HIDDEN_AUTHOR, PENDING, REMOVED, Decided, Held, Verdict, judge
+from communities.admission import BANNED, BY_HAND, HIDDEN_AUTHOR, PENDING, REMOVED, Decided, Verdict
 from communities.directory import Directory, Settings
 from communities.log import Decision, Event
 from communities.members import find_actor, intern_actor, memberships, standing_by
@@ -26,7 +26,6 @@ from communities.refs import PostRef, cid_text
 from communities.stored import (
     Item,
     StoredPost,
-    find_community,
     find_decided,
     find_item,
     find_post,
@@ -46,7 +45,7 @@ ASKED_FOR = "approved by a moderator"
 @dataclass(frozen=True, slots=True)
 class PostDecision:
     """What somebody wants to decide. `cid`: the version that they have seen; None: whichever is indexed. `rule`: the
-    name of one of the community's rules.
+    name of one of the community's rules: the public log shows it, so the caller must have seen to that.
     """
 
     action: Action
@@ -95,7 +94,7 @@ def decide_post(
     """Decide, as the account `actor` (DID); returns the decision as it stands in the log. Call inside a write.
 
     `settings`: of the community; `now`: microseconds; `site`: who is what for the whole site. Raises
-    RefusedError: NotPermitted, UnknownRule, PostNotFound, NotInCommunity, VersionChanged, NoChange, AuthorOptedOut,
+    RefusedError: NotPermitted, PostNotFound, NotInCommunity, VersionChanged, NoChange, AuthorOptedOut,
     AuthorBanned, TooManyPins.
     """
     owners = {number: directory.by_id[number].owner for number in settings.above}
@@ -107,7 +106,6 @@ def decide_post(
     who = standing(actor)
     if not may_decide(wanted.action, who):
         raise RefusedError("NotPermitted", f"Your role does not allow you to {wanted.action} posts here.")
-    check_rule(connection, settings, wanted.rule)
     case = _look(connection, settings, wanted.post, standing(wanted.post.did))
     if case.version is not None and wanted.cid not in (None, case.version):
         raise RefusedError("VersionChanged", "The post was edited since: look at it again.")
@@ -138,15 +136,6 @@ def decide_post(
         assert cid is not None  # noqa: S101 - _check_verdict has seen to it
         _settle(connection, settings, wanted.post, case, Decided(verdict, cid, event.seq), now)
     return event
-
-
-def check_rule(connection: Connection, settings: Settings, rule: str | None) -> None:
-    """The public log shows by which rule something was decided: it must be one that the community has.
-
-    Raises RefusedError.
-    """
-    if rule is not None and rule not in {one.name for one in find_community(connection, settings.id).rules}:
-        raise RefusedError("UnknownRule", "The community has no rule of this name.")
 
 
 def _look(connection: Connection, settings: Settings, ref: PostRef, standing: Standing) -> _Case:
@@ -215,11 +204,12 @@ def _settle(connection: Connection, settings: Settings, ref: PostRef, case: _Cas
         if decided.verdict is Verdict.APPROVED:
             repos.ask(connection, author, ASKED_FOR)
         return
-    held = Held(case.row.cid, bool(case.item.hidden & PENDING)) if case.item else None
-    judged = judge(settings, case.standing, case.row.cid, selected=case.item is not None, decided=decided, held=held)
-    assert judged.hidden is not None  # noqa: S101 - what is decided has an item
     evidences = case.item.evidences if case.item else ()
     if decided.verdict is Verdict.APPROVED and BY_HAND not in evidences:
         evidences = (*evidences, BY_HAND)
-    item = Item(judged.hidden | (0 if case.row.shown else HIDDEN_AUTHOR), evidences)
+    hidden = 0 if case.row.shown else HIDDEN_AUTHOR
+    if decided.verdict is Verdict.REMOVED:
+        # A ban may end: then it must still be removed.
+        hidden |= REMOVED | ((case.item.hidden & BANNED) if case.item else 0)
+    item = Item(hidden, evidences)
     put_item(connection, settings.id, ref, case.row, item)

@@ -1,12 +1,10 @@
-"""Communities, posts, and what is in force on them, as rows. Plain functions over a connection."""
+"""Posts, and what is in force on them, as rows. Plain functions over a connection."""
 
-import json
 from typing import NamedTuple
 
 from cbrrr import StrictCID, decode_dag_cbor
 
 from communities.admission import Decided, Verdict
-from communities.community import Community
 from communities.post import Post, read_post
 from communities.refs import PostRef
 from models.database import Connection
@@ -51,12 +49,6 @@ class Item(NamedTuple):
 
     hidden: int
     evidences: tuple[str, ...]
-
-
-def find_community(connection: Connection, community: int) -> Community:
-    """The declaration of a community that there is."""
-    ((rule,),) = connection.execute("SELECT rule FROM community WHERE id = ?", (community,)).fetchall()
-    return Community.from_json(json.loads(rule))
 
 
 def find_post(connection: Connection, ref: PostRef) -> StoredPost | None:
