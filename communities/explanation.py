@@ -64,12 +64,13 @@ class Subject:
 class Explanation:
     """What is to be said of a post in a community.
 
-    `evidences`: for which it is in, or would be; `revision`: of the rules that it was held against. `item`: None: it is
-    not in the community. `score`: names and values of what ranks it. `hidden_by`: each thing that keeps it out of
+    `evidences`: for which it is in, or would be; `matches`: what speaks for it now; `refusal`: which exclusion speaks
+    against it; `revision`: of the rules that it was held against. `item`: None: it is not in the community. `score`: names and values of what ranks it. `hidden_by`: each thing that keeps it out of
     sight, in words.
     """
 
     evidences: tuple[str, ...]
+    matches: tuple[str, ...]
     refusal: str | None
     revision: str
     judgement: Judgement
@@ -154,6 +155,7 @@ def explain(
         )
     return Explanation(
         evidences=item.evidences if item else matches,
+        matches=matches,
         refusal=refused,
         revision=meta.get(connection, community_rows.REVISION) or "0",
         judgement=judged,
