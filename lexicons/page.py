@@ -39,7 +39,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "scope": ["posts", "pins"],
         "createdAt": _FIRST,
     },
-    "membership": {"community": _BIRDS, "createdAt": _FIRST},
+    "membership": {"community": _BIRDS, "volume": 4, "createdAt": _FIRST},
     "submission": {
         "community": _BIRDS,
         "post": {
