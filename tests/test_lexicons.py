@@ -15,7 +15,8 @@ from communities.community import Exclude, Include, Require
 from communities.post import MEDIA
 from firehose.records import read_record
 from lexicons.catalog import OURS, documents
-from lexicons.page import EXAMPLES, page
+from lexicons.examples import METHODS, RECORDS
+from lexicons.page import page
 from xrpc.lexicon import Catalog, LexiconError
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +32,7 @@ ROLE: dict[str, Any] = BY_ID[f"{OURS}role"]["defs"]["main"]["record"]["propertie
 
 
 def example(name: str) -> dict[str, Any]:
-    return copy.deepcopy({"$type": OURS + name} | EXAMPLES[name])
+    return copy.deepcopy({"$type": OURS + name} | RECORDS[name])
 
 
 FULL = example("community") | {
@@ -74,14 +75,25 @@ def test_they_stand_where_their_names_say() -> None:
     assert CATALOG.missing == frozenset()
     paths = (ROOT / "lexicons").rglob("*.json")
     names = {".".join(path.relative_to(ROOT / "lexicons").with_suffix("").parts) for path in paths}
-    assert names == set(BY_ID) == {"com.atproto.repo.strongRef", *(OURS + name for name in (*EXAMPLES, "defs"))}
+    assert (
+        names == set(BY_ID) == {"com.atproto.repo.strongRef", *(OURS + name for name in (*RECORDS, *METHODS, "defs"))}
+    )
 
 
 def described(schema: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
-    """Every definition and field with its description."""
+    """Every definition, field, parameter and error with its description."""
     yield where, schema.get("description", "")
-    for name, field in schema.get("record", schema).get("properties", {}).items():
-        yield from described(field, f"{where}.{name}")
+    yield from fields_of(schema.get("record", schema), where)
+    for part in ("parameters", "input", "output"):
+        yield from fields_of(schema.get(part, {}).get("schema", schema.get(part, {})), f"{where}.{part}")
+    for error in schema.get("errors", []):
+        yield f"{where}.{error['name']}", error.get("description", "")
+
+
+def fields_of(schema: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
+    for name, field in schema.get("properties", {}).items():
+        assert field["type"] != "object" and field.get("items", {}).get("type") != "object", "has a name of its own"
+        yield f"{where}.{name}", field.get("description", "")
 
 
 def test_every_field_is_described() -> None:
@@ -160,7 +172,7 @@ def test_the_examples_are_good(name: str, rkey: str) -> None:
         del record[key]
         with pytest.raises(LexiconError, match=f"^{OURS}{name}: {key}: is required$"):
             CATALOG.check_record(OURS + name, record)
-    CATALOG.check_record(OURS + name, {"$type": OURS + name} | {key: EXAMPLES[name][key] for key in required})
+    CATALOG.check_record(OURS + name, {"$type": OURS + name} | {key: RECORDS[name][key] for key in required})
 
 
 def test_a_community_with_everything() -> None:
