@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from models import meta
-from models.database import Connection
+from models.database import Connection, Rows
 
 REVISION = "rules_revision"
 """Meta key: a number that rises with every change of the declared communities."""
@@ -22,11 +22,20 @@ class CommunityRow(NamedTuple):
     rule: dict[str, Any]
 
 
+_SELECT = "SELECT id, slug, name, description, owner, rule FROM community"
+
+
 def declared(connection: Connection) -> list[CommunityRow]:
     """Every community that the file now declares, in order of its id."""
-    rows = connection.execute(
-        "SELECT id, slug, name, description, owner, rule FROM community WHERE declared = 1 ORDER BY id"
-    )
+    return _read(connection.execute(f"{_SELECT} WHERE declared = 1 ORDER BY id"))
+
+
+def known(connection: Connection) -> list[CommunityRow]:
+    """Every community that there ever was, by its slug."""
+    return _read(connection.execute(f"{_SELECT} ORDER BY slug"))
+
+
+def _read(rows: Rows) -> list[CommunityRow]:
     return [CommunityRow._make((*plain, json.loads(rule))) for *plain, rule in rows]
 
 
@@ -42,9 +51,15 @@ def declare(connection: Connection, rules: Iterable[Mapping[str, Any]]) -> bool:
     meta.put(connection, REVISION, str(int(meta.get(connection, REVISION) or 0) + 1))
     connection.execute("UPDATE community SET declared = 0 WHERE declared = 1")
     connection.executemany(
-        "INSERT INTO community (slug, name, description, owner, rule, declared) VALUES (?, ?, ?, ?, ?, 1)"
+        "INSERT INTO community (slug, name, description, owner, rule, declared, created_at)"
+        " VALUES (?, ?, ?, ?, ?, 1, CAST(unixepoch('subsec') * 1000000 AS INTEGER))"
         " ON CONFLICT (slug) DO UPDATE SET name = excluded.name, description = excluded.description,"
         " owner = excluded.owner, rule = excluded.rule, declared = 1",
         [(slug, rule["name"], rule["description"], rule["owner"], text) for slug, (rule, text) in wanted.items()],
     )
     return True
+
+
+def uris(connection: Connection) -> dict[int, str]:
+    """The at-uris of the records that declare communities, by the ids of these."""
+    return dict(connection.execute("SELECT id, uri FROM community WHERE declared = 1 AND uri IS NOT NULL").fetchall())
