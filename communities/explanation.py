@@ -65,8 +65,8 @@ class Explanation:
     """What is to be said of a post in a community.
 
     `evidences`: for which it is in, or would be; `matches`: what speaks for it now; `refusal`: which exclusion speaks
-    against it; `revision`: of the rules that it was held against. `item`: None: it is not in the community. `score`: names and values of what ranks it. `hidden_by`: each thing that keeps it out of
-    sight, in words.
+    against it; `revision`: of the rules that it was held against. `item`: None: it is not in the community. `score`:
+    names and values of what ranks it. `hidden_by`: each thing that keeps it out of sight, in words.
     """
 
     evidences: tuple[str, ...]

@@ -255,6 +255,8 @@ CREATE INDEX declaration_subject ON declaration (subject, collection);
 ALTER TABLE community ADD COLUMN uri TEXT;
 ALTER TABLE community ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX community_uri ON community (uri) WHERE uri IS NOT NULL;
+UPDATE community SET created_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000000;
+CREATE INDEX community_newest ON community (created_at);
 
 -- How somebody stands to a community: requested, invited, member or banned. `role`: 1 member, 2 moderator, 3 admin;
 -- `scope`: parts of a moderator's work, by space, `*` for all. `until`: when the ban or the role ends. `since`: when
@@ -275,7 +277,7 @@ CREATE TABLE membership (
     PRIMARY KEY (community, actor)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX membership_actor ON membership (actor);
-CREATE INDEX membership_listed ON membership (community, status, since, actor);
+CREATE INDEX membership_listed ON membership (community, status, role, since, actor);
 
 -- Every change of a membership, for ever. `act`: what was done; `by`: who did it.
 CREATE TABLE membership_event (

@@ -130,9 +130,7 @@ async def _did(config: Config, session: aiohttp.ClientSession, authority: str) -
     return did
 
 
-async def _fetch(
-    config: Config, session: aiohttp.ClientSession, ref: PostRef
-) -> tuple[Post | None, bytes | None, str]:
+async def _fetch(config: Config, session: aiohttp.ClientSession, ref: PostRef) -> tuple[Post | None, bytes | None, str]:
     """The post and its version as its author's PDS has it, and why it is not in the index as far as can be said."""
     resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
     try:
@@ -161,9 +159,13 @@ async def _fetch(
     age = (now_micros() - sort_micros(post.created_at, now_micros())) / 86_400_000_000
     if age > config.retention_days:
         return post, cid, f"it is {age:.0f} days old, and posts leave the index after {config.retention_days}"
-    return post, cid, (
-        "it is not in the index: its event came before the service or its rules did, it was older than"
-        f" {config.max_post_age_days} days when its event came, or the event has not come yet"
+    return (
+        post,
+        cid,
+        (
+            "it is not in the index: its event came before the service or its rules did, it was older than"
+            f" {config.max_post_age_days} days when its event came, or the event has not come yet"
+        ),
     )
 
 
