@@ -10,7 +10,7 @@ from typing import Any
 
 from communities.access import AVAILABLE, EVERYTHING, Posting, Role, Scope, State, Type
 from communities.community import JOIN_WAYS, WHO, Community, Exclude, Include, Log, Require, Rule
-from communities.declaration import RESERVED, SLUG
+from communities.keys import RESERVED, SLUG
 from communities.ranking import SORTS, Ranking
 from communities.text import fold_tag, words
 from xrpc.lexicon import Catalog, LexiconError

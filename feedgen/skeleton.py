@@ -35,8 +35,12 @@ def _queries(but: str = "") -> tuple[str, str]:
 FULL_PAGE, LAST_PAGE = _queries()
 _PINS = (
     "SELECT 'at://' || a.did || '/app.bsky.feed.post/' || n.rkey, (SELECT p.id FROM post p WHERE p.actor = n.actor AND"
-    " p.rkey = n.rkey) FROM pin n JOIN actor a ON a.id = n.actor WHERE n.community = ? AND n.gone = 0 AND a.shown = 1"
-    " ORDER BY n.position LIMIT ?"
+    " p.rkey = n.rkey) FROM pin n JOIN actor a ON a.id = n.actor WHERE n.community = ?1 AND n.gone = 0 AND a.shown = 1"
+    # What moderators pin must be in the community; what its declaration pins need not, but may not be removed.
+    " AND coalesce((SELECT i.hidden = 0 FROM post p JOIN feed_item i ON i.post = p.id AND i.community = ?1"
+    " WHERE p.actor = n.actor AND p.rkey = n.rkey), n.moderator = 0) AND NOT EXISTS (SELECT 1 FROM decided d"
+    " WHERE d.community = ?1 AND d.actor = n.actor AND d.rkey = n.rkey AND d.verdict = 'removed')"
+    " ORDER BY n.position LIMIT ?2"
 )
 _GOOD_URI = re.compile(r"at://did:[a-z]+:[A-Za-z0-9._:%-]+/app\.bsky\.feed\.post/[A-Za-z0-9._~:-]+")
 _CACHED_PAGES = 10_000

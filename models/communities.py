@@ -1,14 +1,17 @@
-"""Rows of declared communities: taken over from the declaration, read back by whoever needs them."""
+"""Rows of declared communities: those of the file are taken over here, and all are read back by whoever needs them."""
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from models import meta
-from models.database import Connection
+from models.database import Connection, Rows
 
 REVISION = "rules_revision"
 """Meta key: a number that rises with every change of the declared communities."""
+
+SLUG_TAKEN = "SlugTaken"
+"""The fault of a record whose slug another community has."""
 
 
 class CommunityRow(NamedTuple):
@@ -22,29 +25,76 @@ class CommunityRow(NamedTuple):
     rule: dict[str, Any]
 
 
+_SELECT = "SELECT id, slug, name, description, owner, rule FROM community"
+
+
 def declared(connection: Connection) -> list[CommunityRow]:
-    """Every community that the file now declares, in order of its id."""
-    rows = connection.execute(
-        "SELECT id, slug, name, description, owner, rule FROM community WHERE declared = 1 ORDER BY id"
-    )
+    """Every community that the file or a record now declares, in order of its id."""
+    return _read(connection.execute(f"{_SELECT} WHERE declared = 1 ORDER BY id"))
+
+
+def known(connection: Connection) -> list[CommunityRow]:
+    """Every community that there ever was, by its slug."""
+    return _read(connection.execute(f"{_SELECT} ORDER BY slug"))
+
+
+def _read(rows: Rows) -> list[CommunityRow]:
     return [CommunityRow._make((*plain, json.loads(rule))) for *plain, rule in rows]
 
 
-def declare(connection: Connection, rules: Iterable[Mapping[str, Any]]) -> bool:
-    """Make the rows equal to `rules` (declarations as plain values); returns whether anything changed.
+def declare(connection: Connection, rules: Iterable[Mapping[str, Any]], now: int) -> bool:
+    """Make the rows of the file's communities equal to `rules` (declarations as plain values); returns whether anything
+    changed. `now`: microseconds.
 
     A community that is no longer declared keeps its row and items, so that declaring it again brings them back.
+    Communities of records stay as they are, unless the file wants their slug: the operator's word counts more.
     """
-    before = connection.execute("SELECT slug, rule FROM community WHERE declared = 1 ORDER BY slug").fetchall()
+    before = connection.execute("SELECT slug, rule FROM community WHERE declared = 1 AND uri IS NULL").fetchall()
     wanted = {rule["slug"]: (rule, json.dumps(rule, sort_keys=True, ensure_ascii=False)) for rule in rules}
-    if before == sorted((slug, text) for slug, (_, text) in wanted.items()):
+    if sorted(before) == sorted((slug, text) for slug, (_, text) in wanted.items()):
         return False
     meta.put(connection, REVISION, str(int(meta.get(connection, REVISION) or 0) + 1))
-    connection.execute("UPDATE community SET declared = 0 WHERE declared = 1")
+    connection.execute("UPDATE community SET declared = 0 WHERE declared = 1 AND uri IS NULL")
+    for slug in wanted:
+        _free(connection, slug)
     connection.executemany(
-        "INSERT INTO community (slug, name, description, owner, rule, declared) VALUES (?, ?, ?, ?, ?, 1)"
+        "INSERT INTO community (slug, name, description, owner, rule, declared, created_at)"
+        " VALUES (?, ?, ?, ?, ?, 1, ?)"
         " ON CONFLICT (slug) DO UPDATE SET name = excluded.name, description = excluded.description,"
         " owner = excluded.owner, rule = excluded.rule, declared = 1",
-        [(slug, rule["name"], rule["description"], rule["owner"], text) for slug, (rule, text) in wanted.items()],
+        [(slug, rule["name"], rule["description"], rule["owner"], text, now) for slug, (rule, text) in wanted.items()],
     )
     return True
+
+
+def _free(connection: Connection, slug: str) -> None:
+    """Take a slug from the community of a record, which keeps its row under a name that nobody can declare."""
+    row = connection.execute("SELECT id, uri FROM community WHERE slug = ? AND uri IS NOT NULL", (slug,)).fetchone()
+    if row is None:
+        return
+    number, uri = row
+    connection.execute("UPDATE community SET slug = ?, declared = 0 WHERE id = ?", (f"{slug}~{number}", number))
+    did, collection, rkey = uri.removeprefix("at://").split("/")
+    connection.execute(
+        "UPDATE declaration SET fault = ? WHERE actor = (SELECT id FROM actor WHERE did = ?) AND collection = ?"
+        " AND rkey = ?",
+        (SLUG_TAKEN, did, collection, rkey),
+    )
+
+
+def uris(connection: Connection) -> dict[int, str]:
+    """The at-uris of the records that declare communities, by the ids of these."""
+    return dict(connection.execute("SELECT id, uri FROM community WHERE declared = 1 AND uri IS NOT NULL").fetchall())
+
+
+def rule(connection: Connection, community: int) -> dict[str, Any]:
+    """The declaration of one community as a plain value."""
+    found: dict[str, Any] = json.loads(
+        connection.execute("SELECT rule FROM community WHERE id = ?", (community,)).fetchone()[0]
+    )
+    return found
+
+
+def created_at(connection: Connection, community: int) -> int:
+    """When a community was first seen here, microseconds."""
+    return int(connection.execute("SELECT created_at FROM community WHERE id = ?", (community,)).fetchone()[0])

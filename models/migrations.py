@@ -255,6 +255,8 @@ CREATE INDEX declaration_subject ON declaration (subject, collection);
 ALTER TABLE community ADD COLUMN uri TEXT;
 ALTER TABLE community ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX community_uri ON community (uri) WHERE uri IS NOT NULL;
+UPDATE community SET created_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000000;
+CREATE INDEX community_newest ON community (created_at);
 
 -- How somebody stands to a community: requested, invited, member or banned. `role`: 1 member, 2 moderator, 3 admin;
 -- `scope`: parts of a moderator's work, by space, `*` for all. `until`: when the ban or the role ends. `since`: when
@@ -275,7 +277,7 @@ CREATE TABLE membership (
     PRIMARY KEY (community, actor)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX membership_actor ON membership (actor);
-CREATE INDEX membership_listed ON membership (community, status, since, actor);
+CREATE INDEX membership_listed ON membership (community, status, role, since, actor);
 
 -- Every change of a membership, for ever. `act`: what was done; `by`: who did it.
 CREATE TABLE membership_event (
@@ -352,11 +354,42 @@ CREATE TRIGGER member_changes AFTER UPDATE OF status ON membership
 END;
 """
 
+_DECISIONS = """
+-- The log of what was decided for communities (communities/log.py): appended to, and never changed. `actor`: a DID.
+-- `salts`: of the fields that the public log may hide, 16 bytes each, in their order. `hash` is `prev` of the next one.
+CREATE TABLE decision (
+    community INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL CHECK (at BETWEEN 0 AND 253402300799999999),
+    actor TEXT NOT NULL,
+    role TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT,
+    cid TEXT,
+    reason TEXT,
+    rule TEXT,
+    until INTEGER CHECK (until BETWEEN 0 AND 253402300799999999),
+    salts BLOB NOT NULL CHECK (length(salts) = 96),
+    prev BLOB NOT NULL CHECK (length(prev) = 32),
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (community, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX decision_subject ON decision (community, subject);
+CREATE TRIGGER decision_update BEFORE UPDATE ON decision
+    BEGIN SELECT raise(ABORT, 'a decision is never changed'); END;
+CREATE TRIGGER decision_delete BEFORE DELETE ON decision
+    BEGIN SELECT raise(ABORT, 'a decision is never deleted'); END;
+-- It also keeps REPLACE out, which deletes what stands in its way without calling the trigger of that.
+CREATE TRIGGER decision_insert BEFORE INSERT ON decision
+    WHEN NEW.seq != 1 + coalesce((SELECT max(seq) FROM decision WHERE community = NEW.community), 0)
+    OR NEW.prev != (SELECT hash FROM decision WHERE community = NEW.community AND seq = NEW.seq - 1)
+    BEGIN SELECT raise(ABORT, 'a decision follows the last one'); END;
+"""
+
 _FAMILIES = """
 -- The communities that name one as their parent are found by its name; who may name it are few.
 ALTER TABLE community ADD COLUMN parent TEXT GENERATED ALWAYS AS (json_extract(rule, '$.parent')) VIRTUAL;
 CREATE INDEX community_parent ON community (parent, owner) WHERE parent IS NOT NULL;
-CREATE INDEX membership_admin ON membership (community, actor) WHERE role = 3;
 
 -- The languages of the posts of a generation: `languages` is a JSON array of the different ones (BCP 47 primary tags,
 -- by space), `marks` for each post one byte, its place in there.
@@ -364,7 +397,7 @@ ALTER TABLE generation ADD COLUMN languages TEXT NOT NULL DEFAULT '';
 ALTER TABLE generation ADD COLUMN marks BLOB;
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _REPOS, _UNPROVEN, _RANKING, _LAYER, _FAMILIES)
+STEPS: tuple[str, ...] = (_FIRST, _REPOS, _UNPROVEN, _RANKING, _LAYER, _DECISIONS, _FAMILIES)
 
 
 class SchemaError(Exception):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -309,7 +310,8 @@ class Writer:
         post = read_post(record)
         assert post is not None
         matches = self._matcher.match(did, post)
-        put = PutPost(rkey, b"cid", encode_dag_cbor(record), post, matches, None, None)
+        block = encode_dag_cbor(record)
+        put = PutPost(rkey, b"\x01\x71\x12\x20" + sha256(block).digest(), block, post, matches, None, None)
         self._commit(did, put, step)
         return f"at://{did}/app.bsky.feed.post/{rkey}"
 

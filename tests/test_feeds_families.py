@@ -186,7 +186,7 @@ def test_the_pins_of_a_parent_are_its_own(door: Site, writer: Writer) -> None:
     mine, theirs, last = (writer.post(1, tags=["child"]) for _ in range(3))
     for slug, uri in (("top", mine), ("child", theirs)):
         writer.sql(
-            "INSERT INTO pin (community, position, actor, rkey, moderator) SELECT c.id, 0, p.actor, p.rkey, 1"
+            "INSERT INTO pin (community, position, actor, rkey, moderator) SELECT c.id, 0, p.actor, p.rkey, 0"
             " FROM community c, post p WHERE c.slug = ? AND p.id = (SELECT post FROM feed_item WHERE uri = ?)",
             slug,
             uri,
@@ -198,6 +198,7 @@ def test_the_pins_of_a_parent_are_its_own(door: Site, writer: Writer) -> None:
 
 
 def test_every_search_is_one_of_a_key(writer: Writer, door: Site) -> None:
+    kin = ("a", "b", "[]", "[]", 1, 1)
     children = "SEARCH c USING INDEX community_parent (parent=? AND owner=?)"
     searches = [
         ("SEARCH feed_item USING PRIMARY KEY (community=? AND hidden=? AND (sort_at,post)<(?,?))", ITEMS, (1, 2, 3, 4)),
@@ -205,7 +206,11 @@ def test_every_search_is_one_of_a_key(writer: Writer, door: Site) -> None:
         ("SEARCH i USING PRIMARY KEY (community=? AND hidden=? AND sort_at>?)", CANDIDATES, ("[1]", 2)),
         ("SEARCH i USING INDEX feed_item_post (post=? AND community=? AND hidden=?)", STILL_SOMEWHERE, ("[]", "[]")),
         (children, CHILDREN, ("a", "b", "[]", "[]", 1, 1)),
-        ("SEARCH m USING INDEX membership_admin (community=?)", CHILDREN, ("a", "b", "[]", "[]", 1, 1)),
+        (
+            "SEARCH m USING INDEX membership_listed (community=? AND status=? AND role=?)",
+            CHILDREN,
+            ("a", "b", "[]", "[]", 1, 1),
+        ),
         (children, UNOWNED, ("a", "b", 1)),
     ]
     with closing(open_database(door.config.database, readonly=True)) as database:

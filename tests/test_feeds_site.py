@@ -58,7 +58,10 @@ def test_the_did_document_of_a_did_web(site: Site) -> None:
     assert reply.json == {
         "@context": ["https://www.w3.org/ns/did/v1"],
         "id": SERVICE,
-        "service": [{"id": "#bsky_fg", "type": "BskyFeedGenerator", "serviceEndpoint": f"https://{HOST}"}],
+        "service": [
+            {"id": "#bsky_fg", "type": "BskyFeedGenerator", "serviceEndpoint": f"https://{HOST}"},
+            {"id": "#communities", "type": "CommunitiesService", "serviceEndpoint": f"https://{HOST}"},
+        ],
     }
     assert reply.headers["Access-Control-Allow-Origin"] == "*"
     assert site.request("POST", "/.well-known/did.json", b"{}").fault == (404, "NotFound")

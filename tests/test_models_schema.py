@@ -8,6 +8,9 @@ import apsw
 import peewee
 import pytest
 
+from communities import logbook
+from communities.access import Action
+from communities.log import Acting, Decision
 from firehose.times import now_micros, tid
 from models import migrations
 from models.database import DatabaseError, open_database, sql, writing
@@ -201,6 +204,27 @@ def test_step_4_brings_activity_and_videos_to_a_file_with_rows(tmp_path: Path, m
     assert found == {1: at + 1_234_567, 2: at, 3: at, 5: at}
     assert sql(database).execute("SELECT DISTINCT likes, video FROM post").fetchall() == [(1, 0)]
     assert sql(database).execute("SELECT value FROM meta").fetchall() == [("0",)], "all posts are looked at again"
+    database.close()
+
+
+def test_step_5_brings_the_log_of_decisions_to_a_file_with_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[:4])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO community VALUES (3, 'birds', 'Birds', '', NULL, '{}', 1)")
+            connection.execute("INSERT INTO generation VALUES (7, 3, 'hot', x'0102')")
+        database.close()
+    database = open_database(path)
+    assert sql(database).execute("SELECT count(*) FROM decision").fetchone() == (0,)
+    with writing(database) as connection:
+        logbook.write(connection, 3, "birds", 5, Decision(Action.EDIT, "did:plc:a", Acting.OWNER))
+    assert sql(database).execute("SELECT community, seq, action FROM decision").fetchall() == [(3, 1, "edit")]
+    assert sql(database).execute("SELECT slug FROM community").fetchall() == [("birds",)]
+    assert sql(database).execute("SELECT posts FROM generation").fetchall() == [(b"\1\2",)]
     database.close()
 
 

@@ -1,0 +1,18 @@
+"""As what somebody decides, for the log of decisions. Pure."""
+
+from dataclasses import replace
+
+from communities.access import Action, Role, Site, Standing, may_decide
+from communities.directory import Settings
+from communities.log import Acting
+
+
+def acting_as(action: Action, settings: Settings, did: str, who: Standing) -> Acting:
+    """As what an account that may take a decision takes it: by the nearest of the roles that allow it."""
+    if settings.owner == did:
+        return Acting.OWNER
+    if who.above or (who.joined and who.role is Role.ADMIN):
+        return Acting.ADMIN
+    if who.moderates and may_decide(action, replace(who, site=Site.NOBODY)):
+        return Acting.MODERATOR
+    return Acting.SITE
