@@ -19,6 +19,7 @@ from feedgen.everything import Everything
 from feedgen.feeds import Feed, Feeds
 from feedgen.generations import Generations
 from feedgen.interactions import Interaction, read_interactions, store
+from feedgen.preference import accepted
 from feedgen.queue import Queues
 from feedgen.ranked import RankedPages
 from feedgen.skeleton import Skeletons
@@ -55,10 +56,12 @@ class FeedMethods:
         links: dict[str, str],
         *,
         limiter: RateLimit,
+        prefer_languages: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`queues` makes what shows queues over a connection; `links`: of describeFeedGenerator; `limiter` bounds
-        sendInteractions per viewer; `clock` gives seconds.
+        sendInteractions per viewer; `prefer_languages`: whether ranked feeds go by Accept-Language; `clock` gives
+        seconds.
         """
         self.counts: Counter[str] = Counter()
         self._database = database
@@ -75,7 +78,10 @@ class FeedMethods:
         self._clock = clock
         # Writing may have to wait for the ingest process; it waits here, never on the event loop.
         self._writer = ThreadPoolExecutor(1, "writer")
-        self._generations = Generations(database, self._writer, self.counts, clock)
+        self._generations = Generations(database, self._writer, self.counts, clock, languages=prefer_languages)
+        self._prefer_languages = prefer_languages
+        depends = (_AUTHORIZATION, "Accept-Language") if prefer_languages else (_AUTHORIZATION,)
+        self._ranked_headers = {**CORS, "Vary": ", ".join(depends)}
 
     def methods(self) -> list[Query | Procedure]:
         """What to mount."""
@@ -103,14 +109,15 @@ class FeedMethods:
         try:
             if feed.sort in _PERSONAL:
                 return await self._personal_page(feed, params["limit"], params.get("cursor"), authorization)
+            token = None
             if authorization:
-                await self._viewer(authorization)
+                token = await self._viewer(authorization)
             else:
                 self.counts["skeleton anonymous"] += 1
             if feed.sort == NEWEST:
                 body = self._skeletons.page(feed, params["limit"], params.get("cursor"), version)
             else:
-                body = await self._ranked_page(feed, params["limit"], params.get("cursor"))
+                return await self._ranked_page(call, feed, token.iss if token else None)
         except CursorError as error:
             raise InvalidRequest(f"Bad cursor: {error}") from error
         if feed.language is None:
@@ -132,12 +139,20 @@ class FeedMethods:
         body = pages.page(feed, token.iss, limit, after, int(self._clock() * 1_000_000))
         return web.Response(body=body, content_type="application/json", headers=_PERSONAL_HEADERS)
 
-    async def _ranked_page(self, feed: Feed, limit: int, after: str | None) -> bytes:
+    async def _ranked_page(self, call: Call, feed: Feed, viewer: str | None) -> web.Response:
+        limit, after = call.params["limit"], call.params.get("cursor")
         if after is not None:
-            return self._ranked.after(feed, limit, after)
-        generation = await self._generations.current(feed)
-        self._feeds.refresh()  # it may have been stored just now
-        return self._ranked.first(feed, limit, generation)
+            body = self._ranked.after(feed, limit, after, viewer)
+        else:
+            generation = await self._generations.current(feed)
+            self._feeds.refresh()  # it may have been stored just now
+            header = call.request.headers.get("Accept-Language", "") if self._prefer_languages else ""
+            now = int(self._clock() * 1_000_000)
+            body = self._ranked.first(feed, limit, generation, accepted(header), viewer, now)
+        headers = self._ranked_headers
+        if feed.language is not None:
+            headers = {**headers, "Content-Language": feed.language}
+        return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def _viewer(self, authorization: Sequence[str]) -> Token | None:
         """Who asks; None when that cannot be found out now: a public feed is still served (S37)."""

@@ -163,13 +163,14 @@ async def serving(
                 database,
                 feeds,
                 skeletons,
-                RankedPages(connection, key, skeletons.pins),
+                RankedPages(connection, key, skeletons.pins, config.damp_seen_hours),
                 Everything(connection, key),
                 lambda connection: Queues(connection, key, site),
                 auth,
                 config.did,
                 {name: url for name, url in links.items() if url},
                 limiter=RateLimit(INTERACTIONS_PER_SECOND, INTERACTIONS_BURST),
+                prefer_languages=config.prefer_languages,
                 clock=clock,
             )
             civic = CivicMethods(
