@@ -228,6 +228,30 @@ def test_step_5_brings_the_log_of_decisions_to_a_file_with_rows(
     database.close()
 
 
+def test_step_7_finds_children_and_keeps_generations_of_a_file_with_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[:6])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.executemany(
+                "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (?, ?, '', '', ?, 1)",
+                [(1, "top", "{}"), (2, "child", '{"parent": "top"}'), (3, "apart", '{"parent": null}')],
+            )
+            connection.execute("INSERT INTO generation VALUES (5, 1, 'hot', x'0100000000000000')")
+        database.close()
+    database = open_database(path)
+    assert sql(database).execute("SELECT id, parent FROM community ORDER BY id").fetchall() == [
+        (1, None),
+        (2, "top"),
+        (3, None),
+    ]
+    assert sql(database).execute("SELECT * FROM generation").fetchall() == [(5, 1, "hot", b"\1" + bytes(7), "", None)]
+    database.close()
+
+
 def test_tables_hold_only_their_types(database: Any) -> None:
     """STRICT: a fault of ours cannot store a text where a time belongs."""
     loose = sql(database).execute("SELECT name FROM pragma_table_list WHERE strict = 0 AND name NOT LIKE 'sqlite_%'")
