@@ -20,6 +20,7 @@ scene, examine = doctor_scene.scene, doctor_scene.examine
     [
         ({"did": DID, "feeds": []}, "fail", "app.bsky.feed.generator/cats is not listed"),
         ({"did": "did:web:x.org", "feeds": "both"}, "fail", "it says it is did:web:x.org"),
+        ({"did": DID, "feeds": "and those that need no word"}, "ok", "4 feeds listed"),
         ({"did": DID, "feeds": "and another"}, "warn", "generator/birds is listed and not declared here"),
         ({"error": "NotFound", "message": "gone"}, "fail", "answered 200 NotFound gone"),
         ([], "fail", "answered 200"),
@@ -28,7 +29,9 @@ scene, examine = doctor_scene.scene, doctor_scene.examine
 async def test_describe(scene: Scene, examine: Examine, *, body: Any, status: str, seen: str) -> None:
     slugs = {"both": ("cats", "dogs"), "and another": ("cats", "dogs", "birds")}
     if isinstance(body, dict) and isinstance(body.get("feeds"), str):
-        uris = [f"at://{scene.publisher.did}/app.bsky.feed.generator/{slug}" for slug in slugs[body["feeds"]]]
+        keys = slugs.get(body["feeds"], ("cats", "dogs", "everything"))
+        uris = [f"at://{scene.publisher.did}/app.bsky.feed.generator/{slug}" for slug in keys]
+        uris += ["at://did:web:other.example/app.bsky.feed.generator/x"] * (body["feeds"] not in slugs)
         body = body | {"feeds": [{"uri": uri} for uri in uris]}
     scene.door.answers[DESCRIBE] = lambda _: web.json_response(body)
     finding = await examine("describe")

@@ -106,6 +106,32 @@ async def test_publish_writes_a_record_for_each_community(config: Config, publis
 FEEDS = RULES.replace('include.hashtags = ["cats"]', 'include.hashtags = ["cats"]\nfeeds = ["newest", "hot", "video"]')
 
 
+async def test_everything_is_published_by_name_and_is_never_an_orphan(
+    config: Config, publisher: Account, capsys: Capture
+) -> None:
+    assert await command(publish, config) == 0
+    assert "everything" not in records(publisher)
+    assert await command(publish, config, "everything") == 0
+    record = records(publisher)["everything"]
+    assert (record["displayName"], record["did"]) == ("Everything", "did:web:feeds.example.org")
+    capsys.readouterr()
+    assert await command(publish, config) == 0
+    assert "everything" not in capsys.readouterr().out
+    assert await command(unpublish, config, "--orphans", "--yes") == 0
+    assert "everything" in records(publisher)
+    assert await command(unpublish, config, "everything", "--yes") == 0
+    assert records(publisher).keys() == {"cats", "dogs"}
+
+
+async def test_a_queue_takes_the_buttons_of_moderators(config: Config, publisher: Account) -> None:
+    config.rules.write_text(RULES.replace('slug = "cats"', 'slug = "cats"\nqueue_feed = true'), encoding="utf-8")
+    assert await command(publish, config, "cats") == 0
+    found = records(publisher)
+    assert found.keys() == {"cats", "cats.queue"}
+    assert found["cats.queue"]["displayName"] == "Cats · Queue"
+    assert found["cats.queue"]["acceptsInteractions"] is True and found["cats"]["acceptsInteractions"] is False
+
+
 async def test_each_feed_of_a_community_is_published_and_unpublished_by_itself(
     config: Config, world: World, publisher: Account, capsys: Capture
 ) -> None:
