@@ -1,4 +1,5 @@
-"""Events into rows: the fence, the chain, and how accounts stand. Everything here runs inside the caller's transaction.
+"""Commits and whole repositories into rows: the fence and the chain. Everything here runs inside the caller's
+transaction.
 
 Each function may be called again with what it was already given and then changes nothing: a commit is applied only when
 its rev is above the account's last one (the fence).
@@ -7,7 +8,9 @@ its rev is above the account's last one (the fence).
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from firehose.events import Account, Sync
+from firehose.accounts import Accounts
+from firehose.actors import Actor
+from firehose.events import Sync
 from firehose.ops import (
     ENGAGEMENTS,
     LIST_ITEM,
@@ -20,17 +23,12 @@ from firehose.ops import (
     PutEngagement,
     PutPost,
 )
-from firehose.rows import COUNTERS, Actor, Rows
 from firehose.snapshot import Snapshot
-from firehose.states import CONFIRM, CONFIRMED, DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE
+from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING, SYNCED
 from firehose.times import event_micros, tid_micros
 from models.database import Connection
 
 COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
-_FENCED = "SELECT id, active, allowed, purge FROM actor WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
-MOST_DOUBTS = 1000
-MOST_COUNTED = 5000
-"""Likes, reposts, replies and quotes of an account that are counted, or not any more, in the batch that says so."""
 MOST_NOTED, MOST_NOTED_BYTES = 2000, 16 * 1024 * 1024
 """Commits, and bytes of their posts, that are noted of an account while its repository is read (B6)."""
 
@@ -41,14 +39,12 @@ class Noted(list[Commit]):
     size = 0
 
 
-class Index(Rows):
+class Index(Accounts):
     """Applies events to the tables. `forget` must be called when a transaction that it wrote in was rolled back."""
 
     def __init__(self, connection: Connection, max_age: int) -> None:
         """`max_age`: microseconds; a post older than that at its event is not admitted."""
         super().__init__(connection, max_age)
-        self.doubts: dict[str, None] = {}
-        """Accounts that the stream has just called inactive, each once; the sweep asks their own hosts."""
         self.buffers: dict[str, Noted] = {}
         """What was applied of accounts whose repositories are being read just now, since that began."""
 
@@ -57,116 +53,11 @@ class Index(Rows):
         self._actors.clear()
         self.buffers.clear()
 
-    def forget_accounts(self) -> None:
-        """Drop what is cached of accounts: another process may have changed them."""
-        self._actors.clear()
-
     def forget_account(self, actor: int) -> None:
         """Drop what is cached of one account, after its rows were changed behind this one's back."""
         (did,) = self._sql("SELECT did FROM actor WHERE id = ?", (actor,)).fetchall()[0]
         self._actors.pop(did, None)
         self.buffers.pop(did, None)
-
-    def account(self, event: Account, source: str, now: int) -> None:
-        """Apply `#account`: an overlay that hides or shows all of the account's posts and its share in counts (A46).
-
-        `source` and the event's seq fence what is repeated and late. The rows of a deleted account are purged once its
-        host has confirmed that; one that comes back is read anew if anything was missed.
-        """
-        row = self._sql(_FENCED, (event.did, source, event.seq)).get
-        if row is None:
-            return
-        actor, was_active, allowed, purge = row
-        active = event.active
-        if active != bool(was_active) and allowed:
-            self.show(actor, active)
-        if active:
-            if event.status:
-                self.doubt(event.did)  # "desynchronized", "throttled": something of it may not have come
-            purge = purge if purge == CONFIRMED else 0  # rows that are going already go, and are read anew
-            self._sql("UPDATE repo SET due_at = ? WHERE actor = ? AND state != ?", (now, actor, SYNCED))
-        elif event.status == "deleted":
-            purge = purge or CONFIRM
-        elif event.status != "takendown":
-            self.doubt(event.did)  # it may be the host that the account has left (B9)
-        self._sql(
-            "UPDATE actor SET active = ?, status = ?, account_seq = ?, account_source = ?, purge = ?, ahead = 0"
-            " WHERE id = ?",
-            (int(active), None if active else event.status, event.seq, source, purge, actor),
-        )
-        self._actors.pop(event.did, None)
-        self.counts["account " + ("shown" if active else "hidden")] += 1
-
-    def doubt(self, did: str) -> None:
-        """Have an account's own host asked before long, unless too many are to be asked already."""
-        if len(self.doubts) < MOST_DOUBTS:
-            self.doubts[did] = None
-
-    def overlay(self, did: str, active: bool, status: str | None) -> None:
-        """Let an account be active or not, as its own host says."""
-        self._actors.pop(did, None)  # another process may have taken it down
-        actor = self.intern(did)
-        if active != actor.active and self._allowed(actor.id):
-            self.show(actor.id, active)
-        purge = CONFIRMED if status == "deleted" and not active else 0
-        self._sql(
-            "UPDATE actor SET active = ?, status = ?, purge = ?, ahead = ? WHERE id = ?",
-            (int(active), None if active else status, purge, int(not active and not purge), actor.id),
-        )
-        self._actors.pop(did, None)
-        self.counts["account " + ("shown" if active else "hidden")] += 1
-
-    def take_down(self, did: str, allowed: bool) -> None:
-        """Let this site show an account or not, whatever its host says of it (A47)."""
-        self._actors.pop(did, None)
-        actor = self.intern(did)
-        if self._allowed(actor.id) != allowed:
-            if actor.active:
-                self.show(actor.id, allowed)
-            self._sql("UPDATE actor SET allowed = ? WHERE id = ?", (int(allowed), actor.id))
-            self._actors.pop(did, None)
-
-    def _allowed(self, actor: int) -> bool:
-        return bool(self._sql("SELECT allowed FROM actor WHERE id = ?", (actor,)).get)
-
-    def show(self, actor: int, active: bool) -> None:
-        """Show or hide what an account wrote, and count or discount what it did; if that is much, later.
-
-        Anybody can like anything any number of times, and then go and come back all day.
-        """
-        self._sql(
-            "UPDATE feed_item SET hidden = ? WHERE post IN (SELECT id FROM post WHERE actor = ?)",
-            (int(not active), actor),
-        )
-        some = "SELECT count(*) FROM (SELECT 1 FROM engagement WHERE actor = ? LIMIT ?)"
-        if self._sql(some, (actor, MOST_COUNTED + 1)).get <= MOST_COUNTED:
-            self.count(actor, active)
-
-    def count(self, actor: int, counted: bool) -> None:
-        """Let the counts hold what an account did, or not."""
-        if bool(self._sql("SELECT counted FROM actor WHERE id = ?", (actor,)).get) != counted:
-            for kind in COUNTERS:
-                self._recount(actor, kind, 1 if counted else -1)
-            self._sql("UPDATE actor SET counted = ? WHERE id = ?", (int(counted), actor))
-
-    def _recount(self, actor: int, kind: int, by: int) -> None:
-        self._sql(
-            f"UPDATE post SET {COUNTERS[kind]} = {COUNTERS[kind]} + ? WHERE id IN"
-            " (SELECT DISTINCT post FROM engagement WHERE actor = ? AND kind = ?)",
-            (by, actor, kind),
-        )
-
-    def follow(self, dids: frozenset[str]) -> None:
-        """Let these be the accounts whose repositories are followed; new ones are to be read whole first."""
-        rows = self._sql("SELECT a.did, a.id, r.state, r.why FROM repo r JOIN actor a ON a.id = r.actor").fetchall()
-        held = {did for did, *_ in rows}
-        for did, actor, state, why in rows:
-            if did not in dids and (state == SYNCED or (state == PENDING and not why)):
-                self._sql("DELETE FROM repo WHERE actor = ?", (actor,))
-                self._actors.pop(did, None)
-        for did in dids - held:
-            self._sql("INSERT INTO repo (actor, state) VALUES (?, ?)", (self.intern(did).id, PENDING))
-            self._actors.pop(did, None)
 
     def commit(self, commit: Commit, received_at: int) -> None:
         """Apply the operations of one commit. `received_at`: microseconds, our clock."""
@@ -256,14 +147,6 @@ class Index(Rows):
             self.desynchronize(commit.did, broken, now)
             return False
         return True
-
-    def identity(self, did: str, now: int) -> None:
-        """What could not be read may be read now: the account may have another host, or a document again (A45)."""
-        self._sql(
-            "UPDATE repo SET due_at = min(due_at, ?), tries = 0 WHERE state IN (?, ?, ?)"
-            " AND actor = (SELECT id FROM actor WHERE did = ?)",
-            (now, DESYNCHRONIZED, ERROR, UNRESOLVABLE, did),
-        )
 
     def sync(self, event: Sync, now: int) -> None:
         """Apply `#sync`: an account whose repository stands elsewhere than known is read anew (A51)."""

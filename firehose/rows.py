@@ -4,12 +4,13 @@ Each function may be called again with what it was already given and then change
 idempotent by (did, collection, rkey).
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Collection
 
 import apsw
 
 from communities.matching import Match
+from firehose.actors import Actors
 from firehose.ops import (
     ENGAGEMENTS,
     LIKE,
@@ -43,81 +44,18 @@ _PUT_ITEM = (
     " FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?3"
     " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
 )
-_ACTOR = (
-    "SELECT a.id, a.rev, a.active, a.counted, r.state, r.data, a.split,"
-    " EXISTS (SELECT 1 FROM late WHERE actor = a.id), a.ahead"
-    " FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.did = ?"
-)
-_CACHED_ACTORS = 50_000
 
 
-class Actor:
-    """What the fence and the chain need of an account; a mirror of its rows.
-
-    `state`: empty without a repo row. `counted`: whether what it did is in the counts. `split`: whether its last commit
-    may be here in part only. `late`: whether its repository was read ahead of the stream. `ahead`: whether its host
-    alone has called it inactive so far.
-    """
-
-    __slots__ = ("active", "ahead", "counted", "data", "id", "late", "rev", "split", "state")
-
-    def __init__(
-        self,
-        id: int,
-        rev: str = "",
-        active: int = 1,
-        counted: int = 1,
-        state: str | None = None,
-        data: bytes | None = None,
-        split: int = 0,
-        late: int = 0,
-        ahead: int = 0,
-    ) -> None:
-        self.id = id
-        self.rev = rev
-        self.active = bool(active)
-        self.counted = bool(counted)
-        self.state = state or ""
-        self.data = data
-        self.split = bool(split)
-        self.late = bool(late)
-        self.ahead = bool(ahead)
-
-
-class Rows:
+class Rows(Actors):
     """Puts and takes away what operations say, whatever was applied before."""
 
     def __init__(self, connection: Connection, max_age: int) -> None:
         """`max_age`: microseconds; a post older than that at its event is not admitted."""
-        # One cursor for all, so every statement must run to its end: rows are taken with `get` or `fetchall`.
-        self._sql = connection.cursor().execute
+        super().__init__(connection)
         self._max_age = max_age
-        self._actors: OrderedDict[str, Actor] = OrderedDict()
         self.counts: Counter[str] = Counter()
         self.list_changes: Counter[str] = Counter()
         """How often the lists of each owner were changed by the stream, since start."""
-
-    def actor(self, did: str) -> Actor | None:
-        """The account's row, or None when nothing was ever stored for it."""
-        cached = self._actors.get(did)
-        if cached is not None:
-            return cached
-        row = self._sql(_ACTOR, (did,)).get
-        return self._cache(did, Actor(*row)) if row else None
-
-    def intern(self, did: str) -> Actor:
-        """The account's row, made if need be."""
-        known = self.actor(did)
-        if known is not None:
-            return known
-        row: int = self._sql("INSERT INTO actor (did) VALUES (?) RETURNING id", (did,)).get
-        return self._cache(did, Actor(row))
-
-    def _cache(self, did: str, actor: Actor) -> Actor:
-        self._actors[did] = actor
-        if len(self._actors) > _CACHED_ACTORS:
-            self._actors.popitem(last=False)
-        return actor
 
     def apply(self, commit: Commit, received_at: int) -> bool:
         """Apply the operations, whatever was applied before; whether any concerned the index."""
