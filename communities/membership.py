@@ -14,30 +14,17 @@ from enum import StrEnum
 from communities.access import EVERYTHING, Action, Role, Scope, Standing, State, Status, Type, joins_as, may_decide
 
 
-class Deed(StrEnum):
-    """What somebody does to a membership: their own (the first four), or another one's."""
+class Own(StrEnum):
+    """What people do to their own membership."""
 
     JOIN = "join"
     AGREE = "agree"
     REFUSE = "refuse"
     LEAVE = "leave"
-    INVITE = "invite"
-    ACCEPT = "accept"
-    DECLINE = "decline"
-    BAN = "ban"
-    UNBAN = "unban"
-    EXPEL = "expel"
 
 
-OWN = frozenset((Deed.JOIN, Deed.AGREE, Deed.REFUSE, Deed.LEAVE))
-_ACTIONS = {
-    Deed.INVITE: Action.INVITE,
-    Deed.ACCEPT: Action.ACCEPT,
-    Deed.DECLINE: Action.DECLINE,
-    Deed.BAN: Action.BAN,
-    Deed.UNBAN: Action.UNBAN,
-    Deed.EXPEL: Action.EXPEL,
-}
+OTHERS = frozenset((Action.INVITE, Action.ACCEPT, Action.DECLINE, Action.BAN, Action.UNBAN, Action.EXPEL))
+"""What is decided about another one's membership."""
 
 
 class RefusedError(Exception):
@@ -73,7 +60,7 @@ def in_force(held: Membership | None, now: int) -> Membership | None:
 
 
 def step(
-    deed: Deed,
+    deed: Own | Action,
     held: Membership | None,
     *,
     kind: Type,
@@ -83,16 +70,18 @@ def step(
     admins: int,
     until: int | None = None,
 ) -> Membership | None:
-    """What becomes of a membership by a deed; None: no row. Raises RefusedError.
+    """What becomes of a membership by a deed, of which actions are those of OTHERS; None: no row. Raises RefusedError.
 
     `subject`: how the person stands whose membership it is, as `held` says; `actor`: who acts, the same person for
-    deeds of OWN. `admins`: how many there are. `until`: when a ban is to end, microseconds.
+    deeds of their own. `admins`: how many there are. `until`: when a ban is to end, microseconds.
     """
-    if deed in OWN:
+    if isinstance(deed, Own):
         return _own(deed, held, kind, state, subject, admins)
-    if not may_decide(_ACTIONS[deed], actor):
+    if deed not in OTHERS:
+        raise ValueError(f"{deed} decides about no membership")
+    if not may_decide(deed, actor):
         raise RefusedError("NotPermitted", f"Your role does not allow you to {deed} anybody here.")
-    if deed is Deed.INVITE:
+    if deed is Action.INVITE:
         if held is not None:
             raise _already(held)
         if state is State.ARCHIVED:
@@ -100,24 +89,24 @@ def step(
         return Membership(Status.INVITED)
     if held is None:
         raise RefusedError("NotFound", "There is no membership, request or invitation of this account.")
-    if deed is Deed.EXPEL:
+    if deed is Action.EXPEL:
         _may_expel(held, actor)
         return None
-    if deed is Deed.UNBAN:
+    if deed is Action.UNBAN:
         _need(held, Status.BANNED, "NotBanned", "The account is not banned.")
         return MEMBER
-    if deed is Deed.BAN:
+    if deed is Action.BAN:
         return _ban(held, until)
     _need(held, Status.REQUESTED, "NotRequested", "The account has not asked to join.")
-    return MEMBER if deed is Deed.ACCEPT else None
+    return MEMBER if deed is Action.ACCEPT else None
 
 
 def _own(
-    deed: Deed, held: Membership | None, kind: Type, state: State, subject: Standing, admins: int
+    deed: Own, held: Membership | None, kind: Type, state: State, subject: Standing, admins: int
 ) -> Membership | None:
     if held is not None and held.status is Status.BANNED:
         raise RefusedError("Banned", "You are banned from this community.")
-    if deed is Deed.JOIN:
+    if deed is Own.JOIN:
         if held is not None:
             raise _already(held)
         if state is State.ARCHIVED:
@@ -126,7 +115,7 @@ def _own(
         if status is None:
             raise RefusedError("InviteOnly", "This community can be joined by invitation only.")
         return Membership(status)
-    if deed is Deed.LEAVE:
+    if deed is Own.LEAVE:
         if held is None:
             raise RefusedError("NotFound", "You are not a member of this community.")
         if held.status is Status.MEMBER and held.role is Role.ADMIN and admins <= 1:
@@ -134,7 +123,7 @@ def _own(
         return None
     if held is None or held.status is not Status.INVITED:
         raise RefusedError("NotInvited", "You are not invited to this community.")
-    return MEMBER if deed is Deed.AGREE else None
+    return MEMBER if deed is Own.AGREE else None
 
 
 def _already(held: Membership) -> RefusedError:

@@ -4,51 +4,29 @@ import json
 import sys
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 from lexicons.catalog import OURS, documents
+from lexicons.examples import METHODS, RECORDS
 
 _HEAD = """# Lexicons
 
-The records by which communities live in people's own repositories. This page is written by
-`python -m lexicons.page > docs/LEXICONS.md` from the JSON in `lexicons/`, which is what counts.
+The records by which communities live in people's own repositories, the methods by which clients find and shape them,
+and what both are made of. This page is written by `python -m lexicons.page > docs/LEXICONS.md` from the JSON in
+`lexicons/`, which is what counts.
 
 Limits: *bytes* are of UTF-8, *graphemes* are what people see as one character. Where *known values* are listed, others
-may come later; the text says what is made of one that is not known. Fields that are not listed here are allowed and
-ignored. A record that breaks a limit is ignored as a whole.
+may come later; of a record the text says what is made of one that is not known. Fields that are not listed here are
+allowed and ignored. A record that breaks a limit is ignored as a whole; a call that does is refused with
+`InvalidRequest`.
+
+Clients call the methods through their user's PDS, which authenticates them, with the header
+`atproto-proxy: <DID of the service>#communities`; queries also without authentication, where the text does not ask for
+it. Besides the errors that are listed, each method may answer with those that any XRPC method has: `InvalidRequest`,
+`AuthMissing`, `RateLimitExceeded` and so on.
 """
-_FIRST, _OWNER, _POST = "2026-01-31T12:00:00.000Z", "did:plc:u67flkjuxwlzuwprxwie4kdl", "3kznmn7xqxl22"
-_BIRDS = f"at://{_OWNER}/{OURS}community/birds"
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "community": {
-        "type": "open",
-        "name": "Birds",
-        "description": "Birds and the people who watch them.",
-        "rules": [{"name": "No baiting", "text": "No pictures of birds that were lured with live bait."}],
-        "posting": "anyone",
-        "joinBy": ["record", "follow"],
-        "include": {"hashtags": ["birds", "birding"]},
-        "exclude": {"hashtagsOver": 8},
-        "ranking": {"halfLifeHours": 24, "weights": {"like": 1, "reply": 3}, "authorCap": 3},
-        "log": {"who": "role", "showSubject": False},
-        "createdAt": _FIRST,
-    },
-    "role": {
-        "community": _BIRDS,
-        "subject": "did:plc:v5pyzk3xbxzqo2ucmx4tbzfm",
-        "role": "moderator",
-        "scope": ["posts", "pins"],
-        "createdAt": _FIRST,
-    },
-    "membership": {"community": _BIRDS, "createdAt": _FIRST},
-    "submission": {
-        "community": _BIRDS,
-        "post": {
-            "uri": f"at://did:plc:v5pyzk3xbxzqo2ucmx4tbzfm/app.bsky.feed.post/{_POST}",
-            "cid": "bafyreiclp443lavogvhj3d2ob2cxbfuscni2k5jk7bebjzg7khl3esabwq",
-        },
-        "createdAt": _FIRST,
-    },
-}
+_ORDER = ("record", "query", "procedure", None)
+"""In which order the documents stand on the page, by the type of their `main`."""
 _LIMITS = (
     ("Length", {"string": "bytes", "bytes": "bytes", "array": "entries"}),
     ("Graphemes", {"string": "graphemes"}),
@@ -58,9 +36,8 @@ _LIMITS = (
 def page() -> str:
     """The whole page, in Markdown."""
     ours = [document for document in documents() if document["id"].startswith(OURS)]
-    records = [document for document in ours if "main" in document["defs"]]
-    others = [document for document in ours if "main" not in document["defs"]]
-    return "\n".join([_HEAD, *(line for document in records + others for line in _document(document))]).rstrip() + "\n"
+    ours.sort(key=lambda document: _ORDER.index(document["defs"].get("main", {}).get("type")))
+    return "\n".join([_HEAD, *(line for document in ours for line in _document(document))]).rstrip() + "\n"
 
 
 def _document(document: dict[str, Any]) -> Iterator[str]:
@@ -72,11 +49,40 @@ def _document(document: dict[str, Any]) -> Iterator[str]:
         if definition["type"] == "record":
             yield f"{definition['description']}\n\nRecord key: `{definition['key']}`.\n"
             yield from _fields(definition["record"], nsid)
-            example = {"$type": nsid} | EXAMPLES[nsid.removeprefix(OURS)]
-            yield f"```json\n{json.dumps(example, indent=2)}\n```\n"
+            yield from _code({"$type": nsid} | RECORDS[nsid.removeprefix(OURS)])
+        elif definition["type"] in ("query", "procedure"):
+            yield from _method(definition, nsid)
         else:
             yield f"### {nsid}#{name}\n\n{definition['description']}\n"
             yield from _fields(definition, nsid)
+
+
+def _method(method: dict[str, Any], nsid: str) -> Iterator[str]:
+    asked, answered = METHODS[nsid.removeprefix(OURS)]
+    yield f"{method['description']}\n"
+    if method["type"] == "query":
+        yield f"Query (GET `/xrpc/{nsid}`). Parameters:\n"
+        yield from _fields(method["parameters"], nsid)
+        yield f"```\nGET /xrpc/{nsid}?{urlencode(asked, safe=':/')}\n```\n"
+    else:
+        yield f"Procedure (POST `/xrpc/{nsid}`). Input:\n"
+        yield from _fields(method["input"]["schema"], nsid)
+        yield from _code(asked)
+    answer = method["output"]["schema"]
+    if answer["type"] == "ref":
+        yield f"Output: `{answer['ref']}`.\n"
+    else:
+        yield "Output:\n"
+        yield from _fields(answer, nsid)
+    yield from _code(answered)
+    yield "| error | when |\n| --- | --- |"
+    for error in method["errors"]:
+        yield f"| `{error['name']}` | {error['description']} |"
+    yield ""
+
+
+def _code(example: dict[str, Any]) -> Iterator[str]:
+    yield f"```json\n{json.dumps(example, indent=2)}\n```\n"
 
 
 def _fields(schema: dict[str, Any], nsid: str) -> Iterator[str]:
@@ -92,7 +98,9 @@ def _holds(field: dict[str, Any], nsid: str) -> str:
     """The type of a field with its limits, in a few words."""
     kind = field["type"]
     if kind == "ref":
-        return f"`{nsid + field['ref'] if field['ref'].startswith('#') else field['ref']}`"
+        return f"`{_absolute(field['ref'], nsid)}`"
+    if kind == "union":
+        return " or ".join(f"`{_absolute(ref, nsid)}`" for ref in field["refs"])
     said = [field.get("format", kind)]
     for what, units in _LIMITS:
         for side, words in (("min", "at least"), ("max", "at most")):
@@ -101,14 +109,19 @@ def _holds(field: dict[str, Any], nsid: str) -> str:
             elif side + what in field:
                 said.append(f"{words} {field[side + what]:,} {units[kind]}")
     if "minimum" in field:
-        said.append(f"from {field['minimum']} to {field['maximum']}")
+        said.append(f"from {field['minimum']}" + (f" to {field['maximum']}" if "maximum" in field else ""))
     if "accept" in field:
         said.append(f"{' or '.join(field['accept'])} of at most {field['maxSize']:,} bytes")
-    if "knownValues" in field:
-        said.append("known values " + ", ".join(f"`{value}`" for value in field["knownValues"]))
+    for values, words in (("knownValues", "known values"), ("enum", "one of")):
+        if values in field:
+            said.append(f"{words} " + ", ".join(f"`{value}`" for value in field[values]))
     if "default" in field:
         said.append(f"`{json.dumps(field['default'])}` if absent")
     return "; ".join(said) + (f"; each: {_holds(field['items'], nsid)}" if kind == "array" else "")
+
+
+def _absolute(ref: str, nsid: str) -> str:
+    return nsid + ref if ref.startswith("#") else ref
 
 
 if __name__ == "__main__":

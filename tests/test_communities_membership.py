@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from communities.access import Role, Scope, Site, Standing, State, Status, Type
-from communities.membership import MEMBER, OWN, Deed, Membership, RefusedError, in_force, set_role, step
+from communities.access import Action, Role, Scope, Site, Standing, State, Status, Type
+from communities.membership import MEMBER, OTHERS, Membership, Own, RefusedError, in_force, set_role, step
 
 HELD = {
     "none": None,
@@ -44,58 +44,64 @@ def standing(held: Membership | None) -> Standing:
     return Standing(held.status, held.role, held.scope) if held else Standing()
 
 
-def take(deed: Deed, held: Membership | None, actor: Standing = ADMIN, admins: int = 2, kind: Type = Type.OPEN,
+def take(deed: Own | Action, held: Membership | None, actor: Standing = ADMIN, admins: int = 2, kind: Type = Type.OPEN,
          state: State = State.ACTIVE, until: int | None = None) -> str:  # fmt: skip
     """The name of what becomes of it, or of the refusal."""
     subject = standing(held)
+    acts = subject if isinstance(deed, Own) else actor
     try:
-        found = step(deed, held, kind=kind, state=state, subject=subject, actor=subject if deed in OWN else actor,
-                     admins=admins, until=until)  # fmt: skip
+        found = step(deed, held, kind=kind, state=state, subject=subject, actor=acts, admins=admins, until=until)
     except RefusedError as refusal:
         assert str(refusal).endswith(".")
         return refusal.name
     return BY_NAME[found and replace(found, until=None)]
 
 
-@pytest.mark.parametrize(("deed", "name"), [*product(Deed, HELD)])
-def test_every_step_from_every_state(deed: Deed, name: str) -> None:
+@pytest.mark.parametrize(("deed", "name"), [*product((*Own, *sorted(OTHERS)), HELD)])
+def test_every_step_from_every_state(deed: Own | Action, name: str) -> None:
     head, *lines = STEPS.strip("\n").split("\n")
     steps = {row: dict(zip(head.split(), cells, strict=True)) for row, *cells in map(str.split, lines)}
     assert take(deed, HELD[name]) == steps[deed.value][name]
 
 
-@pytest.mark.parametrize("deed", [deed for deed in Deed if deed not in OWN])
+@pytest.mark.parametrize("deed", sorted(OTHERS))
 @pytest.mark.parametrize("name", HELD)
-def test_deeds_of_others_need_a_role(deed: Deed, name: str) -> None:
+def test_deeds_of_others_need_a_role(deed: Action, name: str) -> None:
     for actor in (Standing(), Standing(Status.MEMBER), Standing(Status.BANNED), Standing(site=Site.MODERATOR)):
         assert take(deed, HELD[name], actor) == "NotPermitted"
     narrow = Standing(Status.MEMBER, Role.MODERATOR, frozenset((Scope.POSTS,)))
     assert take(deed, HELD[name], narrow) == "NotPermitted"
-    if not (deed is Deed.EXPEL and name == "moderator"):
+    if not (deed is Action.EXPEL and name == "moderator"):
         assert take(deed, HELD[name], MODERATOR) == take(deed, HELD[name])
     for actor in (Standing(above=True), Standing(site=Site.ADMIN)):
         assert take(deed, HELD[name], actor) == take(deed, HELD[name])
 
 
+def test_what_is_no_matter_of_a_membership_is_no_step() -> None:
+    for action in set(Action) - OTHERS:
+        with pytest.raises(ValueError, match=f"^{action} decides about no membership$"):
+            take(action, MEMBER)
+
+
 def test_a_moderator_takes_no_moderator_out() -> None:
-    assert take(Deed.EXPEL, HELD["moderator"], MODERATOR) == "NotPermitted"
+    assert take(Action.EXPEL, HELD["moderator"], MODERATOR) == "NotPermitted"
 
 
 def test_the_last_admin_cannot_leave() -> None:
-    assert take(Deed.LEAVE, HELD["admin"], admins=1) == "LastAdmin"
-    assert take(Deed.LEAVE, HELD["moderator"], admins=1) == "none"
+    assert take(Own.LEAVE, HELD["admin"], admins=1) == "LastAdmin"
+    assert take(Own.LEAVE, HELD["moderator"], admins=1) == "none"
 
 
 def test_nobody_joins_what_is_archived() -> None:
-    for deed in (Deed.JOIN, Deed.INVITE):
+    for deed in (Own.JOIN, Action.INVITE):
         assert take(deed, None, state=State.ARCHIVED) == "Archived"
         assert take(deed, None, state=State.PAUSED) != "Archived"
-    assert take(Deed.LEAVE, MEMBER, state=State.ARCHIVED) == "none"
+    assert take(Own.LEAVE, MEMBER, state=State.ARCHIVED) == "none"
 
 
 def test_who_may_not_join_by_themselves_asks_or_waits_for_an_invitation() -> None:
-    assert take(Deed.JOIN, None, kind=Type.PRIVATE) == "requested"
-    assert take(Deed.JOIN, None, kind=Type.HIDDEN) == "InviteOnly"
+    assert take(Own.JOIN, None, kind=Type.PRIVATE) == "requested"
+    assert take(Own.JOIN, None, kind=Type.HIDDEN) == "InviteOnly"
 
 
 # Roles: the row is who has it now, the column what it becomes.
@@ -134,7 +140,7 @@ def test_a_moderator_steps_down_alone_and_never_up() -> None:
 
 
 def test_roles_and_bans_end() -> None:
-    banned = step(Deed.BAN, MEMBER, kind=Type.OPEN, state=State.ACTIVE, subject=standing(MEMBER), actor=ADMIN,
+    banned = step(Action.BAN, MEMBER, kind=Type.OPEN, state=State.ACTIVE, subject=standing(MEMBER), actor=ADMIN,
                   admins=1, until=100)  # fmt: skip
     assert in_force(banned, 99) == banned
     assert in_force(banned, 100) is None
@@ -164,7 +170,7 @@ class Lives(RuleBasedStateMachine):
     def admins(self) -> int:
         return sum(row.status is Status.MEMBER and row.role is Role.ADMIN for row in self.rows.values())
 
-    def deed(self, deed: Deed, actor: int, person: int) -> bool:
+    def deed(self, deed: Own | Action, actor: int, person: int) -> bool:
         try:
             found = step(deed, self.rows.get(person), kind=self.kind, state=State.ACTIVE, admins=self.admins(),
                          subject=self.standing(person), actor=self.standing(actor))  # fmt: skip
@@ -183,18 +189,18 @@ class Lives(RuleBasedStateMachine):
     @rule(person=people)
     def join(self, person: int) -> None:
         known = person in self.members | self.banned | self.asked | self.called
-        assert self.deed(Deed.JOIN, person, person) is (not known and self.kind is not Type.HIDDEN)
+        assert self.deed(Own.JOIN, person, person) is (not known and self.kind is not Type.HIDDEN)
         if not known and self.kind is Type.OPEN:
             self.members.add(person)
         elif not known and self.kind is Type.PRIVATE:
             self.asked.add(person)
 
-    @rule(person=people, deed=st.sampled_from((Deed.AGREE, Deed.REFUSE)))
-    def answer(self, person: int, deed: Deed) -> None:
+    @rule(person=people, deed=st.sampled_from((Own.AGREE, Own.REFUSE)))
+    def answer(self, person: int, deed: Own) -> None:
         assert self.deed(deed, person, person) is (person in self.called)
         if person in self.called:
             self.called.discard(person)
-            if deed is Deed.AGREE:
+            if deed is Own.AGREE:
                 self.members.add(person)
 
     @rule(person=people)
@@ -202,13 +208,13 @@ class Lives(RuleBasedStateMachine):
         row = self.rows.get(person)
         last = row is not None and row.role is Role.ADMIN and self.admins() == 1
         may = person in self.members | self.asked | self.called and not last
-        assert self.deed(Deed.LEAVE, person, person) is may
+        assert self.deed(Own.LEAVE, person, person) is may
         if may:
             for group in (self.members, self.asked, self.called):
                 group.discard(person)
 
-    @rule(actor=people, person=people, deed=st.sampled_from(sorted(set(Deed) - OWN)))
-    def decide(self, actor: int, person: int, deed: Deed) -> None:
+    @rule(actor=people, person=people, deed=st.sampled_from(sorted(OTHERS)))
+    def decide(self, actor: int, person: int, deed: Action) -> None:
         before = self.rows.get(person)
         acts = self.rows.get(actor)
         done = self.deed(deed, actor, person)
@@ -217,8 +223,8 @@ class Lives(RuleBasedStateMachine):
             assert before is None or before.role is not Role.ADMIN
             for group in (self.members, self.banned, self.asked, self.called):
                 group.discard(person)
-            into = {Deed.INVITE: self.called, Deed.BAN: self.banned}
-            into |= dict.fromkeys((Deed.ACCEPT, Deed.UNBAN), self.members)
+            into = {Action.INVITE: self.called, Action.BAN: self.banned}
+            into |= dict.fromkeys((Action.ACCEPT, Action.UNBAN), self.members)
             if deed in into:
                 into[deed].add(person)
 
@@ -234,7 +240,7 @@ class Lives(RuleBasedStateMachine):
     @rule(person=people)
     def nobody_acts_from_outside(self, person: int) -> None:
         stranger = Standing()
-        for deed in set(Deed) - OWN:
+        for deed in OTHERS:
             with pytest.raises(RefusedError, match="role"):
                 step(deed, self.rows.get(person), kind=self.kind, state=State.ACTIVE, admins=self.admins(),
                      subject=self.standing(person), actor=stranger)  # fmt: skip

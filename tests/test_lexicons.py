@@ -10,11 +10,13 @@ from typing import Any
 import cbrrr
 import pytest
 
+from communities.access import Posting, Role, Scope, State, Type
 from communities.community import Exclude, Include, Require
 from communities.post import MEDIA
 from firehose.records import read_record
 from lexicons.catalog import OURS, documents
-from lexicons.page import EXAMPLES, page
+from lexicons.examples import METHODS, RECORDS
+from lexicons.page import page
 from xrpc.lexicon import Catalog, LexiconError
 
 ROOT = Path(__file__).parents[1]
@@ -26,10 +28,11 @@ CATALOG = Catalog(documents())
 BY_ID = {document["id"]: document for document in documents()}
 DEFS = BY_ID[f"{OURS}defs"]["defs"]
 COMMUNITY: dict[str, Any] = BY_ID[f"{OURS}community"]["defs"]["main"]["record"]["properties"]
+ROLE: dict[str, Any] = BY_ID[f"{OURS}role"]["defs"]["main"]["record"]["properties"]
 
 
 def example(name: str) -> dict[str, Any]:
-    return copy.deepcopy({"$type": OURS + name} | EXAMPLES[name])
+    return copy.deepcopy({"$type": OURS + name} | RECORDS[name])
 
 
 FULL = example("community") | {
@@ -44,6 +47,7 @@ FULL = example("community") | {
         "mentions": [DID],
         "members": [DID],
         "lists": [f"at://{DID}/app.bsky.graph.list/3klist2222222"],
+        "joined": True,
     },
     "require": {"languages": ["en", "undeclared"], "media": list(MEDIA)},
     "exclude": {
@@ -60,7 +64,10 @@ FULL = example("community") | {
         "weights": {"like": 0, "repost": 100, "reply": 1, "quote": 1},
         "authorCap": 0,
     },
+    "queueFeed": True,
     "state": "active",
+    "successor": f"at://did:web:birds.example/{OURS}community/birds",
+    "predecessor": BIRDS,
 }
 
 
@@ -68,14 +75,25 @@ def test_they_stand_where_their_names_say() -> None:
     assert CATALOG.missing == frozenset()
     paths = (ROOT / "lexicons").rglob("*.json")
     names = {".".join(path.relative_to(ROOT / "lexicons").with_suffix("").parts) for path in paths}
-    assert names == set(BY_ID) == {"com.atproto.repo.strongRef", *(OURS + name for name in (*EXAMPLES, "defs"))}
+    assert (
+        names == set(BY_ID) == {"com.atproto.repo.strongRef", *(OURS + name for name in (*RECORDS, *METHODS, "defs"))}
+    )
 
 
 def described(schema: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
-    """Every definition and field with its description."""
+    """Every definition, field, parameter and error with its description."""
     yield where, schema.get("description", "")
-    for name, field in schema.get("record", schema).get("properties", {}).items():
-        yield from described(field, f"{where}.{name}")
+    yield from fields_of(schema.get("record", schema), where)
+    for part in ("parameters", "input", "output"):
+        yield from fields_of(schema.get(part, {}).get("schema", schema.get(part, {})), f"{where}.{part}")
+    for error in schema.get("errors", []):
+        yield f"{where}.{error['name']}", error.get("description", "")
+
+
+def fields_of(schema: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
+    for name, field in schema.get("properties", {}).items():
+        assert field["type"] != "object" and field.get("items", {}).get("type") != "object", "has a name of its own"
+        yield f"{where}.{name}", field.get("description", "")
 
 
 def test_every_field_is_described() -> None:
@@ -116,12 +134,27 @@ def test_name_and_description_fit_into_a_feed_record(shared_data: Path) -> None:
 def test_the_rules_are_those_of_the_file(table: type[Any]) -> None:
     names = [field.name.split("_") for field in fields(table)]
     camel = [first + "".join(map(str.title, rest)) for first, *rest in names]
-    assert list(DEFS[table.__name__.lower()]["properties"]) == camel
+    in_records_only = ["joined"] if table is Include else []
+    assert list(DEFS[table.__name__.lower()]["properties"]) == camel + in_records_only
 
 
 def test_the_media_are_those_of_the_file() -> None:
     for table in ("require", "exclude"):
         assert DEFS[table]["properties"]["media"]["items"]["knownValues"] == list(MEDIA)
+
+
+@pytest.mark.parametrize(
+    ("field", "known"),
+    [
+        (COMMUNITY["type"], set(Type)),
+        (COMMUNITY["posting"], set(Posting)),
+        (COMMUNITY["state"], set(State)),
+        (ROLE["role"], {role.name.lower() for role in Role} - {"member"}),
+        (ROLE["scope"]["items"], set(Scope)),
+    ],
+)
+def test_the_words_are_those_that_decide(field: dict[str, Any], known: set[str]) -> None:
+    assert set(field["knownValues"]) == known
 
 
 # Records
@@ -139,7 +172,7 @@ def test_the_examples_are_good(name: str, rkey: str) -> None:
         del record[key]
         with pytest.raises(LexiconError, match=f"^{OURS}{name}: {key}: is required$"):
             CATALOG.check_record(OURS + name, record)
-    CATALOG.check_record(OURS + name, {"$type": OURS + name} | {key: EXAMPLES[name][key] for key in required})
+    CATALOG.check_record(OURS + name, {"$type": OURS + name} | {key: RECORDS[name][key] for key in required})
 
 
 def test_a_community_with_everything() -> None:
@@ -166,6 +199,7 @@ def put(record: dict[str, Any], path: str, value: Any) -> None:
         ("include.members", ["alice.example.com"], "include.members[0]: must have the format did"),
         ("include.mentions", [DID] * 100_001, "include.mentions: must have at most 100000 entries"),
         ("include.lists", [BIRDS] * 101, "include.lists: must have at most 100 entries"),
+        ("include.joined", "yes", "include.joined: must be true or false"),
         ("include", [], "include: must be an object"),
         ("exclude.hashtagsOver", 1001, "exclude.hashtagsOver: must be at most 1000"),
         ("exclude.hashtagsOver", 8.0, "exclude.hashtagsOver: must be an integer of 64 bits"),
@@ -191,6 +225,9 @@ def put(record: dict[str, Any], path: str, value: Any) -> None:
         ("ranking.weights.quote", 101, "ranking.weights.quote: must be at most 100"),
         ("ranking.authorCap", 101, "ranking.authorCap: must be at most 100"),
         ("log.showSubject", 1, "log.showSubject: must be true or false"),
+        ("queueFeed", 1, "queueFeed: must be true or false"),
+        ("successor", DID[4:], "successor: must have the format at-uri"),
+        ("predecessor", ["a"], "predecessor: must be a string"),
         ("createdAt", "2026-13-01T00:00:00Z", "createdAt: must have the format datetime"),
         ("$type", "app.bsky.feed.post", f"$type: must be {OURS}community"),
     ],
@@ -215,6 +252,9 @@ def test_values_to_come_are_no_fault() -> None:
         ("role", "subject", "alice.example.com", "subject: must have the format did"),
         ("role", "scope", "posts", "scope: must be an array"),
         ("role", "expiresAt", "soon", "expiresAt: must have the format datetime"),
+        ("membership", "volume", 0, "volume: must be at least 1"),
+        ("membership", "volume", 6, "volume: must be at most 5"),
+        ("membership", "volume", "3", "volume: must be an integer of 64 bits"),
         ("membership", "community", DID, "community: must have the format at-uri"),
         ("submission", "post", BIRDS, "post: must be an object"),
         ("submission", "post.cid", "abc", "post.cid: must have the format cid"),

@@ -1,0 +1,230 @@
+"""An example of each record and of each method's call and answer. They are shown in docs/LEXICONS.md and held against
+the lexicons by the tests.
+"""
+
+from typing import Any
+
+from lexicons.catalog import OURS
+
+_FIRST = "2026-01-31T12:00:00.000Z"
+_OWNER, _MEMBER = "did:plc:u67flkjuxwlzuwprxwie4kdl", "did:plc:v5pyzk3xbxzqo2ucmx4tbzfm"
+_BIRDS = f"at://{_OWNER}/{OURS}community/birds"
+_POST = {
+    "uri": f"at://{_MEMBER}/app.bsky.feed.post/3kznmn7xqxl22",
+    "cid": "bafyreiclp443lavogvhj3d2ob2cxbfuscni2k5jk7bebjzg7khl3esabwq",
+}
+RECORDS: dict[str, dict[str, Any]] = {
+    "community": {
+        "type": "open",
+        "name": "Birds",
+        "description": "Birds and the people who watch them.",
+        "rules": [{"name": "No baiting", "text": "No pictures of birds that were lured with live bait."}],
+        "posting": "anyone",
+        "joinBy": ["record", "follow"],
+        "include": {"hashtags": ["birds", "birding"]},
+        "exclude": {"hashtagsOver": 8},
+        "ranking": {"halfLifeHours": 24, "weights": {"like": 1, "reply": 3}, "authorCap": 3},
+        "log": {"who": "role", "showSubject": False},
+        "createdAt": _FIRST,
+    },
+    "role": {
+        "community": _BIRDS,
+        "subject": _MEMBER,
+        "role": "moderator",
+        "scope": ["posts", "pins"],
+        "createdAt": _FIRST,
+    },
+    "membership": {"community": _BIRDS, "volume": 4, "createdAt": _FIRST},
+    "submission": {
+        "community": _BIRDS,
+        "post": _POST,
+        "createdAt": _FIRST,
+    },
+}
+_RULES = [{"name": "No baiting", "text": "No pictures of birds that were lured with live bait."}]
+_COUNTS = {
+    "memberCount": 212,
+    "postCount": 3040,
+    "lastPostAt": "2026-02-03T13:20:00.000Z",
+    "createdAt": _FIRST,
+}
+_OWL = {"slug": "owls", "uri": f"at://{_OWNER}/{OURS}community/owls", "name": "Owls"}
+_MODERATOR = {
+    "did": _MEMBER,
+    "status": "member",
+    "role": "moderator",
+    "scope": ["posts", "pins"],
+    "since": "2026-02-01T08:00:00.000Z",
+    "until": "2027-02-01T08:00:00.000Z",
+}
+_VIEWER = {
+    "membership": _MODERATOR,
+    "canDiscover": True,
+    "canRead": True,
+    "post": "admitted",
+    "decides": ["approve", "remove", "restore", "pin", "unpin"],
+    "volume": 3,
+}
+_NOBODY = {"canDiscover": True, "canRead": True, "post": "admitted", "joinsAs": "member", "decides": []}
+_REMOVAL = {
+    "community": "birds",
+    "seq": 2,
+    "at": "2026-02-03T13:00:00.000000Z",
+    "action": "remove",
+    "rule": "No baiting",
+    "actor": _OWNER,
+    "role": "admin",
+    "subject": _POST["uri"],
+    "cid": _POST["cid"],
+    "reason": "The owl was lured with mice.",
+    "salts": {
+        "actor": "bc0b79004a37e113c331688868f23f64",
+        "role": "811b9e5633eb621407c686bd7a113bed",
+        "subject": "6836906b65d74e2725afd49c59a25134",
+        "cid": "fe2b1983c98f6410572188f6d4fe07ee",
+        "reason": "2d3d990f520b18e1fb4b16c41726e8f1",
+        "until": "04393ef4862f063a274961af5beaf45d",
+    },
+    "commitments": {},
+    "prev": "171d48befe3372e060f6c8e98d5af7a13c7f8ae610fa4bdee3983c32d67c90c4",
+    "hash": "843b1cd766eb3ce049a160418c25ab9a4141151249379434d88e917afd9c6463",
+}
+_SHOWN_BY_ROLE = {
+    "community": "birds",
+    "seq": 2,
+    "at": "2026-02-03T13:00:00.000000Z",
+    "action": "remove",
+    "rule": "No baiting",
+    "role": "admin",
+    "salts": {"role": "811b9e5633eb621407c686bd7a113bed"},
+    "commitments": {
+        "actor": "902fbff30bf1f68eae8a63b45a6f812bd4947ea4210fd7e26ce3a1d894fd96b4",
+        "subject": "d29d2ff292a3cc677525fb1976282d272257a87fdd2cabe8958fb9ed5b54034b",
+        "cid": "527a2acd60ce8cfd824f1eccf8cd376228795300cece08533c5c374e722224b0",
+        "reason": "dad7b5e9f6951fe21cdb5615b57d5a533ad9ec937b8e21a141e388b18973ece3",
+        "until": "6813e507a0855605a1f67c41d762e9dcbeb334016fd171ce974fdf05b49bf0b0",
+    },
+    "prev": "171d48befe3372e060f6c8e98d5af7a13c7f8ae610fa4bdee3983c32d67c90c4",
+    "hash": "843b1cd766eb3ce049a160418c25ab9a4141151249379434d88e917afd9c6463",
+}
+_PROMOTION = {
+    "community": "birds",
+    "seq": 3,
+    "at": "2026-02-03T14:00:00.000000Z",
+    "action": "setRole",
+    "actor": _OWNER,
+    "role": "owner",
+    "subject": _MEMBER,
+    "salts": {
+        "actor": "ce7d3954f0a3e2f7f9af570cc9003671",
+        "role": "c0008c8b04a1716ee21644003dd0e4b6",
+        "subject": "6e22e0988b2c166de06a7578b279d911",
+        "cid": "2a8afa47496b1d2b1945ffda7e953b27",
+        "reason": "060079af669c24cb606f936d1498b549",
+        "until": "90dc76e88c8d791e9fa3f87c0c1f58dd",
+    },
+    "commitments": {},
+    "prev": "843b1cd766eb3ce049a160418c25ab9a4141151249379434d88e917afd9c6463",
+    "hash": "31e6c6531ccc5b0a8fcc7baa90874de1e7675fec9bf8e98630990b1501e2e927",
+}
+METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "getCommunity": (
+        {"community": "birds"},
+        {
+            "slug": "birds",
+            "uri": _BIRDS,
+            "name": "Birds",
+            "description": "Birds and the people who watch them.",
+            "about": "For everybody who looks up.",
+            "rules": _RULES,
+            "type": "open",
+            "posting": "anyone",
+            "joinBy": ["record", "xrpc", "follow"],
+            "state": "active",
+            "owner": _OWNER,
+            "account": "did:web:birds.example",
+            "parent": {"slug": "animals", "name": "Animals"},
+            "children": [_OWL],
+            **_COUNTS,
+            "feeds": [
+                {"sort": "newest", "uri": f"at://{_OWNER}/app.bsky.feed.generator/birds"},
+                {"sort": "hot", "uri": f"at://{_OWNER}/app.bsky.feed.generator/birds.hot"},
+            ],
+            "viewer": _NOBODY,
+        },
+    ),
+    "listCommunities": (
+        {"q": "birds", "sort": "relevance", "parent": "animals", "limit": 1},
+        {
+            "cursor": "1:birds",
+            "communities": [
+                {
+                    "slug": "birds",
+                    "uri": _BIRDS,
+                    "name": "Birds",
+                    "description": "Birds and the people who watch them.",
+                    "type": "open",
+                    "state": "active",
+                    **_COUNTS,
+                    "viewer": _NOBODY,
+                }
+            ],
+        },
+    ),
+    "listMembers": (
+        {"community": _BIRDS, "status": "member", "role": "moderator", "limit": 50, "cursor": "50"},
+        {"members": [_MODERATOR]},
+    ),
+    "getMembership": ({"community": "birds", "member": _MEMBER}, {"membership": _MODERATOR}),
+    "getViewer": ({"community": "birds"}, _VIEWER),
+    "getDecisions": ({"community": "birds", "limit": 1, "cursor": "3"}, {"cursor": "2", "decisions": [_SHOWN_BY_ROLE]}),
+    "explain": (
+        {"community": "birds", "post": _POST["uri"]},
+        {
+            "evidences": ["hashtag:birds", "keyword:barn owl"],
+            "revision": "17",
+            "state": "removed",
+            "why": "A moderator took it out: No baiting.",
+            "decision": _REMOVAL,
+            "score": [{"name": "likes", "value": "12"}, {"name": "replies", "value": "6"}],
+            "hiddenBy": ["It was removed from this community."],
+        },
+    ),
+    "join": (
+        {"community": "birds", "volume": 4},
+        {
+            "viewer": {
+                "membership": {
+                    "did": _MEMBER,
+                    "status": "member",
+                    "role": "member",
+                    "since": "2026-02-01T08:00:00.000Z",
+                },
+                "canDiscover": True,
+                "canRead": True,
+                "post": "admitted",
+                "decides": [],
+                "volume": 4,
+            }
+        },
+    ),
+    "leave": ({"community": "birds"}, {"viewer": _NOBODY}),
+    "decide": (
+        {
+            "community": "birds",
+            "action": "remove",
+            "subject": {"$type": "com.atproto.repo.strongRef", **_POST},
+            "reason": "The owl was lured with mice.",
+            "rule": "No baiting",
+        },
+        {"decision": _REMOVAL},
+    ),
+    "setRole": (
+        {"community": "birds", "subject": _MEMBER, "role": "moderator", "scope": ["posts", "pins"]},
+        {
+            "decision": _PROMOTION,
+            "member": {key: _MODERATOR[key] for key in ("did", "status", "role", "scope", "since")},
+        },
+    ),
+}
+"""What is asked (parameters of a query, body of a procedure), and what is answered."""
