@@ -25,6 +25,8 @@ OURS = frozenset((COMMUNITY, ROLE, MEMBERSHIP, SUBMISSION))
 """Records that say who is in a community and what belongs to it."""
 RELATIONS = frozenset((FOLLOW, BLOCK))
 """Records that mean something of and for accounts of communities."""
+SHAPING = OURS | RELATIONS
+"""All of them."""
 POST = "app.bsky.feed.post"
 MOST_SELECTORS = 5000
 """Tags, words and accounts that one record may name (ours): anybody can write one, and all are kept in memory."""

@@ -28,7 +28,9 @@ POST_URI = re.compile(r"at://(did:[a-z]{1,20}:[A-Za-z0-9._:%-]{1,500})/app\.bsky
 
 @dataclass(slots=True)
 class PutPost:
-    """A post was created or changed. `matches` may be empty: then only what it answers or quotes may matter."""
+    """A post was created or changed. `matches` may be empty: then only what it answers or quotes may matter, or that it
+    was submitted, or approved by a moderator (`stands`: it may be, or be indexed already).
+    """
 
     rkey: str
     cid: bytes
@@ -38,6 +40,7 @@ class PutPost:
     parent: str | None
     quote: str | None
     joins: tuple[Joins, ...] = ()
+    stands: bool = False
 
 
 @dataclass(slots=True)
@@ -118,6 +121,8 @@ class Scope:
     list_owners: frozenset[str] = frozenset()
     full: frozenset[str] = frozenset()
     """Accounts whose every commit is followed: members, owners."""
+    declared: Known = field(default_factory=Known)
+    """The at-uris of records that shape communities."""
     accounts: frozenset[str] = frozenset()
     """Accounts of communities: whoever follows or blocks one, or is blocked by one, means something by it."""
     catalog: Catalog = field(default_factory=lambda: Catalog(()))
@@ -139,8 +144,10 @@ class Scope:
         for op in commit.ops:
             if type(op) is PutPost and op.matches:
                 self.posts.add(f"at://{commit.did}/{POST}/{op.rkey}")
-            elif type(op) is PutRecord and type(op.said) is SubmissionRecord:
-                self.posts.add(op.said.post)
+            elif type(op) is PutRecord:
+                self.declared.add(f"at://{commit.did}/{op.collection}/{op.rkey}")
+                if type(op.said) is SubmissionRecord:
+                    self.posts.add(op.said.post)
             elif type(op) is PutListItem and op.list.startswith(f"at://{commit.did}/"):
                 # A new member's next post may be the very next event.
                 self.matcher.add_list_member(op.list, op.subject)

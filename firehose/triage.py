@@ -121,8 +121,13 @@ def _glance_at(car: object, did: str, wanted: _Wanted, scope: Scope) -> _Glanced
     return block, op
 
 
+def concerns(did: str, subject: object, scope: Scope) -> bool:
+    """Whether a follow or block is by or of an account of a community."""
+    return did in scope.accounts or (type(subject) is str and subject in scope.accounts)
+
+
 def may_stand(collection: str, rkey: str, did: str, scope: Scope) -> bool:
-    """Whether a post of this name may be indexed."""
+    """Whether a post of this name may be indexed, or is awaited."""
     return collection == POST and did in scope.actors and f"at://{did}/{POST}/{rkey}" in scope.posts
 
 
@@ -232,20 +237,20 @@ def amounts_to(
         parent = post.parent if post.parent in scope.posts else None
         quote = post.quote if post.quote in scope.posts else None
         joins = scope.matcher.joined_by(post) if scope.matcher.joins else ()
-        if matches or parent or quote or joins or may_stand(collection, rkey, did, scope):
-            op = PutPost(rkey, cid, block, post, matches, parent, quote, joins)
+        stands = may_stand(collection, rkey, did, scope)
+        if matches or parent or quote or joins or stands:
+            op = PutPost(rkey, cid, block, post, matches, parent, quote, joins, stands)
     elif collection == LIST_ITEM:
         listed, member = record.get("list"), record.get("subject")
         if type(listed) is str and listed in scope.lists and type(member) is str and _DID.fullmatch(member):
             op = PutListItem(rkey, listed, member)
-    elif collection in OURS or (
-        collection in RELATIONS and (did in scope.accounts or record.get("subject") in scope.accounts)
-    ):
+    elif collection in OURS or (collection in RELATIONS and concerns(did, record.get("subject"), scope)):
         try:
-            op = PutRecord(collection, rkey, cid, read_said(scope.catalog, did, collection, rkey, record))
+            said = read_said(scope.catalog, did, collection, rkey, read_record(block))
         except RecordRefusedError as refused:
-            log.info("%s/%s/%s has no effect: %s: %s", did, collection, rkey, refused.name, refused)
+            log.info("at://%s/%s/%s has no effect: %s: %s", did, collection, rkey, refused.name, refused)
             raise RecordError(f"record refused: {refused.name}") from None
+        op = PutRecord(collection, rkey, cid, said)
     if op is not None and record.get("$type") != collection:
         raise RecordError("record is not of its collection")
     return op
