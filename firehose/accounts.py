@@ -4,8 +4,10 @@ repositories are followed.
 Whether an account is shown is an overlay over its rows: they stay, hidden and not counted, until it is back or purged.
 """
 
+from communities.admission import HIDDEN_AUTHOR
+from firehose.declared import Declared
 from firehose.events import Account
-from firehose.rows import COUNTERS, Rows
+from firehose.rows import COUNTERS
 from firehose.states import CONFIRM, CONFIRMED, DESYNCHRONIZED, ERROR, PENDING, SYNCED, UNRESOLVABLE
 from models.database import Connection
 
@@ -15,7 +17,7 @@ MOST_COUNTED = 5000
 """Likes, reposts, replies and quotes of an account that are counted, or not any more, in the batch that says so."""
 
 
-class Accounts(Rows):
+class Accounts(Declared):
     """Shows, hides and counts accounts; everything here runs inside the caller's transaction."""
 
     def __init__(self, connection: Connection, max_age: int) -> None:
@@ -92,8 +94,8 @@ class Accounts(Rows):
         Anybody can like anything any number of times, and then go and come back all day.
         """
         self._sql(
-            "UPDATE feed_item SET hidden = ? WHERE post IN (SELECT id FROM post WHERE actor = ?)",
-            (int(not active), actor),
+            "UPDATE feed_item SET hidden = hidden & ~? | ? WHERE post IN (SELECT id FROM post WHERE actor = ?)",
+            (HIDDEN_AUTHOR, 0 if active else HIDDEN_AUTHOR, actor),
         )
         some = "SELECT count(*) FROM (SELECT 1 FROM engagement WHERE actor = ? LIMIT ?)"
         if self._sql(some, (actor, MOST_COUNTED + 1)).get <= MOST_COUNTED:

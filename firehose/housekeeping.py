@@ -10,9 +10,7 @@ from collections.abc import Callable
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.matching import Matcher
-from communities.post import Post, read_post
 from firehose.index import Index
-from firehose.records import RecordError, read_record
 from firehose.rows import COUNTERS
 from firehose.rules import REAPPLY
 from firehose.states import PENDING
@@ -153,22 +151,12 @@ class Housekeeping:
         after = meta.get(connection, REAPPLY)
         if after is None:
             return None
-        items = "SELECT 1 FROM feed_item WHERE post = ? LIMIT 1"
 
         def work() -> None:
-            rows = connection.execute(
-                "SELECT p.id, p.record, a.did FROM post p JOIN actor a ON a.id = p.actor"
-                " WHERE p.id > ? ORDER BY p.id LIMIT ?",
-                (int(after), STEP_ROWS),
-            ).fetchall()
-            for post, record, did in rows:
-                facts = _facts(record)
-                matches = matcher.match(did, facts) if facts else []
-                video = int(facts is not None and facts.is_video)
-                connection.execute("UPDATE post SET video = ? WHERE id = ? AND video != ?", (video, post, video))
-                self._index.admit(post, matches, matcher.rules)
-                if not matches and not connection.execute(items, (post,)).fetchone():
-                    self._index.remove_post(post)
+            query = "SELECT id FROM post WHERE id > ? ORDER BY id LIMIT ?"
+            rows = connection.execute(query, (int(after), STEP_ROWS)).fetchall()
+            for (post,) in rows:
+                if not self._index.judge_stored(post, self._clock(), matcher.rules):
                     self._index.counts["posts no longer matching"] += 1
             if rows:
                 meta.put(connection, REAPPLY, str(rows[-1][0]))
@@ -233,13 +221,6 @@ class Housekeeping:
     def begin_round(self) -> None:
         """Look through all accounts again from the first; call this about once a day."""
         self._actors_after = 0
-
-
-def _facts(record: bytes) -> Post | None:
-    try:
-        return read_post(read_record(record))
-    except RecordError:
-        return None
 
 
 def recount(connection: Connection) -> int:

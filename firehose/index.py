@@ -197,6 +197,7 @@ class Index(Accounts):
         actor = self._fence(did, snapshot.rev)
         if snapshot.late or actor.late:
             self._note_late(actor, snapshot.late)
+        yield from self._replace_records(did, actor, snapshot, now)
         puts = {put.rkey: (put, event_at) for put, event_at in zip(snapshot.puts, snapshot.event_at, strict=True)}
         held = dict(self._sql("SELECT rkey, cid FROM post WHERE actor = ?", (actor.id,)).fetchall())
         wanted = {(op.kind, op.rkey): op.subject for op in snapshot.engagements}
@@ -205,7 +206,8 @@ class Index(Accounts):
                 (kind, put.rkey): uri for kind, uri in ((REPLY, put.parent), (QUOTE, put.quote)) if uri is not None
             }
         for rkey in held:
-            if rkey not in puts or not puts[rkey][0].matches:
+            # One that no word of its own speaks for may be submitted, or approved.
+            if rkey not in puts or not (puts[rkey][0].matches or puts[rkey][0].stands):
                 self._delete_post(did, rkey)
                 yield
         edges = self._sql("SELECT kind, rkey FROM engagement WHERE actor = ?", (actor.id,)).fetchall()
@@ -217,7 +219,7 @@ class Index(Accounts):
         for rkey, (put, event_at) in puts.items():
             if held.get(rkey) != put.cid:
                 # Its key may be older than what stands under it now.
-                self._put_post(did, put, event_at, latest)
+                self._put_post(did, put, event_at, now, latest)
                 yield
         for (kind, rkey), subject in wanted.items():
             self._put_engagement(did, kind, rkey, subject, min(tid_micros(rkey), now))
@@ -238,6 +240,18 @@ class Index(Accounts):
                 yield
         self._fence(did, snapshot.rev)  # what came meanwhile is applied anew
         self.counts["repository read"] += 1
+
+    def _replace_records(self, did: str, actor: Actor, snapshot: Snapshot, now: int) -> Iterator[None]:
+        """Make what the account says of communities equal to its repository."""
+        query = "SELECT collection, rkey FROM declaration WHERE actor = ? AND gone = 0"
+        there = {(put.collection, put.rkey) for put in snapshot.said}
+        for collection, rkey in self._sql(query, (actor.id,)).fetchall():
+            if (collection, rkey) not in there:
+                self._delete_record(did, collection, rkey, now)
+                yield
+        for put in snapshot.said:
+            self._put_record(did, put, now)
+            yield
 
     def _fence(self, did: str, rev: str) -> Actor:
         """Let nothing be applied of an account up to this rev, and anything above it."""

@@ -5,12 +5,15 @@ idempotent by (did, collection, rkey).
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import apsw
 
-from communities.matching import Match
+from communities.admission import BY_HAND, HIDDEN_AUTHOR
+from communities.post import Post, read_post
+from communities.records import SHAPING
 from firehose.actors import Actors
+from firehose.admissions import Admissions, Item, Written
 from firehose.ops import (
     ENGAGEMENTS,
     LIKE,
@@ -27,6 +30,7 @@ from firehose.ops import (
     PutListItem,
     PutPost,
 )
+from firehose.records import RecordError, read_record
 from firehose.times import event_micros, sort_micros
 from models.database import Connection
 
@@ -40,10 +44,13 @@ _COUNT = {
 _PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
 _PUT_ITEM = (
     "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
-    " SELECT ?1, 1 - a.shown, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, ?2"
+    " SELECT ?1, 1 - a.shown | ?4, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, ?2"
     " FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?3"
     " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
 )
+_STORED = "SELECT id, sort_at, cid FROM post WHERE actor = ? AND rkey = ?"
+_WRITTEN = "SELECT p.record, p.rkey, p.cid, p.actor, a.did FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?"
+_HELD = "SELECT community, hidden FROM feed_item WHERE post = ?"
 
 
 class Rows(Actors):
@@ -52,6 +59,7 @@ class Rows(Actors):
     def __init__(self, connection: Connection, max_age: int) -> None:
         """`max_age`: microseconds; a post older than that at its event is not admitted."""
         super().__init__(connection)
+        self.admissions = Admissions(self._sql)
         self._max_age = max_age
         self.counts: Counter[str] = Counter()
         self.list_changes: Counter[str] = Counter()
@@ -62,42 +70,49 @@ class Rows(Actors):
         applied = False
         for op in commit.ops:
             if type(op) is PutPost:
-                applied |= self._put_post(commit.did, op, event_micros(commit.time, received_at))
+                applied |= self._put_post(commit.did, op, event_micros(commit.time, received_at), received_at)
             elif type(op) is PutEngagement:
                 at = event_micros(commit.time, received_at)
                 applied |= self._put_engagement(commit.did, op.kind, op.rkey, op.subject, at)
             elif type(op) is PutListItem:
                 applied |= self._put_list_item(commit.did, op)
-            elif type(op) is Delete:
+            elif type(op) is Delete and op.collection not in SHAPING:
                 applied |= self._delete(commit.did, op)
         return applied
 
-    def _put_post(self, did: str, op: PutPost, event_at: int, latest: int | None = None) -> bool:
+    def _put_post(self, did: str, op: PutPost, event_at: int, now: int, latest: int | None = None) -> bool:
         """A post stands in a repository. `event_at`: since when; `latest`: or since some time up to that."""
         known = self.actor(did)
-        row = known and self._sql("SELECT id, sort_at FROM post WHERE actor = ? AND rkey = ?", (known.id, op.rkey)).get
-        matches = op.matches
+        row = known and self._sql(_STORED, (known.id, op.rkey)).get
+        held = dict(self._sql(_HELD, (row[0],))) if row else {}
+        # A submission, a membership or a decision may speak for it even if nothing in it does.
+        items: dict[int, Item] = {}
+        if op.matches or op.stands or row:
+            written = Written(did, op.rkey, op.cid, op.post if op.post.record else _facts(op.block) or op.post)
+            items = self.admissions.items(
+                known.id if known else 0, written, op.matches, held, row[2] if row else b"", now
+            )
         sort_at = row[1] if row else sort_micros(op.post.created_at, event_at, latest)
-        if not row and matches and sort_at < event_at - self._max_age:
+        if not row and items and sort_at < event_at - self._max_age:
             self.counts["post too old to admit"] += 1
-            matches = []
+            items = {community: item for community, item in items.items() if item.evidence.endswith(BY_HAND)}
         applied = False
-        if matches and row:
+        if items and row:
             self._sql(
                 "UPDATE post SET cid = ?, record = ?, video = ? WHERE id = ?",
                 (op.cid, op.block, int(op.post.is_video), row[0]),
             )
-            self.admit(row[0], matches)
+            self.admit(row[0], items)
             self.counts["post changed"] += 1
             applied = True
-        elif matches:
+        elif items:
             actor = self.intern(did)
             post = self._sql(
                 "INSERT INTO post (actor, rkey, cid, record, sort_at, event_at, active_at, video)"
                 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5, ?7) RETURNING id",
                 (actor.id, op.rkey, op.cid, op.block, sort_at, event_at, int(op.post.is_video)),
             ).get
-            self.admit(post, matches)
+            self.admit(post, items)
             self._sql("UPDATE pin SET gone = 0 WHERE actor = ? AND rkey = ?", (actor.id, op.rkey))
             self.counts["post admitted"] += 1
             applied = True
@@ -113,21 +128,47 @@ class Rows(Actors):
                 applied |= self._remove_engagement(did, kind, op.rkey)
         return applied
 
-    def admit(self, post: int, matches: list[Match], judged: Collection[int] | None = None) -> bool:
-        """Make the feed items of a post equal to `matches`; returns whether any came or went.
+    def admit(self, post: int, items: Mapping[int, Item], judged: Collection[int] | None = None) -> bool:
+        """Make the feed items of a post equal to `items`, by community; returns whether any came or went.
 
         `judged`: the communities whose items may go (None: all).
         """
-        wanted = {match.community: "\n".join(match.evidences) for match in matches}
-        held = dict(self._sql("SELECT community, evidence FROM feed_item WHERE post = ?", (post,)))
-        for community in held.keys() - wanted.keys():
-            if judged is not None and community not in judged:
+        query = "SELECT community, evidence, hidden & ~? FROM feed_item WHERE post = ?"
+        rows = self._sql(query, (HIDDEN_AUTHOR, post)).fetchall()
+        held = {community: Item(evidence, hidden) for community, evidence, hidden in rows}
+        for community, item in held.items():
+            wanted = items.get(community)
+            if wanted is None and judged is not None and community not in judged:
                 continue
-            self._sql("DELETE FROM feed_item WHERE post = ? AND community = ?", (post, community))
-        for community, evidence in wanted.items():
-            if held.get(community) != evidence:
-                self._sql(_PUT_ITEM, (community, evidence, post))
-        return held.keys() != wanted.keys()
+            if wanted is None or wanted.hidden != item.hidden:
+                self._sql("DELETE FROM feed_item WHERE post = ? AND community = ?", (post, community))
+        for community, item in items.items():
+            if held.get(community) != item:
+                self._sql(_PUT_ITEM, (community, item.evidence, post, item.hidden))
+        return held.keys() != items.keys()
+
+    def judge_stored(self, post: int, now: int, judged: Collection[int] | None = None) -> bool:
+        """Judge a stored post anew, by what holds now; returns whether it is still in any community.
+
+        `judged`: the communities whose items may go (None: all).
+        """
+        query = (
+            "SELECT p.record, p.rkey, p.cid, p.actor, a.did FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?"
+        )
+        record, rkey, cid, actor, did = self._sql(query, (post,)).fetchall()[0]
+        post_facts = _facts(record)
+        items: dict[int, Item] = {}
+        if post_facts is not None:
+            held = dict(self._sql(_HELD, (post,)))
+            matches = self.admissions.matcher.match(did, post_facts)
+            items = self.admissions.items(actor, Written(did, rkey, cid, post_facts), matches, held, cid, now)
+        video = int(post_facts is not None and post_facts.is_video)
+        self._sql("UPDATE post SET video = ? WHERE id = ? AND video != ?", (video, post, video))
+        self.admit(post, items, judged)
+        if items or self._sql("SELECT 1 FROM feed_item WHERE post = ? LIMIT 1", (post,)).get:
+            return True
+        self.remove_post(post)
+        return False
 
     def remove_post(self, post: int) -> None:
         """Take a post out, with its items and the engagement of others with it."""
@@ -231,3 +272,11 @@ class Rows(Actors):
         )
         self._list_changed(did)
         return True
+
+
+def _facts(record: bytes) -> Post | None:
+    """What rules look at in a stored post; None when it is none any more by today's reading."""
+    try:
+        return read_post(read_record(record))
+    except RecordError:
+        return None

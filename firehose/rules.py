@@ -5,23 +5,34 @@ nothing: the rules in force stay, and the fault is reported until it is mended.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.community import Community
 from communities.declaration import DeclarationError, read_declaration
+from communities.directory import Directory, settle
 from communities.matching import Matcher, compile_rules
 from firehose.index import Index
 from firehose.ops import POST_URI
 from firehose.rows import LISTS_CHANGED
+from firehose.times import now_micros
 from models import communities as community_rows
 from models import meta
 from models.database import Connection, sql, writing
 
 log = logging.getLogger(__name__)
 
+_MODERATORS = (
+    "SELECT DISTINCT a.did FROM membership m JOIN actor a ON a.id = m.actor WHERE m.status = 'member' AND m.role > 1"
+)
+_MEMBERS = "SELECT a.did FROM membership m JOIN actor a ON a.id = m.actor WHERE m.community = ? AND m.status = 'member'"
+_ADMIN = (
+    "SELECT 1 FROM membership m JOIN actor a ON a.id = m.actor WHERE m.community = ? AND a.did = ?"
+    " AND m.status = 'member' AND m.role = 3 AND (m.until IS NULL OR m.until > ?)"
+)
 REAPPLY = "reapply_after"
 """Meta key: the id of the last stored post that the rules in force were applied to; absent when all were."""
 
@@ -34,7 +45,10 @@ class Compiled:
     lists: frozenset[str]
     list_owners: frozenset[str]
     full: frozenset[str]
-    """Accounts that matter as such: members, owners of communities and of lists."""
+    """Accounts that matter as such: owners of communities and of lists, accounts of communities, moderators, and
+    members whose every post belongs.
+    """
+    directory: Directory = field(default_factory=Directory)
 
 
 class Rules:
@@ -84,7 +98,7 @@ class Rules:
     def _place_pins(self, connection: Connection, index: Index) -> None:
         """Pins stay gone only as long as the same post is pinned."""
         gone = set(connection.execute("SELECT actor, rkey FROM pin WHERE gone = 1"))
-        connection.execute("DELETE FROM pin")
+        connection.execute("DELETE FROM pin WHERE moderator = 0")
         for row in community_rows.declared(connection):
             for position, uri in enumerate(row.rule["pins"]):
                 parts = POST_URI.fullmatch(uri)
@@ -97,6 +111,12 @@ class Rules:
 
     def _note_lists(self, connection: Connection, communities: tuple[Community, ...]) -> None:
         named = {uri for community in communities for uri in community.include.lists}
+        named |= {
+            uri
+            for row in community_rows.declared(connection)
+            if row.uri is not None
+            for uri in row.rule["include"]["lists"]
+        }
         held = {uri for (uri,) in connection.execute("SELECT uri FROM list")}
         for uri in held - named:
             connection.execute("DELETE FROM list WHERE uri = ?", (uri,))
@@ -121,7 +141,20 @@ def compile_stored(connection: Connection) -> Compiled:
         if uri in lists:
             lists[uri].append(subject)
     rows = community_rows.declared(connection)
-    matcher = compile_rules([(row.id, Community.from_json(row.rule)) for row in rows], lists)
+    declared = [(row.id, row.uri, Community.from_json(row.rule)) for row in rows]
+    members = {
+        number: [did for (did,) in connection.execute(_MEMBERS, (number,))]
+        for number, _, community in declared
+        if community.include.joined
+    }
+    matcher = compile_rules([(number, community) for number, _, community in declared], lists, members)
     owners = frozenset(uri.removeprefix("at://").partition("/")[0] for uri in lists)
     named = (row.owner for row in rows if row.owner)
-    return Compiled(matcher, frozenset(lists), owners, frozenset((*matcher.authors, *owners, *named)))
+    directory = settle(declared, partial(_administers, connection))
+    moderators = (did for (did,) in connection.execute(_MODERATORS))
+    full = frozenset((*matcher.authors, *owners, *named, *directory.by_account, *moderators))
+    return Compiled(matcher, frozenset(lists), owners, full, directory)
+
+
+def _administers(connection: Connection, did: str, community: int) -> bool:
+    return connection.execute(_ADMIN, (community, did, now_micros())).fetchone() is not None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from mmap import mmap
 
 from firehose.known import Known
-from firehose.ops import ENGAGEMENTS, LIST_ITEM, POST, WATCHED, PutEngagement, PutListItem, PutPost, Scope
+from firehose.ops import ENGAGEMENTS, POST, SELDOM, WATCHED, PutEngagement, PutListItem, PutPost, PutRecord, Scope
 from firehose.records import RecordError
 from firehose.repo import read_repo
 from firehose.times import sort_micros, tid_micros
@@ -13,6 +13,7 @@ from firehose.triage import is_rkey, judge
 from xrpc.key import PublicKey
 
 MOST_POSTS = 50_000
+MOST_SAID = 2000
 MOST_ENGAGEMENTS = 200_000
 MOST_LATE = 10_000
 """Of one account, the newest. Somebody may have filled his repository with nothing else, to fill our memory."""
@@ -35,6 +36,7 @@ class Snapshot:
     event_at: list[int] = field(default_factory=list)
     engagements: list[PutEngagement] = field(default_factory=list)
     members: list[PutListItem] = field(default_factory=list)
+    said: list[PutRecord] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     late: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
@@ -87,7 +89,7 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
             continue
         if collection == POST:
             found.keys.add(rkey)
-        elif collection == LIST_ITEM and did not in scope.list_owners:
+        elif collection in SELDOM and not scope.cares(collection, did):
             continue
         if collection in _EDGED and len(found.late) < MOST_LATE and tid_micros(rkey) >= stream_at:
             found.late[collection, rkey] = cid
@@ -110,6 +112,9 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
             found.engagements.append(op)
             if len(found.engagements) >= 2 * MOST_ENGAGEMENTS:
                 del found.engagements[:-MOST_ENGAGEMENTS]
+        elif type(op) is PutRecord:
+            if len(found.said) < MOST_SAID:
+                found.said.append(op)
         elif type(op) is PutListItem and op.list.startswith(f"at://{did}/"):
             found.members.append(op)
     found.trim()

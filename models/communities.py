@@ -12,20 +12,23 @@ REVISION = "rules_revision"
 
 
 class CommunityRow(NamedTuple):
-    """A declared community. `rule` is its declaration as a plain value."""
+    """A declared community. `uri`: of the record that declares it, if one does; `rule`: its declaration as a plain
+    value.
+    """
 
     id: int
     slug: str
     name: str
     description: str
     owner: str | None
+    uri: str | None
     rule: dict[str, Any]
 
 
 def declared(connection: Connection) -> list[CommunityRow]:
-    """Every community that the file now declares, in order of its id."""
+    """Every community that the file or a record now declares, in order of its id."""
     rows = connection.execute(
-        "SELECT id, slug, name, description, owner, rule FROM community WHERE declared = 1 ORDER BY id"
+        "SELECT id, slug, name, description, owner, uri, rule FROM community WHERE declared = 1 ORDER BY id"
     )
     return [CommunityRow._make((*plain, json.loads(rule))) for *plain, rule in rows]
 
@@ -35,12 +38,14 @@ def declare(connection: Connection, rules: Iterable[Mapping[str, Any]]) -> bool:
 
     A community that is no longer declared keeps its row and items, so that declaring it again brings them back.
     """
-    before = connection.execute("SELECT slug, rule FROM community WHERE declared = 1 ORDER BY slug").fetchall()
-    wanted = {rule["slug"]: (rule, json.dumps(rule, sort_keys=True, ensure_ascii=False)) for rule in rules}
+    before = connection.execute(
+        "SELECT slug, rule FROM community WHERE declared = 1 AND uri IS NULL ORDER BY slug"
+    ).fetchall()
+    wanted = {rule["slug"]: (rule, _text(rule)) for rule in rules}
     if before == sorted((slug, text) for slug, (_, text) in wanted.items()):
         return False
-    meta.put(connection, REVISION, str(int(meta.get(connection, REVISION) or 0) + 1))
-    connection.execute("UPDATE community SET declared = 0 WHERE declared = 1")
+    _revise(connection)
+    connection.execute("UPDATE community SET declared = 0 WHERE declared = 1 AND uri IS NULL")
     connection.executemany(
         "INSERT INTO community (slug, name, description, owner, rule, declared) VALUES (?, ?, ?, ?, ?, 1)"
         " ON CONFLICT (slug) DO UPDATE SET name = excluded.name, description = excluded.description,"
@@ -48,3 +53,59 @@ def declare(connection: Connection, rules: Iterable[Mapping[str, Any]]) -> bool:
         [(slug, rule["name"], rule["description"], rule["owner"], text) for slug, (rule, text) in wanted.items()],
     )
     return True
+
+
+def declare_record(connection: Connection, uri: str, rule: Mapping[str, Any], now: int, *, most: int) -> str | None:
+    """Take over a community from the record at `uri`; returns the name of what forbids it. Call inside a write.
+
+    `rule`: the declaration as a plain value; `now`: microseconds; `most`: how many its owner may have by records.
+    """
+    row = connection.execute("SELECT id, rule FROM community WHERE uri = ?", (uri,)).fetchone()
+    if row is not None and json.loads(row[1])["kind"] != rule["kind"]:
+        return "TypeChanged"
+    taken = connection.execute(
+        "SELECT 1 FROM community WHERE slug = ? AND uri IS NOT ?", (rule["slug"], uri)
+    ).fetchone()
+    if taken is not None:
+        return "SlugTaken"
+    owned = "SELECT count(*) FROM community WHERE owner = ? AND uri IS NOT NULL AND declared = 1 AND uri != ?"
+    (count,) = connection.execute(owned, (rule["owner"], uri)).fetchall()[0]
+    if count >= most:
+        return "TooMany"
+    connection.execute(
+        "INSERT INTO community (slug, name, description, owner, rule, declared, uri, created_at)"
+        " VALUES (?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT (slug) DO UPDATE SET name = excluded.name,"
+        " description = excluded.description, rule = excluded.rule, declared = 1",
+        (rule["slug"], rule["name"], rule["description"], rule["owner"], _text(rule), uri, now),
+    )
+    _revise(connection)
+    return None
+
+
+def end_record(connection: Connection, uri: str) -> bool:
+    """The record of a community is gone: it ends, and keeps its row and items. Call inside a write."""
+    query = "UPDATE community SET declared = 0 WHERE uri = ? AND declared = 1 RETURNING 1"
+    if connection.execute(query, (uri,)).fetchone() is None:
+        return False
+    _revise(connection)
+    return True
+
+
+def transfer(connection: Connection, old: str, new: str, rule: Mapping[str, Any]) -> bool:
+    """Let the community of the record `old` be that of the record `new`, with its members and decisions.
+
+    Returns whether it was not yet. Call inside a write.
+    """
+    query = "UPDATE community SET uri = ?, owner = ?, rule = ?, declared = 1 WHERE uri = ? RETURNING id"
+    if connection.execute(query, (new, rule["owner"], _text(rule), old)).fetchone() is None:
+        return False
+    _revise(connection)
+    return True
+
+
+def _text(rule: Mapping[str, Any]) -> str:
+    return json.dumps(rule, sort_keys=True, ensure_ascii=False)
+
+
+def _revise(connection: Connection) -> None:
+    meta.put(connection, REVISION, str(int(meta.get(connection, REVISION) or 0) + 1))

@@ -275,6 +275,8 @@ CREATE TABLE membership (
     PRIMARY KEY (community, actor)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX membership_actor ON membership (actor);
+CREATE INDEX membership_roles ON membership (role) WHERE role > 1;
+CREATE INDEX membership_until ON membership (until) WHERE until IS NOT NULL;
 CREATE INDEX membership_listed ON membership (community, status, since, actor);
 
 -- Every change of a membership, for ever. `act`: what was done; `by`: who did it.

@@ -25,7 +25,7 @@ BELOW = {
     "lexicons": set(),
     "communities": {"models", "xrpc"},
     "feedgen": {"communities", "models", "xrpc"},
-    "firehose": {"communities", "models", "xrpc"},
+    "firehose": {"communities", "models", "xrpc", "lexicons"},
     "labeler": {"communities", "models", "xrpc", "lexicons"},
     "service": {"communities", "feedgen", "firehose", "labeler", "lexicons", "models", "xrpc"},
 }  # fmt: skip
