@@ -230,7 +230,31 @@ CREATE TABLE generation (
 CREATE INDEX generation_feed ON generation (community, sort, id);
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _REPOS, _UNPROVEN, _RANKING)
+_LATE = """
+-- What repositories said of posts that were not here when they were read: likes, reposts, replies and quotes, to be
+-- counted when the post comes. `noted_at`: when it was read. What was noted before did not say what it is about: those
+-- repositories are read again.
+INSERT INTO repo (actor, state, why)
+    SELECT DISTINCT actor, 'desynchronized', 'it was read ahead of the stream' FROM late WHERE true
+    ON CONFLICT (actor) DO UPDATE SET state = excluded.state, why = excluded.why, data = NULL, due_at = 0
+    WHERE state = 'synced';
+DROP TABLE late;
+CREATE TABLE late (
+    actor INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    rkey TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    noted_at INTEGER NOT NULL,
+    PRIMARY KEY (actor, kind, rkey)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX late_subject ON late (subject);
+CREATE INDEX late_noted_at ON late (noted_at);
+
+-- Accounts that their hosts alone have called inactive are asked for again and again.
+CREATE INDEX actor_ahead ON actor (id) WHERE ahead = 1;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _REPOS, _UNPROVEN, _RANKING, _LATE)
 
 
 class SchemaError(Exception):

@@ -173,6 +173,7 @@ async def test_b5_of_a_repository_that_is_full_of_posts_the_newest_are_taken(
     """Hundreds of megabytes of posts that all match would take several gigabytes of memory."""
     monkeypatch.setattr(snapshot, "MOST_POSTS", 5)
     monkeypatch.setattr(snapshot, "MOST_ENGAGEMENTS", 3)
+    monkeypatch.setattr(snapshot, "MOST_LATE", 3)
     alice, carol = site.people("alice", "carol")
     theirs = [carol.post(f"{number} #python") for number in range(8)]
     await site.synced(alice)
