@@ -65,6 +65,8 @@ class Accounts(Declared):
         """Let an account be active or not, as its own host says."""
         self._actors.pop(did, None)  # another process may have taken it down
         actor = self.intern(did)
+        if not (active or actor.active or actor.ahead or status == "deleted"):
+            return  # the stream has said so itself meanwhile, and stands by it until it says otherwise
         if active != actor.active and self._allowed(actor.id):
             self.show(actor.id, active)
         purge = CONFIRMED if status == "deleted" and not active else 0

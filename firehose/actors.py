@@ -16,8 +16,8 @@ class Actor:
     """What the fence and the chain need of an account; a mirror of its rows.
 
     `state`: empty without a repo row. `counted`: whether what it did is in the counts. `split`: whether its last commit
-    may be here in part only. `late`: whether its repository was read ahead of the stream. `ahead`: whether its host
-    alone has called it inactive so far.
+    may be here in part only. `late`: whether anything may be noted that it said of posts which are not here yet.
+    `ahead`: whether its host alone has called it inactive so far.
     """
 
     __slots__ = ("active", "ahead", "counted", "data", "id", "late", "rev", "split", "state")

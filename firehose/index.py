@@ -5,30 +5,18 @@ Each function may be called again with what it was already given and then change
 its rev is above the account's last one (the fence).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from firehose.accounts import Accounts
 from firehose.actors import Actor
 from firehose.events import Sync
-from firehose.ops import (
-    ENGAGEMENTS,
-    LIST_ITEM,
-    POST,
-    QUOTE,
-    REPLY,
-    Commit,
-    Delete,
-    Op,
-    PutEngagement,
-    PutPost,
-)
+from firehose.ops import LIST_ITEM, QUOTE, REPLY, Commit, Delete, Op, PutPost
 from firehose.snapshot import Snapshot
 from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING, SYNCED
-from firehose.times import event_micros, tid_micros
+from firehose.times import tid_micros
 from models.database import Connection
 
-COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
 MOST_NOTED, MOST_NOTED_BYTES = 2000, 16 * 1024 * 1024
 """Commits, and bytes of their posts, that are noted of an account while its repository is read (B6)."""
 
@@ -63,8 +51,6 @@ class Index(Accounts):
         """Apply the operations of one commit. `received_at`: microseconds, our clock."""
         known = self.actor(commit.did)
         if known is not None and not self._is_next(commit, known, received_at):
-            if known.late and commit.rev <= known.rev:
-                self._catch_up(commit, known, event_micros(commit.time, received_at))
             if commit.makes_members:
                 self._list_changed(commit.did)  # the matcher has believed it already: it is compiled anew
             # What an inactive account deletes must not come back with it.
@@ -72,8 +58,6 @@ class Index(Accounts):
             if known.active or known.ahead or commit.rev <= known.rev or not removed:
                 return
             commit = replace(commit, ops=removed)
-        if known is not None and known.late and commit.rev > known.rev:
-            self._note_late(known, {})
         applied = self.apply(commit, received_at)
         if applied or (known is not None and known.state == SYNCED):
             # The fence: this commit, and any before it, will not be applied again.
@@ -87,29 +71,6 @@ class Index(Accounts):
     def disbelieve(self, did: str) -> None:
         """The matcher has believed a commit to the account's lists that was not proven: it is compiled anew."""
         self._list_changed(did)
-
-    def _note_late(self, actor: Actor, late: Mapping[tuple[str, str], bytes]) -> None:
-        """Note what a repository held that was read ahead of the stream; nothing any more, once it has come as far."""
-        self._sql("DELETE FROM late WHERE actor = ?", (actor.id,))
-        for (collection, rkey), cid in late.items():
-            self._sql("INSERT INTO late VALUES (?, ?, ?, ?)", (actor.id, collection, rkey, cid))
-        actor.late = bool(late)
-
-    def _catch_up(self, commit: Commit, known: Actor, at: int) -> None:
-        """A repository was read before the stream had brought a post that it likes or answers; now it has.
-
-        Only what the repository held then counts: what it held no more was undone, and another record may have been
-        made under the same key since.
-        """
-        rows = self._sql("SELECT collection, rkey, cid FROM late WHERE actor = ?", (known.id,)).fetchall()
-        late = {(collection, rkey): cid for collection, rkey, cid in rows}
-        for op in commit.ops:
-            if type(op) is PutEngagement and late.get((COLLECTIONS[op.kind], op.rkey)) == op.cid:
-                self._put_engagement(commit.did, op.kind, op.rkey, op.subject, at)
-            elif type(op) is PutPost and late.get((POST, op.rkey)) == op.cid:
-                for kind, subject in ((REPLY, op.parent), (QUOTE, op.quote)):
-                    if subject is not None:
-                        self._put_engagement(commit.did, kind, op.rkey, subject, at)
 
     def advance(self, actor: Actor, commit: Commit) -> None:
         """Set how far an account has come."""
@@ -195,8 +156,8 @@ class Index(Accounts):
         records tell when it did what it did. `now`: microseconds.
         """
         actor = self._fence(did, snapshot.rev)
-        if snapshot.late or actor.late:
-            self._note_late(actor, snapshot.late)
+        if actor.late:
+            self._late.drop_all(actor)
         yield from self._replace_records(did, actor, snapshot, now)
         puts = {put.rkey: (put, event_at) for put, event_at in zip(snapshot.puts, snapshot.event_at, strict=True)}
         held = dict(self._sql("SELECT rkey, cid FROM post WHERE actor = ?", (actor.id,)).fetchall())
@@ -205,6 +166,8 @@ class Index(Accounts):
             wanted |= {
                 (kind, put.rkey): uri for kind, uri in ((REPLY, put.parent), (QUOTE, put.quote)) if uri is not None
             }
+        late = {(op.kind, op.rkey): op.subject for op in snapshot.late}
+        wanted |= late
         for rkey in held:
             # One that no word of its own speaks for may be submitted, or approved.
             if rkey not in puts or not (puts[rkey][0].matches or puts[rkey][0].stands):
@@ -223,6 +186,8 @@ class Index(Accounts):
                 yield
         for (kind, rkey), subject in wanted.items():
             self._put_engagement(did, kind, rkey, subject, min(tid_micros(rkey), now))
+            if (kind, rkey) in late and not subject.startswith(f"at://{did}/") and self.find_post(subject) is None:
+                self._late.note(self.intern(did), kind, rkey, subject, now)
             yield
         for rkey, gone in self._sql("SELECT rkey, gone FROM pin WHERE actor = ?", (actor.id,)).fetchall():
             if bool(gone) == (rkey in snapshot.keys):

@@ -50,7 +50,6 @@ class PutEngagement:
     kind: int
     rkey: str
     subject: str
-    cid: bytes = b""
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from communities.post import Post, read_post
 from communities.records import SHAPING
 from firehose.actors import Actors
 from firehose.admissions import Admissions, Item, Written
+from firehose.late import Late
 from firehose.ops import (
     ENGAGEMENTS,
     LIKE,
@@ -31,7 +32,7 @@ from firehose.ops import (
     PutPost,
 )
 from firehose.records import RecordError, read_record
-from firehose.times import event_micros, sort_micros
+from firehose.times import event_micros, sort_micros, tid_micros
 from models.database import Connection
 
 LISTS_CHANGED = "lists_changed"
@@ -39,6 +40,12 @@ LISTS_CHANGED = "lists_changed"
 COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
 _COUNT = {
     kind: f"UPDATE post SET {column} = {column} + ?, active_at = max(active_at, ?) WHERE id = ?"
+    for kind, column in COUNTERS.items()
+}
+_RECOUNT = {
+    kind: f"UPDATE post SET active_at = max(active_at, ?2), {column} = (SELECT count(DISTINCT e.actor)"
+    " FROM engagement e JOIN actor a ON a.id = e.actor"
+    f" WHERE e.post = ?1 AND e.kind = {kind} AND a.counted = 1) WHERE id = ?1"
     for kind, column in COUNTERS.items()
 }
 _PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
@@ -61,6 +68,7 @@ class Rows(Actors):
         super().__init__(connection)
         self.admissions = Admissions(self._sql)
         self._max_age = max_age
+        self._late = Late(self._sql)
         self.counts: Counter[str] = Counter()
         self.list_changes: Counter[str] = Counter()
         """How often the lists of each owner were changed by the stream, since start."""
@@ -114,19 +122,33 @@ class Rows(Actors):
             ).get
             self.admit(post, items)
             self._sql("UPDATE pin SET gone = 0 WHERE actor = ? AND rkey = ?", (actor.id, op.rkey))
+            self._take_late(f"at://{did}/{POST}/{op.rkey}", post)
             self.counts["post admitted"] += 1
             applied = True
         elif row:
             self.remove_post(row[0])
             self.counts["post no longer matches"] += 1
             applied = True
-        for kind, subject in ((REPLY, op.parent), (QUOTE, op.quote)):
+        for kind, subject, said in ((REPLY, op.parent, op.post.parent), (QUOTE, op.quote, op.post.quote)):
             if subject is not None:
                 applied |= self._put_engagement(did, kind, op.rkey, subject, event_at)
             elif known is not None:
                 # It may have answered or quoted something before it was changed.
-                applied |= self._remove_engagement(did, kind, op.rkey)
+                applied |= self._remove_engagement(did, kind, op.rkey, said or "")
         return applied
+
+    def _take_late(self, uri: str, post: int) -> None:
+        """A post has come: what repositories were found to say of it counts from now on."""
+        said = self._late.about(uri)
+        if not said:
+            return
+        self._late.take(uri, post)
+        # Very many may have waited for the same post: they are counted all at once.
+        for kind in {kind for kind, *_ in said}:
+            done = [min(tid_micros(rkey), noted) for one, rkey, noted, counted in said if one == kind and counted]
+            self._sql(_RECOUNT[kind], (post, max(done, default=0)))
+        for kind, *_ in said:
+            self.counts[COUNTERS[kind]] += 1
 
     def admit(self, post: int, items: Mapping[int, Item], judged: Collection[int] | None = None) -> bool:
         """Make the feed items of a post equal to `items`, by community; returns whether any came or went.
@@ -179,8 +201,10 @@ class Rows(Actors):
     def _put_engagement(self, did: str, kind: int, rkey: str, subject: str, at: int) -> bool:
         post = self.find_post(subject)
         if post is None:
-            return self._remove_engagement(did, kind, rkey)
+            return self._remove_engagement(did, kind, rkey, subject)
         actor = self.intern(did)
+        if actor.late:
+            self._late.drop(actor, kind, rkey)
         held = self._engaged(post, kind, actor.id)
         if (rkey,) in held:
             return True
@@ -195,14 +219,16 @@ class Rows(Actors):
         self.counts[COUNTERS[kind]] += 1
         return True
 
-    def _remove_engagement(self, did: str, kind: int, rkey: str) -> bool:
+    def _remove_engagement(self, did: str, kind: int, rkey: str, about: str = "") -> bool:
+        """A record is no engagement of any post here (any more). `about`: what it is about; empty if it is gone."""
         actor = self.actor(did)
         if actor is None:
             return False
+        noted = actor.late and self._late.drop(actor, kind, rkey, about)
         query = "DELETE FROM engagement WHERE actor = ? AND kind = ? AND rkey = ? RETURNING post"
         post = self._sql(query, (actor.id, kind, rkey)).get
         if post is None:
-            return False
+            return noted
         # Two like records of one account count once: the count falls with the last of them.
         if actor.counted and not self._engaged(post, kind, actor.id):
             self._count(post, kind, -1)

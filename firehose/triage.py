@@ -228,7 +228,7 @@ def amounts_to(
     op: Op | None = None
     if kind := ENGAGEMENTS.get(collection):
         if (uri := _subject(record)) in scope.posts:
-            op = PutEngagement(kind, rkey, uri, cid)
+            op = PutEngagement(kind, rkey, uri)
     elif collection == POST:
         post = read_post(record)
         if post is None:

@@ -76,6 +76,11 @@ def check_rest(connection: Connection) -> None:
         "posts without an account": "post p LEFT JOIN actor a ON a.id = p.actor WHERE a.id IS NULL",
         "engagement of nobody": "engagement e LEFT JOIN actor a ON a.id = e.actor WHERE a.id IS NULL",
         "engagement of nothing": "engagement e LEFT JOIN post p ON p.id = e.post WHERE p.id IS NULL",
+        "notes of nobody": "late l LEFT JOIN actor a ON a.id = l.actor WHERE a.id IS NULL",
+        "notes about a post that is here": "late l JOIN (SELECT 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey"
+        " AS uri FROM post p JOIN actor a ON a.id = p.actor) ON uri = l.subject",
+        "notes of what is engagement": "late l JOIN engagement e ON e.actor = l.actor AND e.kind = l.kind"
+        " AND e.rkey = l.rkey",
     }
     for what, where in broken.items():
         assert connection.execute(f"SELECT count(*) FROM {where}").fetchone() == (0,), what

@@ -204,6 +204,51 @@ def test_step_4_brings_activity_and_videos_to_a_file_with_rows(tmp_path: Path, m
     database.close()
 
 
+def test_step_5_has_what_was_read_ahead_of_the_stream_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "communities.db"
+    states = ("synced", "synced", "pending", "desynchronized", "error", "unresolvable")
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[:4])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.executemany(
+                "INSERT INTO actor (id, did, ahead) VALUES (?, ?, ?)",
+                [(number, f"did:plc:{number}", number % 2) for number in range(1, 8)],
+            )
+            connection.executemany(
+                "INSERT INTO repo (actor, state, why, data, due_at) VALUES (?, ?, 'before', x'01', 9)",
+                list(enumerate(states, 1)),
+            )
+            # Of all but the first: two records of each; the last is followed by nobody.
+            connection.executemany(
+                "INSERT INTO late VALUES (?, ?, 'r', x'01')",
+                [(number, collection) for number in range(2, 8) for collection in ("a", "b")],
+            )
+        database.close()
+    database = open_database(path)
+    found = sql(database).execute("SELECT actor, state, why, data, due_at FROM repo ORDER BY actor").fetchall()
+    assert found == [
+        (1, "synced", "before", b"\x01", 9),
+        (2, "desynchronized", "it was read ahead of the stream", None, 0),
+        *((number, state, "before", b"\x01", 9) for number, state in enumerate(states[2:], 3)),
+        (7, "desynchronized", "it was read ahead of the stream", None, 0),
+    ]
+    assert sql(database).execute("SELECT count(*) FROM late").fetchone() == (0,)
+    with writing(database) as connection:
+        connection.execute("INSERT INTO late VALUES (1, 1, 'r', 'at://x', 5)")
+    for query, index in (
+        ("SELECT 1 FROM late WHERE subject = ?", "late_subject"),
+        ("SELECT 1 FROM late WHERE noted_at < ?", "late_noted_at"),
+        ("SELECT id FROM actor WHERE ahead = 1 AND id > ? ORDER BY id", "actor_ahead"),
+    ):
+        plan = sql(database).execute(f"EXPLAIN QUERY PLAN {query}", (1,)).fetchall()
+        assert index in str(plan), plan
+    assert sql(database).execute("SELECT id FROM actor WHERE ahead = 1").fetchall() == [(1,), (3,), (5,), (7,)]
+    database.close()
+
+
 def test_tables_hold_only_their_types(database: Any) -> None:
     """STRICT: a fault of ours cannot store a text where a time belongs."""
     loose = sql(database).execute("SELECT name FROM pragma_table_list WHERE strict = 0 AND name NOT LIKE 'sqlite_%'")
