@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from models import meta
-from models.database import Connection
+from models.database import Connection, Rows
 
 REVISION = "rules_revision"
 """Meta key: a number that rises with every change of the declared communities."""
@@ -25,11 +25,20 @@ class CommunityRow(NamedTuple):
     rule: dict[str, Any]
 
 
+_SELECT = "SELECT id, slug, name, description, owner, uri, rule FROM community"
+
+
 def declared(connection: Connection) -> list[CommunityRow]:
     """Every community that the file or a record now declares, in order of its id."""
-    rows = connection.execute(
-        "SELECT id, slug, name, description, owner, uri, rule FROM community WHERE declared = 1 ORDER BY id"
-    )
+    return _read(connection.execute(f"{_SELECT} WHERE declared = 1 ORDER BY id"))
+
+
+def known(connection: Connection) -> list[CommunityRow]:
+    """Every community that there ever was, by its slug."""
+    return _read(connection.execute(f"{_SELECT} ORDER BY slug"))
+
+
+def _read(rows: Rows) -> list[CommunityRow]:
     return [CommunityRow._make((*plain, json.loads(rule))) for *plain, rule in rows]
 
 

@@ -237,6 +237,30 @@ class Generation(Model):
     posts = BlobField()
 
 
+class Decision(Model):
+    """An event of a community's log of decisions. `at` and `until` are microseconds."""
+
+    community = IntegerField()
+    seq = IntegerField()
+    at = IntegerField()
+    actor = TextField()
+    role = TextField()
+    action = TextField()
+    subject = TextField(null=True)
+    cid = TextField(null=True)
+    reason = TextField(null=True)
+    rule = TextField(null=True)
+    until = IntegerField(null=True)
+    salts = BlobField()
+    prev = BlobField()
+    hash = BlobField()
+
+    class Meta:
+        """Numbered from 1 in each community."""
+
+        primary_key = CompositeKey("community", "seq")
+
+
 class Pin(Model):
     """A post that a community shows first."""
 
@@ -327,5 +351,5 @@ class Process(Model):
 
 TABLES = (
     Meta, Source, Community, CommunityCount, Declaration, Membership, MembershipEvent, Decided, Actor, Repo, Late, Post,
-    FeedItem, Engagement, Generation, Pin, List, ListItem, Interaction, UsedToken, Quarantine, Process,
+    FeedItem, Engagement, Generation, Decision, Pin, List, ListItem, Interaction, UsedToken, Quarantine, Process,
 )  # fmt: skip

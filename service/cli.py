@@ -28,6 +28,7 @@ COMMANDS = {
     "takedown": "service.takedown",
     "cursor": "service.cursor",
     "quarantine": "service.quarantine",
+    "log": "service.log",
 }
 """Command -> module. A module is imported when its command is used, so that `--help` stays quick."""
 
@@ -45,6 +46,7 @@ ABOUT = {
     "takedown": "hide an account on this site",
     "cursor": "show or move the position in the event stream",
     "quarantine": "show or delete the messages that were passed over",
+    "log": "show, verify or export the log of a community's decisions",
 }
 
 

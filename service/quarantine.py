@@ -15,6 +15,7 @@ from firehose.quarantine import MOST_BYTES, Kept
 from models.database import open_database, sql, writing
 from service.cli import CommandError
 from service.config import Config
+from service.terminal import plain
 
 HELP = (
     "List the messages that ingest passed over because they could not be read or applied, the newest first; `show ID`"
@@ -66,8 +67,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
         print(json.dumps([_row(one) for one in kept], indent=2))
         return 0
     for one in kept:
-        where = f"{one.seq:>14}  {_plain(one.source)}"
-        print(f"{one.id:>6}  {_moment(one.at)}  {one.size:>9,} B  {where}  {_plain(one.reason)}")
+        where = f"{one.seq:>14}  {plain(one.source)}"
+        print(f"{one.id:>6}  {_moment(one.at)}  {one.size:>9,} B  {where}  {plain(one.reason)}")
     print(f"{len(kept)} of {total}; `communities quarantine show ID` says what one is" if kept else "nothing is kept")
     return 0
 
@@ -117,15 +118,15 @@ def _moment(at: int) -> str:
 def _for_people(kept: Kept, frame: bytes) -> Iterator[str]:
     found = dissect(frame)
     cut = " (the first of more, perhaps)" if kept.size >= MOST_BYTES else ""
-    yield f"id         {kept.id}\nsource     {_plain(kept.source)}\nseq        {kept.seq}"
-    yield f"when       {_moment(kept.at)}\nreason     {_plain(kept.reason)}\nsize       {kept.size:,} bytes{cut}"
+    yield f"id         {kept.id}\nsource     {plain(kept.source)}\nseq        {kept.seq}"
+    yield f"when       {_moment(kept.at)}\nreason     {plain(kept.reason)}\nsize       {kept.size:,} bytes{cut}"
     yield f"header     {_line(found.header)}"
     payload, ops = found.payload, None
     if isinstance(payload, dict):
         ops = payload.pop("ops", None)
         yield "payload"
         for key, value in payload.items():
-            yield f"  {_plain(key)}: {_line(value)}"
+            yield f"  {plain(key)}: {_line(value)}"
     else:
         yield f"payload    {_line(payload)}"
     if isinstance(ops, list):
@@ -148,20 +149,15 @@ def _op(op: Any) -> str:
     if isinstance(cid, dict) and isinstance(cid.get("$link"), str):
         rest["cid"] = cid["$link"]
     said = " ".join(f"{key} {value if isinstance(value, str) else json.dumps(value)}" for key, value in rest.items())
-    return _cut(_plain(f"{op['action']} {op['path']} {said}".rstrip()))
+    return _cut(plain(f"{op['action']} {op['path']} {said}".rstrip()))
 
 
 def _line(value: Any) -> str:
-    return _cut(_plain(json.dumps(value, ensure_ascii=False)))
+    return _cut(plain(json.dumps(value, ensure_ascii=False)))
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."
-
-
-def _plain(text: str) -> str:
-    """A text from anywhere that moves no terminal's cursor and looks like no other line: controls become visible."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def _dump(frame: bytes) -> str:

@@ -76,6 +76,7 @@ def test_every_command_has_help_and_the_common_flags(command: str, capsys: pytes
         ["cursor", "reset", "--to", "１"],
         ["cursor", "reset", "--to", "1" * 30],
         ["explain"],
+        ["log"],
     ],
     ids=" ".join,
 )
@@ -87,7 +88,8 @@ def test_wrong_usage_is_code_2(words: list[str], capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    "command", [name for name in COMMANDS if name not in ("explain", "cursor", "unpublish", "backfill", "takedown")]
+    "command",
+    [name for name in COMMANDS if name not in ("explain", "cursor", "unpublish", "backfill", "takedown", "log")],
 )
 def test_wrong_settings_are_code_2_and_told_at_once(
     command: str, capsys: pytest.CaptureFixture[str], folder: Path

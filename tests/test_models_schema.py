@@ -8,6 +8,9 @@ import apsw
 import peewee
 import pytest
 
+from communities import logbook
+from communities.access import Action
+from communities.log import Acting, Decision
 from firehose.times import now_micros, tid
 from models import migrations
 from models.database import DatabaseError, open_database, sql, writing
@@ -271,3 +274,39 @@ def test_ids_of_posts_are_never_used_again(database: Any) -> None:
     with writing(database) as connection:
         connection.execute("DELETE FROM post")
     assert insert("c") > max(first)
+
+
+def test_steps_6_and_7_bring_the_layer_of_communities_to_a_file_with_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[:5])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO community VALUES (3, 'birds', 'Birds', '', NULL, '{}', 1)")
+            connection.execute("INSERT INTO community VALUES (4, 'empty', 'Empty', '', NULL, '{}', 0)")
+            connection.execute("INSERT INTO actor (id, did) VALUES (1, 'did:plc:a')")
+            for post, hidden in ((1, 0), (2, 0), (3, 1)):
+                connection.execute(
+                    "INSERT INTO feed_item VALUES (3, ?, ?, ?, 'at://did:plc:ab/app.bsky.feed.post/' || ?, 'hashtag:b')",
+                    (hidden, 10 * post, post, f"r{post}"),
+                )
+            connection.execute("INSERT INTO pin (community, position, actor, rkey) VALUES (3, 0, 1, 'r1')")
+        database.close()
+    database = open_database(path)
+    execute = sql(database).execute
+    counts = "SELECT community, members, posts, last_post_at FROM community_count ORDER BY community"
+    assert execute(counts).fetchall() == [(3, 0, 2, 20), (4, 0, 0, 0)]
+    assert execute("SELECT uri, created_at FROM community").fetchall() == [(None, 0)] * 2
+    assert execute("SELECT moderator FROM pin").fetchall() == [(0,)]
+    with writing(database) as connection:
+        connection.execute("UPDATE feed_item SET hidden = 4 WHERE post = 2")
+        connection.execute("DELETE FROM feed_item WHERE post = 3")
+        connection.execute(
+            "INSERT INTO membership (community, actor, status, since, via) VALUES (3, 1, 'member', 5, 'x')"
+        )
+        logbook.write(connection, 3, "birds", 5, Decision(Action.EDIT, "did:plc:a", Acting.OWNER))
+    assert execute(counts).fetchall()[0] == (3, 1, 1, 10)
+    assert execute("SELECT community, seq, action FROM decision").fetchall() == [(3, 1, "edit")]
+    database.close()
