@@ -85,9 +85,12 @@ def step(
 ) -> Membership | None:
     """What becomes of a membership by a deed; None: no row. Raises RefusedError.
 
-    `subject`: how the person stands whose membership it is, as `held` says; `actor`: who acts, the same person for
-    deeds of OWN. `admins`: how many there are. `until`: when a ban is to end, microseconds.
+    `subject`: how the person stands whose membership it is, as `held` says, except that an owner stands as an admin
+    whatever is held; `actor`: who acts, the same person for deeds of OWN. `admins`: how many there are. `until`: when a
+    ban is to end, microseconds.
     """
+    if subject.joined and deed is not Deed.LEAVE and (held is None or held.status is not Status.BANNED):
+        held = replace(MEMBER, role=subject.role)
     if deed in OWN:
         return _own(deed, held, kind, state, subject, admins)
     if not may_decide(_ACTIONS[deed], actor):
