@@ -72,9 +72,12 @@ def step(
 ) -> Membership | None:
     """What becomes of a membership by a deed, of which actions are those of OTHERS; None: no row. Raises RefusedError.
 
-    `subject`: how the person stands whose membership it is, as `held` says; `actor`: who acts, the same person for
-    deeds of their own. `admins`: how many there are. `until`: when a ban is to end, microseconds.
+    `subject`: how the person stands whose membership it is, as `held` says, except that an owner stands as an admin
+    whatever is held; `actor`: who acts, the same person for deeds of their own. `admins`: how many there are. `until`:
+    when a ban is to end, microseconds.
     """
+    if subject.joined and deed is not Own.LEAVE and (held is None or held.status is not Status.BANNED):
+        held = replace(MEMBER, role=subject.role)
     if isinstance(deed, Own):
         return _own(deed, held, kind, state, subject, admins)
     if deed not in OTHERS:

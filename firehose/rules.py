@@ -66,10 +66,11 @@ class Rules:
         communities = read_declaration(self._path)
         self.fault = None
         with writing(self._database) as connection:
-            changed = community_rows.declare(connection, [community.to_json() for community in communities])
+            plain = [community.to_json() for community in communities]
+            changed = community_rows.declare(connection, plain, now_micros())
             if changed:
                 self._place_pins(connection, index)
-                self._note_lists(connection, communities)
+                self._note_lists(connection)
                 meta.put(connection, REAPPLY, "0")
         self._signature = signature
         log.info("%s: %d communities%s", self._path, len(communities), "" if changed else ", unchanged")
@@ -96,27 +97,24 @@ class Rules:
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
     def _place_pins(self, connection: Connection, index: Index) -> None:
-        """Pins stay gone only as long as the same post is pinned."""
+        """Those of the declarations, behind those of moderators. Pins stay gone only as long as the same post is
+        pinned.
+        """
         gone = set(connection.execute("SELECT actor, rkey FROM pin WHERE gone = 1"))
         connection.execute("DELETE FROM pin WHERE moderator = 0")
+        by_hand = set(connection.execute("SELECT community, actor, rkey FROM pin"))
         for row in community_rows.declared(connection):
-            for position, uri in enumerate(row.rule["pins"]):
-                parts = POST_URI.fullmatch(uri)
-                if parts:
-                    actor = index.intern(parts[1]).id
+            for position, parts in enumerate(filter(None, map(POST_URI.fullmatch, row.rule["pins"]))):
+                actor, rkey = index.intern(parts[1]).id, parts[2]
+                if (row.id, actor, rkey) not in by_hand:
                     connection.execute(
                         "INSERT INTO pin (community, position, actor, rkey, gone) VALUES (?, ?, ?, ?, ?)",
-                        (row.id, position, actor, parts[2], int((actor, parts[2]) in gone)),
+                        (row.id, position, actor, rkey, int((actor, rkey) in gone)),
                     )
 
-    def _note_lists(self, connection: Connection, communities: tuple[Community, ...]) -> None:
-        named = {uri for community in communities for uri in community.include.lists}
-        named |= {
-            uri
-            for row in community_rows.declared(connection)
-            if row.uri is not None
-            for uri in row.rule["include"]["lists"]
-        }
+    def _note_lists(self, connection: Connection) -> None:
+        rows = community_rows.declared(connection)
+        named = {uri for row in rows for uri in row.rule["include"]["lists"]}
         held = {uri for (uri,) in connection.execute("SELECT uri FROM list")}
         for uri in held - named:
             connection.execute("DELETE FROM list WHERE uri = ?", (uri,))

@@ -289,7 +289,7 @@ def test_steps_6_and_7_bring_the_layer_of_communities_to_a_file_with_rows(
             connection.execute("INSERT INTO actor (id, did) VALUES (1, 'did:plc:a')")
             for post, hidden in ((1, 0), (2, 0), (3, 1)):
                 connection.execute(
-                    "INSERT INTO feed_item VALUES (3, ?, ?, ?, 'at://did:plc:ab/app.bsky.feed.post/' || ?, 'hashtag:b')",
+                    "INSERT INTO feed_item VALUES (3, ?, ?, ?, 'at://did:plc:ab/app.bsky.feed.post/' || ?, 'h:b')",
                     (hidden, 10 * post, post, f"r{post}"),
                 )
             connection.execute("INSERT INTO pin (community, position, actor, rkey) VALUES (3, 0, 1, 'r1')")
