@@ -52,6 +52,10 @@ class Admissions:
         self.matcher = Matcher()
         self._sql = sql
 
+    def use(self, matcher: Matcher, directory: Directory) -> None:
+        """Go by these rules from now on."""
+        self.matcher, self.directory = matcher, directory
+
     def items(
         self, actor: int, written: Written, matches: list[Match], held: Mapping[int, int], before: bytes, now: int
     ) -> dict[int, Item]:

@@ -111,6 +111,7 @@ class Ingest:
         if proofs is not None:
             self.scope.dropped = proofs.dropped
         self._proofs = proofs
+        self._begun = False
         self.use(self.rules.compile())
         self.pipeline = Pipeline(database, sources[0].url, self.scope, self.index, dialect=dialect_of(sources[0]),
                                  proofs=proofs, pace=self._pace)  # fmt: skip
@@ -119,6 +120,7 @@ class Ingest:
         self.housekeeping = Housekeeping(database, self.index, retention)
         self.counters: dict[str, Counter[str]] = {}
         """What others count that run beside the stream, by their names: put in by whoever starts them."""
+        self._begun = True
         self._file = file_identity(database)
         self._rules_stale = False
         self._lists_stale = meta.get(connection, LISTS_CHANGED) is not None
@@ -137,10 +139,13 @@ class Ingest:
 
     def use(self, compiled: Compiled) -> None:
         """Hold everything from the next event on against these rules."""
-        self.scope.matcher = self.index.admissions.matcher = compiled.matcher
+        self.scope.matcher = compiled.matcher
         known = self.index.admissions.directory.by_uri.keys()
-        self.index.admissions.directory = compiled.directory
+        self.index.admissions.use(compiled.matcher, compiled.directory)
+        wanted = self.scope.wanted
         self.scope.accounts = frozenset(compiled.directory.by_account)
+        if self.scope.wanted != wanted and self._begun:
+            self.subscription.ask_again()  # of other collections
         self.scope.lists = compiled.lists
         self.scope.list_owners = compiled.list_owners
         full = compiled.full if self._proofs is not None else frozenset()

@@ -133,6 +133,11 @@ class Scope:
     on_doubt: Callable[[str], None] = _nobody
     """Called with the URI of each list that a source without proofs says was changed."""
 
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Collections whose records can matter now."""
+        return WATCHED if self.accounts else WATCHED - RELATIONS
+
     def cares(self, collection: str, did: str) -> bool:
         """Whether a record of a collection of SELDOM can matter in the repository of `did`."""
         return did in self.list_owners if collection in LISTS else bool(self.accounts)
