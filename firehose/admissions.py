@@ -5,7 +5,7 @@ memberships and decisions. Runs inside the caller's transaction.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from communities.admission import BANNED, BY_HAND, HIDDEN_AUTHOR, PENDING, Decided, Held, Outcome, Verdict, judge
+from communities.admission import BANNED, BY_HAND, PENDING, REMOVED, Decided, Held, Outcome, Verdict, judge
 from communities.directory import Directory, Settings
 from communities.matching import OPT_OUT_TAGS, Match, Matcher, refusal
 from communities.members import read_membership, standing_by
@@ -104,8 +104,8 @@ class Admissions:
             )
             if item is None:
                 continue
-            if item.hidden & BANNED:
-                item = item._replace(hidden=held.get(community, 0) & ~HIDDEN_AUTHOR | BANNED)
+            if item.hidden & BANNED and community in decided and decided[community].verdict is Verdict.REMOVED:
+                item = item._replace(hidden=item.hidden | REMOVED)  # it stays so when the ban ends
             found[community] = item
         return found
 

@@ -378,6 +378,24 @@ class Declared(Rows):
             (did,) = self._sql("SELECT did FROM actor WHERE id = ?", (actor.id,)).fetchall()[0]
             self.awaited[did] = "it submitted a post that is not here"
 
+    def forget_records(self, actor: int, most: int, now: int) -> bool:
+        """Take away what an account that is gone said of communities, and what it was in them, but for its bans; at
+        most so much in one go. Returns whether there was any.
+        """
+        (did,) = self._sql("SELECT did FROM actor WHERE id = ?", (actor,)).fetchall()[0]
+        query = "SELECT collection, rkey, gone FROM declaration WHERE actor = ? LIMIT ?"
+        rows = self._sql(query, (actor, most)).fetchall()
+        for collection, rkey, gone in rows:
+            if not gone:
+                self._delete_record(did, collection, rkey, now)
+            key = (actor, collection, rkey)
+            self._sql("DELETE FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?", key)
+        left = self._sql(
+            "DELETE FROM membership WHERE actor = ? AND status != 'banned' RETURNING 1", (actor,)
+        ).fetchall()
+        self._sql("DELETE FROM membership_event WHERE actor = ?", (actor,))
+        return bool(rows or left)
+
     def end_ban(self, community: int, actor: int, now: int) -> None:
         """A ban has ended: what was in before is shown again."""
         put(self._connection, community, actor, None, act="expire", by="", now=now)

@@ -33,7 +33,7 @@ class Dialect(Protocol):
     """Whether the stream can be asked for from a time on, in microseconds."""
 
     def url(self, base: str, cursor: int | None, wanted: Collection[str] = WATCHED) -> str:
-        """Where the stream is, from `cursor` on; None: the live end. `wanted`: collections, where they can be chosen."""
+        """Where the stream is, from `cursor` on; None: the live end. `wanted`: collections, if they can be chosen."""
 
     def open(self, data: bytes, scope: Scope) -> Message:
         """Kind, payload and position of a message. Raises FrameError, StreamError or CompressionError."""

@@ -61,6 +61,7 @@ class Housekeeping:
         work = (
             self._count(connection)
             or self._purge(connection)
+            or self._end_bans(connection)
             or self._expire_posts(connection)
             or self._expire_small(connection)
             # Last, for it begins anew with every change of a list: whoever changes one must not hold the others up.
@@ -97,6 +98,8 @@ class Housekeeping:
         actor = row[0]
 
         def work() -> None:
+            if self._index.forget_records(actor, STEP_ROWS, self._clock()):
+                return
             posts = connection.execute("SELECT id FROM post WHERE actor = ? LIMIT ?", (actor, STEP_ROWS)).fetchall()
             for (post,) in posts:
                 self._remove_post(connection, post)
@@ -117,6 +120,20 @@ class Housekeeping:
                 )
                 self._index.forget_account(actor)
                 self._index.counts["accounts purged"] += 1
+
+        return work
+
+    def _end_bans(self, connection: Connection) -> Callable[[], None] | None:
+        """Bans that have run out: what their authors had in the community is shown again."""
+        now = self._clock()
+        row = connection.execute(
+            "SELECT community, actor FROM membership WHERE until <= ? AND status = 'banned' LIMIT 1", (now,)
+        ).fetchone()
+        if row is None:
+            return None
+
+        def work() -> None:
+            self._index.end_ban(row[0], row[1], now)
 
         return work
 
@@ -207,7 +224,11 @@ class Housekeeping:
                 " AND NOT EXISTS (SELECT 1 FROM engagement WHERE engagement.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM repo WHERE repo.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.actor = actor.id)"
-                " AND NOT EXISTS (SELECT 1 FROM late WHERE late.actor = actor.id) RETURNING 1",
+                " AND NOT EXISTS (SELECT 1 FROM late WHERE late.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM declaration d WHERE d.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM membership_event m WHERE m.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM decided d WHERE d.actor = actor.id) RETURNING 1",
                 (after, after + STEP_ROWS, tid(now - REPLAY_DAYS * DAY)),
             ).fetchall()
             if gone:

@@ -45,7 +45,7 @@ MOST_NOTICED = 1000
 """Members, and decisions, that are noticed in one go."""
 _JOINED = (
     "SELECT e.id, e.community, a.did FROM membership_event e JOIN actor a ON a.id = e.actor WHERE e.id > ?"
-    " AND e.status = 'member' ORDER BY e.id LIMIT ?"
+    " AND e.status = 'member' AND e.act != 'setRole' ORDER BY e.id LIMIT ?"
 )
 _APPROVED = (
     "SELECT d.at, a.did, d.rkey FROM decided d JOIN actor a ON a.id = d.actor WHERE d.at > ?"

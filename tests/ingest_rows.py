@@ -71,7 +71,14 @@ def check_rest(connection: Connection) -> None:
         "items without a post": "feed_item i LEFT JOIN post p ON p.id = i.post WHERE p.id IS NULL",
         "items sorted unlike their post": "feed_item i JOIN post p ON p.id = i.post WHERE p.sort_at != i.sort_at",
         "items shown unlike their author": "feed_item i JOIN post p ON p.id = i.post JOIN actor a ON a.id = p.actor"
-        " WHERE i.hidden != 1 - a.shown OR i.uri != 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey",
+        " WHERE (i.hidden & 1) != 1 - a.shown OR i.uri != 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey",
+        "counts of communities that are wrong": "community_count n WHERE n.members != (SELECT count(*) FROM membership m"
+        " WHERE m.community = n.community AND m.status = 'member') OR n.posts != (SELECT count(*) FROM feed_item i"
+        " WHERE i.community = n.community AND i.hidden = 0)",
+        "communities without counts": "community c WHERE NOT EXISTS (SELECT 1 FROM community_count n"
+        " WHERE n.community = c.id)",
+        "memberships of nobody": "membership m LEFT JOIN actor a ON a.id = m.actor WHERE a.id IS NULL",
+        "declarations of nobody": "declaration d LEFT JOIN actor a ON a.id = d.actor WHERE a.id IS NULL",
         "posts in no community": "post p WHERE NOT EXISTS (SELECT 1 FROM feed_item i WHERE i.post = p.id)",
         "posts without an account": "post p LEFT JOIN actor a ON a.id = p.actor WHERE a.id IS NULL",
         "engagement of nobody": "engagement e LEFT JOIN actor a ON a.id = e.actor WHERE a.id IS NULL",
