@@ -72,7 +72,7 @@ def check_rest(connection: Connection) -> None:
         "items sorted unlike their post": "feed_item i JOIN post p ON p.id = i.post WHERE p.sort_at != i.sort_at",
         "items shown unlike their author": "feed_item i JOIN post p ON p.id = i.post JOIN actor a ON a.id = p.actor"
         " WHERE (i.hidden & 1) != 1 - a.shown OR i.uri != 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey",
-        "counts of communities that are wrong": "community_count n WHERE n.members != (SELECT count(*) FROM membership m"
+        "wrong counts of communities": "community_count n WHERE n.members != (SELECT count(*) FROM membership m"
         " WHERE m.community = n.community AND m.status = 'member') OR n.posts != (SELECT count(*) FROM feed_item i"
         " WHERE i.community = n.community AND i.hidden = 0)",
         "communities without counts": "community c WHERE NOT EXISTS (SELECT 1 FROM community_count n"
