@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.crashing import random_kills
-from tests.fault_catalogue import CATALOGUE, TRUSTED
+from tests.fault_catalogue import CATALOGUE
 from tests.fault_run import FaultRun
 from tests.oracle import Verdict
+from tests.trust_catalogue import TRUST
 
 FAULTS = ("lost", "doubled", "resurrected", "wrong")
 
@@ -35,7 +36,7 @@ class Totals:
     kills: int = 0
     early: int = 0
     rows: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(FAULTS, 0)))
-    fired: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(CATALOGUE | TRUSTED, 0)))
+    fired: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(CATALOGUE | TRUST, 0)))
     failures: list[tuple[str, str]] = field(default_factory=list)
 
     def judged(self, name: str, verdict: Verdict) -> None:
