@@ -11,7 +11,8 @@ from dataclasses import replace
 from firehose.accounts import Accounts
 from firehose.actors import Actor
 from firehose.events import Sync
-from firehose.ops import LIST_ITEM, QUOTE, REPLY, Commit, Delete, Op, PutPost
+from firehose.noted import COLLECTIONS, Noted
+from firehose.ops import LIST, LIST_ITEM, POST, QUOTE, REPLY, Commit, Delete, Op
 from firehose.snapshot import Snapshot
 from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING, SYNCED
 from firehose.times import tid_micros
@@ -19,12 +20,6 @@ from models.database import Connection
 
 MOST_NOTED, MOST_NOTED_BYTES = 2000, 16 * 1024 * 1024
 """Commits, and bytes of their posts, that are noted of an account while its repository is read (B6)."""
-
-
-class Noted(list[Commit]):
-    """What was applied of an account since its repository began to be read. `size`: bytes of its posts."""
-
-    size = 0
 
 
 class Index(Accounts):
@@ -63,8 +58,7 @@ class Index(Accounts):
             # The fence: this commit, and any before it, will not be applied again.
             self.advance(self.intern(commit.did), commit)
         if (buffer := self.buffers.get(commit.did)) is not None:
-            buffer.append(commit)
-            buffer.size += sum(len(op.block) for op in commit.ops if type(op) is PutPost)
+            buffer.add(commit)
             if len(buffer) > MOST_NOTED or buffer.size > MOST_NOTED_BYTES:
                 self.desynchronize(commit.did, "it wrote too much while its repository was read", received_at)
 
@@ -152,9 +146,14 @@ class Index(Accounts):
         """Make the rows of an account equal to its repository: what it holds comes, all else goes (B6).
 
         In steps, between which the transaction may end and the stream go on: what is older than the repository is
-        fenced from the first step on, what is newer must be noted, and applied behind the last. The keys of its
-        records tell when it did what it did. `now`: microseconds.
+        fenced from the first step on, what is newer must be noted, is left alone, and applied again behind the last.
+        The keys of its records tell when it did what it did. `now`: microseconds.
         """
+        noted = self.buffers.get(did) or Noted()
+
+        def newer(collection: str, rkey: str) -> bool:
+            return noted.wrote(collection, rkey, snapshot.rev)
+
         actor = self._fence(did, snapshot.rev)
         if actor.late:
             self._late.drop_all(actor)
@@ -168,36 +167,41 @@ class Index(Accounts):
         late = {(op.kind, op.rkey): op.subject for op in snapshot.late}
         wanted |= late
         for rkey in held:
-            if rkey not in puts or not puts[rkey][0].matches:
+            if (rkey not in puts or not puts[rkey][0].matches) and not newer(POST, rkey):
                 self._delete_post(did, rkey)
                 yield
         edges = self._sql("SELECT kind, rkey FROM engagement WHERE actor = ?", (actor.id,)).fetchall()
         for kind, rkey in edges:
-            if (kind, rkey) not in wanted:
+            if (kind, rkey) not in wanted and not newer(COLLECTIONS.get(kind, POST), rkey):
                 self._remove_engagement(did, kind, rkey)
                 yield
         latest = min(tid_micros(snapshot.rev), now)
         for rkey, (put, event_at) in puts.items():
-            if held.get(rkey) != put.cid:
+            if held.get(rkey) != put.cid and not newer(POST, rkey):
                 # Its key may be older than what stands under it now.
                 self._put_post(did, put, event_at, latest)
                 yield
         for (kind, rkey), subject in wanted.items():
+            if newer(COLLECTIONS.get(kind, POST), rkey):
+                continue
             self._put_engagement(did, kind, rkey, subject, min(tid_micros(rkey), now))
             if (kind, rkey) in late and not subject.startswith(f"at://{did}/") and self.find_post(subject) is None:
                 self._late.note(self.intern(did), kind, rkey, subject, now)
             yield
         for rkey, gone in self._sql("SELECT rkey, gone FROM pin WHERE actor = ?", (actor.id,)).fetchall():
-            if bool(gone) == (rkey in snapshot.keys):
+            if bool(gone) == (rkey in snapshot.keys) and not newer(POST, rkey):
                 self._sql("UPDATE pin SET gone = ? WHERE actor = ? AND rkey = ?", (1 - gone, actor.id, rkey))
         members = {member.rkey: member for member in snapshot.members}
         items = self._sql("SELECT rkey, list, subject FROM list_item WHERE owner = ?", (did,)).fetchall()
         for rkey, _, _ in items:
-            if rkey not in members:
+            if rkey not in members and not newer(LIST_ITEM, rkey):
                 self._delete(did, Delete(LIST_ITEM, rkey))
                 yield
         said = {(rkey, uri, subject) for rkey, uri, subject in items}
         for member in members.values():
+            list_rkey = member.list.rpartition("/")[2]
+            if newer(LIST_ITEM, member.rkey) or newer(LIST, list_rkey):
+                continue
             if (member.rkey, member.list, member.subject) not in said:
                 self._put_list_item(did, member)
                 yield

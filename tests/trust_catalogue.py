@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from tests import trust_repos as repos
 from tests import trust_stream as stream
-from tests.bad_commits import record_cid
+from tests.bad_commits import recar, record_cid
 from tests.trust_repos import answered, gone, meanwhile
-from tests.trust_stream import Strike, flip, forge, swallowed, tell_by_commit, tell_by_sync, tell_nothing, wrong
+from tests.trust_stream import Strike, flip, forge, swallowed, tell_by_sync, tell_nothing, wrong
 from tests.world import outages
 from tests.world.keys import high_s
 
@@ -27,7 +27,9 @@ REFUSED, INACTIVE = repos.REFUSED, "accounts not active"
 
 @dataclass(frozen=True)
 class Fault:
-    """`story`: what happens in the network. `noticed`: what the service counts when it has noticed."""
+    """`story`: what happens in the network. `noticed`: what the service counts when it has noticed; empty where it
+    counts nothing.
+    """
 
     name: str
     story: str
@@ -45,7 +47,7 @@ class Fault:
 
 def _lacking(what: Callable[[dict[str, Any]], Any]) -> Strike:
     """A commit whose CAR lacks a block."""
-    return wrong(lambda payload: stream.recar(payload, lambda blocks: blocks.pop(what(payload))))
+    return wrong(lambda payload: recar(payload, lambda blocks: blocks.pop(what(payload))))
 
 
 _FAULTS = (
@@ -118,7 +120,8 @@ _FAULTS = (
           meanwhile(lambda run, member: run.site.again())),
     Fault("much written while it is read", "More comes by the stream than is noted.", DESYNCHRONIZED,
           meanwhile(repos.flood)),
-    Fault("key changed", "A member has a new signing key.", "", repos.changed(lambda run, one: run.history.rotate(one))),
+    Fault("key changed", "A member has a new signing key.", "",
+          repos.changed(lambda run, one: run.history.rotate(one))),
     Fault("moved to another host", "A member goes to another host, with a new key.", "",
           repos.changed(lambda run, one: run.history.migrate(one))),
     Fault("directory unreachable", "Nobody's key is to be had for a while.", "key not to be had", repos.directory),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cbrrr import CID, decode_dag_cbor
 
-from tests.bad_commits import Payload, recar
+from tests.bad_commits import Payload
 from tests.consumer import blocks_of
 from tests.fault_catalogue import OUTDATED
 from tests.followed import Heard
