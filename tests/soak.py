@@ -97,9 +97,7 @@ class Totals:
         numbers = (self.faults, self.seeds, self.kills, *(self.rows[fault] for fault in WRONG))
         lines.append("-" * (width + 12 * len(numbers)))
         lines.append(f"{f'{len(self.kinds)} kinds':<{width}}" + "".join(f"{number:>12}" for number in numbers))
-        lines.append(
-            f"{self.events} events, {self.connections} connections; rows that are true, but heard of by luck: {self.early}"
-        )
+        lines.append(f"{self.events} events, {self.connections} connections; true rows heard of by luck: {self.early}")
         return "\n".join(lines)
 
     def as_json(self) -> str:
