@@ -191,7 +191,7 @@ def test_a_post_without_a_usable_date_may_stand_where_its_record_was_first_made(
     oracle = some()
     third, fourth = f"{POST}/3", f"{POST}/4"
     oracle.put(ALICE, third, "", post("cooking") | {"createdAt": "yesterday"}, NOW + 30_000_000)
-    oracle.put(ALICE, fourth, "", post("python", 40), NOW + 40_000_000)
+    oracle.put(ALICE, fourth, "", post("python", 55), NOW + 40_000_000)
     oracle.put(ALICE, third, "", post("python") | {"createdAt": "yesterday"}, NOW + 50_000_000)
     by_stream = oracle.index()
     uris = [f"at://{ALICE}/{path}" for path in (third, fourth)]
