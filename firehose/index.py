@@ -5,13 +5,14 @@ Each function may be called again with what it was already given and then change
 its rev is above the account's last one (the fence).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from firehose.accounts import Accounts
 from firehose.actors import Actor
 from firehose.events import Sync
-from firehose.ops import LIST_ITEM, QUOTE, REPLY, Commit, Delete, Op, PutPost
+from firehose.noted import COLLECTIONS, Noted
+from firehose.ops import LIST, LIST_ITEM, POST, QUOTE, REPLY, Commit, Delete, Op
 from firehose.snapshot import Snapshot
 from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING, SYNCED
 from firehose.times import tid_micros
@@ -19,12 +20,6 @@ from models.database import Connection
 
 MOST_NOTED, MOST_NOTED_BYTES = 2000, 16 * 1024 * 1024
 """Commits, and bytes of their posts, that are noted of an account while its repository is read (B6)."""
-
-
-class Noted(list[Commit]):
-    """What was applied of an account since its repository began to be read. `size`: bytes of its posts."""
-
-    size = 0
 
 
 class Index(Accounts):
@@ -63,8 +58,7 @@ class Index(Accounts):
             # The fence: this commit, and any before it, will not be applied again.
             self.advance(self.intern(commit.did), commit)
         if (buffer := self.buffers.get(commit.did)) is not None:
-            buffer.append(commit)
-            buffer.size += sum(len(op.block) for op in commit.ops if type(op) is PutPost)
+            buffer.add(commit)
             if len(buffer) > MOST_NOTED or buffer.size > MOST_NOTED_BYTES:
                 self.desynchronize(commit.did, "it wrote too much while its repository was read", received_at)
 
@@ -152,13 +146,18 @@ class Index(Accounts):
         """Make the rows of an account equal to its repository: what it holds comes, all else goes (B6).
 
         In steps, between which the transaction may end and the stream go on: what is older than the repository is
-        fenced from the first step on, what is newer must be noted, and applied behind the last. The keys of its
-        records tell when it did what it did. `now`: microseconds.
+        fenced from the first step on, what is newer must be noted, is left alone, and applied again behind the last.
+        The keys of its records tell when it did what it did. `now`: microseconds.
         """
+        noted = self.buffers.get(did) or Noted()
+
+        def newer(collection: str, rkey: str) -> bool:
+            return noted.wrote(collection, rkey, snapshot.rev)
+
         actor = self._fence(did, snapshot.rev)
         if actor.late:
             self._late.drop_all(actor)
-        yield from self._replace_records(did, actor, snapshot, now)
+        yield from self._replace_records(did, actor, snapshot, newer, now)
         puts = {put.rkey: (put, event_at) for put, event_at in zip(snapshot.puts, snapshot.event_at, strict=True)}
         held = dict(self._sql("SELECT rkey, cid FROM post WHERE actor = ?", (actor.id,)).fetchall())
         wanted = {(op.kind, op.rkey): op.subject for op in snapshot.engagements}
@@ -170,53 +169,67 @@ class Index(Accounts):
         wanted |= late
         for rkey in held:
             # One that no word of its own speaks for may be submitted, or approved.
-            if rkey not in puts or not (puts[rkey][0].matches or puts[rkey][0].stands):
+            kept = rkey in puts and (puts[rkey][0].matches or puts[rkey][0].stands)
+            if not kept and not newer(POST, rkey):
                 self._delete_post(did, rkey)
                 yield
         edges = self._sql("SELECT kind, rkey FROM engagement WHERE actor = ?", (actor.id,)).fetchall()
         for kind, rkey in edges:
-            if (kind, rkey) not in wanted:
+            if (kind, rkey) not in wanted and not newer(COLLECTIONS.get(kind, POST), rkey):
                 self._remove_engagement(did, kind, rkey)
                 yield
         latest = min(tid_micros(snapshot.rev), now)
         for rkey, (put, event_at) in puts.items():
-            if held.get(rkey) != put.cid:
+            if newer(POST, rkey):
+                continue
+            if held.get(rkey) == put.cid:
+                # It may belong elsewhere too by now: its author has joined, or submitted it.
+                self._judge_again(actor, rkey, now)
+            else:
                 # Its key may be older than what stands under it now.
                 self._put_post(did, put, event_at, now, latest)
-                yield
+            yield
         for (kind, rkey), subject in wanted.items():
+            if newer(COLLECTIONS.get(kind, POST), rkey):
+                continue
             self._put_engagement(did, kind, rkey, subject, min(tid_micros(rkey), now))
             if (kind, rkey) in late and not subject.startswith(f"at://{did}/") and self.find_post(subject) is None:
                 self._late.note(self.intern(did), kind, rkey, subject, now)
             yield
         for rkey, gone in self._sql("SELECT rkey, gone FROM pin WHERE actor = ?", (actor.id,)).fetchall():
-            if bool(gone) == (rkey in snapshot.keys):
+            if bool(gone) == (rkey in snapshot.keys) and not newer(POST, rkey):
                 self._sql("UPDATE pin SET gone = ? WHERE actor = ? AND rkey = ?", (1 - gone, actor.id, rkey))
         members = {member.rkey: member for member in snapshot.members}
         items = self._sql("SELECT rkey, list, subject FROM list_item WHERE owner = ?", (did,)).fetchall()
         for rkey, _, _ in items:
-            if rkey not in members:
+            if rkey not in members and not newer(LIST_ITEM, rkey):
                 self._delete(did, Delete(LIST_ITEM, rkey))
                 yield
         said = {(rkey, uri, subject) for rkey, uri, subject in items}
         for member in members.values():
+            list_rkey = member.list.rpartition("/")[2]
+            if newer(LIST_ITEM, member.rkey) or newer(LIST, list_rkey):
+                continue
             if (member.rkey, member.list, member.subject) not in said:
                 self._put_list_item(did, member)
                 yield
         self._fence(did, snapshot.rev)  # what came meanwhile is applied anew
         self.counts["repository read"] += 1
 
-    def _replace_records(self, did: str, actor: Actor, snapshot: Snapshot, now: int) -> Iterator[None]:
+    def _replace_records(
+        self, did: str, actor: Actor, snapshot: Snapshot, newer: Callable[[str, str], bool], now: int
+    ) -> Iterator[None]:
         """Make what the account says of communities equal to its repository."""
         query = "SELECT collection, rkey FROM declaration WHERE actor = ? AND gone = 0"
         there = {(put.collection, put.rkey) for put in snapshot.said}
         for collection, rkey in self._sql(query, (actor.id,)).fetchall():
-            if (collection, rkey) not in there:
+            if (collection, rkey) not in there and not newer(collection, rkey):
                 self._delete_record(did, collection, rkey, now)
                 yield
         for put in snapshot.said:
-            self._put_record(did, put, now)
-            yield
+            if not newer(put.collection, put.rkey):
+                self._put_record(did, put, now)
+                yield
 
     def _fence(self, did: str, rev: str) -> Actor:
         """Let nothing be applied of an account up to this rev, and anything above it."""

@@ -23,7 +23,8 @@ from communities.matching import Matcher
 from firehose.actors import Actor
 from firehose.failures import Failures
 from firehose.getrepo import MOST_BYTES, MOST_BYTES_OF_OTHERS, Gone, Parked, ResyncError, fetch_repo
-from firehose.index import Index, Noted
+from firehose.index import Index
+from firehose.noted import Noted
 from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.repo import RepoError
@@ -281,11 +282,9 @@ class Resync:
         return actor, noted
 
     def _finish(self, connection: Connection, actor: Actor, noted: Noted, snapshot: Snapshot) -> None:
-        """The rows are those of the repository: what the stream brought meanwhile is applied on top; what does not
-        follow marks the account again.
-        """
+        """The rows are those of the repository: the stream's go on top; what does not follow marks it again."""
         now, did = self._clock(), snapshot.did
-        if did in self._scope.full:
+        if full := did in self._scope.full:
             connection.execute(
                 "UPDATE repo SET state = ?, data = ?, why = '', tries = 0, checked_at = ?, read_at = ? WHERE actor = ?",
                 (SYNCED, snapshot.data, now, now, actor.id),
@@ -295,5 +294,7 @@ class Resync:
             connection.execute("DELETE FROM repo WHERE actor = ?", (actor.id,))
             actor.state, actor.data = "", None
         self._index.buffers.pop(did, None)
-        for commit in noted:
+        for commit in noted.last():
             self._index.commit(commit, now)
+            if not full:  # also if nothing of it changes anything now: it must not be applied again
+                self._index.advance(self._index.intern(did), commit)
