@@ -199,6 +199,7 @@ def test_a_public_log_that_was_changed_is_broken(folder: Path, capsys: Capture) 
 def test_a_file_that_is_no_log_is_code_1(folder: Path, capsys: Capture, content: bytes) -> None:
     (folder / "log.jsonl").write_bytes(content)
     assert "log.jsonl: " in said(capsys, "verify", "--file", "log.jsonl", code=1)
+    assert ("it is empty" in said(capsys, "verify", "--file", "log.jsonl", code=1)) == (content == b"")
     assert "cannot be read" in said(capsys, "verify", "--file", "none.jsonl", code=1)
     assert "cannot be read" in said(capsys, "verify", "--file", ".", code=1)
 
