@@ -1,7 +1,9 @@
 """The communities that there are, as methods see them: read again when the declared ones have changed."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from civic.search import NameIndex
 from communities.access import Role
 from communities.community import Community
 from communities.directory import Directory, settle
@@ -15,13 +17,18 @@ _ADMIN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Town:
     """All communities at one revision. `names`: what people see, by id."""
 
     revision: str | None = None
     directory: Directory = field(default_factory=Directory)
     names: dict[int, str] = field(default_factory=dict)
+
+    @cached_property
+    def index(self) -> NameIndex:
+        """To search the names; made when first asked for."""
+        return NameIndex(self.names)
 
 
 class TownWatch:
