@@ -3,13 +3,14 @@
 A page is one range scan of `feed_item` by (sort_at, post), both integers, compared as one row value: posts with equal
 times are neither lost nor repeated, and inserts or deletions elsewhere do not move a page. Pinned posts come first on
 page one, inside the limit, and are left out of all that follows. First pages are kept until another process commits
-something.
+something. Where other communities are part of a feed's, their scans are merged (feedgen/merge.py).
 """
 
 import re
 
 from feedgen import cursor
 from feedgen.feeds import Feed
+from feedgen.merge import Stream, merge
 from models.database import Connection
 
 _BETWEEN = '"},{"post":"'
@@ -82,6 +83,25 @@ class Skeletons:
         return [(uri, post) for uri, post in rows if _GOOD_URI.fullmatch(uri)]
 
     def _render(self, feed: Feed, limit: int, start: cursor.Position, pins: list[str]) -> bytes:
+        uris, last = self._union(feed, limit, start) if len(feed.union) > 1 else self._own(feed, limit, start)
+        end = b"]}"
+        if last is not None:
+            following = cursor.encode(self._key, feed.uri, cursor.Position(*last, start.pins))
+            end = b'],"cursor":"%b"}' % following.encode()
+        if pins:
+            items = [f'{{"post":"{uri}","reason":{{"$type":"app.bsky.feed.defs#skeletonReasonPin"}}}}' for uri in pins]
+            return b'{"feed":[%b%b%b' % (",".join(items).encode(), b',{"post":"%b"}' % uris if uris else b"", end)
+        return b'{"feed":[%b%b' % (b'{"post":"%b"}' % uris if uris else b"", end)
+
+    def _union(self, feed: Feed, limit: int, start: cursor.Position) -> tuple[bytes, tuple[int, int] | None]:
+        """As `_own`, of several communities."""
+        streams = [Stream(community) for community in feed.union]
+        items = merge(self._execute, streams, start, limit + 1, start.pins)
+        last = items[limit - 1][:2] if len(items) > limit else None
+        return _BETWEEN.join([uri for *_, uri in items[:limit]]).encode(), last
+
+    def _own(self, feed: Feed, limit: int, start: cursor.Position) -> tuple[bytes, tuple[int, int] | None]:
+        """The URIs of a page, joined as the body has them, and the last item's place if another page follows."""
         full, rest = FULL_PAGE, LAST_PAGE
         if start.pins:
             full, rest = _queries(f" AND post NOT IN ({','.join(map(str, start.pins))})")
@@ -89,14 +109,5 @@ class Skeletons:
         rows = self._execute(full, bindings).fetchall()
         if len(rows) == 2:
             (uris, sort_at, post), _ = rows
-            end = (
-                b'],"cursor":"%b"}'
-                % cursor.encode(self._key, feed.uri, cursor.Position(sort_at, post, start.pins)).encode()
-            )
-        else:
-            uris = _BETWEEN.join([uri for (uri,) in self._execute(rest, bindings)]).encode()
-            end = b"]}"
-        if pins:
-            items = [f'{{"post":"{uri}","reason":{{"$type":"app.bsky.feed.defs#skeletonReasonPin"}}}}' for uri in pins]
-            return b'{"feed":[%b%b%b' % (",".join(items).encode(), b',{"post":"%b"}' % uris if uris else b"", end)
-        return b'{"feed":[%b%b' % (b'{"post":"%b"}' % uris if uris else b"", end)
+            return uris, (sort_at, post)
+        return _BETWEEN.join([uri for (uri,) in self._execute(rest, bindings)]).encode(), None
