@@ -84,28 +84,18 @@ class Rules:
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
     def _place_pins(self, connection: Connection, index: Index) -> None:
-        """Those of the declarations, and behind them those of moderators. Pins stay gone only as long as the same post
+        """Those of the declarations; those of moderators stay before them. Pins stay gone only as long as the same post
         is pinned.
         """
-        query = "SELECT community, actor, rkey, gone, moderator FROM pin ORDER BY community, position"
-        before = connection.execute(query).fetchall()
-        gone = {(actor, rkey) for _, actor, rkey, is_gone, _ in before if is_gone}
-        connection.execute("DELETE FROM pin")
-        pins: dict[int, dict[tuple[int, str], int]] = {}
+        gone = set(connection.execute("SELECT actor, rkey FROM pin WHERE gone = 1"))
+        connection.execute("DELETE FROM pin WHERE moderator = 0")
         for row in community_rows.declared(connection):
-            for parts in filter(None, map(POST_URI.fullmatch, row.rule["pins"])):
-                pins.setdefault(row.id, {})[index.intern(parts[1]).id, parts[2]] = 0
-        for community, actor, rkey, _, moderator in before:
-            if moderator:
-                pins.setdefault(community, {}).setdefault((actor, rkey), 1)
-        connection.executemany(
-            "INSERT INTO pin (community, position, actor, rkey, gone, moderator) VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (community, position, *post, int(post in gone), moderator)
-                for community, placed in pins.items()
-                for position, (post, moderator) in enumerate(placed.items())
-            ],
-        )
+            for position, parts in enumerate(filter(None, map(POST_URI.fullmatch, row.rule["pins"]))):
+                actor = index.intern(parts[1]).id
+                connection.execute(
+                    "INSERT INTO pin (community, position, actor, rkey, gone) VALUES (?, ?, ?, ?, ?)",
+                    (row.id, position, actor, parts[2], int((actor, parts[2]) in gone)),
+                )
 
     def _note_lists(self, connection: Connection) -> None:
         rows = community_rows.declared(connection)
