@@ -86,8 +86,8 @@ def step(
     """What becomes of a membership by a deed; None: no row. Raises RefusedError.
 
     `subject`: how the person stands whose membership it is, as `held` says, except that an owner stands as an admin
-    whatever is held; `actor`: who acts, the same person for deeds of OWN. `admins`: how many there are. `until`: when a
-    ban is to end, microseconds.
+    whatever is held; `actor`: who acts, the same person for deeds of OWN. `admins`: how many there are for good.
+    `until`: when a ban is to end, microseconds.
     """
     if subject.joined and deed is not Deed.LEAVE and (held is None or held.status is not Status.BANNED):
         held = replace(MEMBER, role=subject.role)
@@ -132,7 +132,7 @@ def _own(
     if deed is Deed.LEAVE:
         if held is None:
             raise RefusedError("NotFound", "You are not a member of this community.")
-        if held.status is Status.MEMBER and held.role is Role.ADMIN and admins <= 1:
+        if held.status is Status.MEMBER and held.role is Role.ADMIN and held.until is None and admins <= 1:
             raise RefusedError("LastAdmin", "You are the last admin: make somebody else one first.")
         return None
     if held is None or held.status is not Status.INVITED:
