@@ -8,11 +8,13 @@ from typing import Any
 from communities.access import Posting, State, Type
 from communities.community import JOIN_WAYS, WHO
 from communities.post import MEDIA
-from communities.ranking import SORTS
+from communities.ranking import EVERYTHING, SORTS
 from communities.text import fold_tag, words
 from xrpc.graphemes import graphemes
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{1,62}")
+RESERVED = frozenset((EVERYTHING,))
+"""Slugs that no community has: feeds of the service itself stand there."""
 _DID = re.compile(r"did:(plc:[a-z2-7]{24}|web:[A-Za-z0-9.-]+(%3A[0-9]+)?)")
 LIST = re.compile(rf"at://{_DID.pattern}/app\.bsky\.graph\.list/[A-Za-z0-9._~:-]{{1,512}}")
 _POST = re.compile(rf"at://{_DID.pattern}/app\.bsky\.feed\.post/[A-Za-z0-9._~:-]{{1,512}}")
@@ -45,6 +47,13 @@ def _pattern(pattern: re.Pattern[str], what: str) -> Check:
         return value
 
     return check
+
+
+def _slug(value: Any) -> str:
+    slug = str(_pattern(SLUG, "2 to 63 of a-z, 0-9, - and _, the first a letter")(value))
+    if slug in RESERVED:
+        raise ValueError(f"must be another one: {slug!r} is a feed of the service itself")
+    return slug
 
 
 def _switch(value: Any) -> bool:
@@ -112,7 +121,7 @@ _did = _pattern(_DID, "a DID (did:plc:... or did:web:...)")
 
 KEYS: dict[str, dict[str, Check]] = {
     "": {
-        "slug": _pattern(SLUG, "2 to 63 of a-z, 0-9, - and _, the first a letter"),
+        "slug": _slug,
         "name": _string(24, 240),
         "description": _string(300, 3000, empty=True),
         "owner": _did,

@@ -10,7 +10,7 @@ from typing import Any
 
 from communities.access import AVAILABLE, EVERYTHING, Posting, Role, Scope, State, Type
 from communities.community import JOIN_WAYS, WHO, Community, Exclude, Include, Log, Require, Rule
-from communities.keys import LIST, SLUG
+from communities.keys import LIST, RESERVED, SLUG
 from communities.ranking import SORTS, Ranking
 from communities.text import fold_tag, words
 from xrpc.lexicon import Catalog, LexiconError
@@ -136,6 +136,8 @@ def _role(did: str, about: str, record: Mapping[str, Any]) -> RoleRecord:
 def _community(did: str, slug: str, record: Mapping[str, Any]) -> CommunityRecord:
     if not SLUG.fullmatch(slug):
         raise RecordRefusedError("InvalidSlug", "the record key must be a slug: 2 to 63 of a-z, 0-9, - and _")
+    if slug in RESERVED:
+        raise RecordRefusedError("ReservedSlug", f"{slug} is a feed of the service itself")
     if record["type"] not in AVAILABLE:
         raise RecordRefusedError(
             "TypeNotAvailable",

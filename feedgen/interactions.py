@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from feedgen.feeds import Feeds
+from models import tokens
 from models.database import Connection
 from xrpc.auth import Token
 from xrpc.errors import AccountInactive, InvalidRequest, JwtReplayed, UnknownFeed
@@ -91,14 +92,9 @@ def store(connection: Connection, token: Token, interactions: Sequence[Interacti
     Raises JwtReplayed when the token was used before, AccountInactive when the viewer's account is hidden
     (S41): then nothing may be kept.
     """
-    row = connection.execute("SELECT shown FROM actor WHERE did = ?", (token.iss,)).fetchone()
-    if row and not row[0]:
+    if not tokens.is_shown(connection, token.iss):
         raise AccountInactive("Your account is not active.")
-    used = connection.execute(
-        "INSERT INTO used_token (iss, jti, expires) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
-        (token.iss, token.jti_key, token.exp + 60),
-    ).fetchone()
-    if used is None:
+    if not tokens.use_up(connection, token.iss, token.jti_key, token.exp):
         raise JwtReplayed()
     kept = connection.execute("SELECT count(*) FROM interaction WHERE viewer = ?", (token.iss,)).fetchone()[0]
     connection.executemany(

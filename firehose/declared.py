@@ -275,7 +275,7 @@ class Declared(Rows):
                 state=settings.state,
                 subject=who,
                 actor=who,
-                admins=count_admins(self._connection, settings, now),
+                admins=count_admins(self._connection, settings),
             )
         except RefusedError as refused:
             return refused.name

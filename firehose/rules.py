@@ -97,20 +97,18 @@ class Rules:
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
     def _place_pins(self, connection: Connection, index: Index) -> None:
-        """Those of the declarations, behind those of moderators. Pins stay gone only as long as the same post is
-        pinned.
+        """Those of the declarations; those of moderators stay before them. Pins stay gone only as long as the same post
+        is pinned.
         """
         gone = set(connection.execute("SELECT actor, rkey FROM pin WHERE gone = 1"))
         connection.execute("DELETE FROM pin WHERE moderator = 0")
-        by_hand = set(connection.execute("SELECT community, actor, rkey FROM pin"))
         for row in community_rows.declared(connection):
             for position, parts in enumerate(filter(None, map(POST_URI.fullmatch, row.rule["pins"]))):
-                actor, rkey = index.intern(parts[1]).id, parts[2]
-                if (row.id, actor, rkey) not in by_hand:
-                    connection.execute(
-                        "INSERT INTO pin (community, position, actor, rkey, gone) VALUES (?, ?, ?, ?, ?)",
-                        (row.id, position, actor, rkey, int((actor, rkey) in gone)),
-                    )
+                actor = index.intern(parts[1]).id
+                connection.execute(
+                    "INSERT INTO pin (community, position, actor, rkey, gone) VALUES (?, ?, ?, ?, ?)",
+                    (row.id, position, actor, parts[2], int((actor, parts[2]) in gone)),
+                )
 
     def _note_lists(self, connection: Connection) -> None:
         rows = community_rows.declared(connection)

@@ -139,3 +139,21 @@ def _text(rule: Mapping[str, Any]) -> str:
 
 def _revise(connection: Connection) -> None:
     meta.put(connection, REVISION, str(int(meta.get(connection, REVISION) or 0) + 1))
+
+
+def uris(connection: Connection) -> dict[int, str]:
+    """The at-uris of the records that declare communities, by the ids of these."""
+    return dict(connection.execute("SELECT id, uri FROM community WHERE declared = 1 AND uri IS NOT NULL").fetchall())
+
+
+def rule(connection: Connection, community: int) -> dict[str, Any]:
+    """The declaration of one community as a plain value."""
+    found: dict[str, Any] = json.loads(
+        connection.execute("SELECT rule FROM community WHERE id = ?", (community,)).fetchone()[0]
+    )
+    return found
+
+
+def created_at(connection: Connection, community: int) -> int:
+    """When a community was first seen here, microseconds."""
+    return int(connection.execute("SELECT created_at FROM community WHERE id = ?", (community,)).fetchone()[0])

@@ -25,6 +25,8 @@ CREATE INDEX declaration_subject ON declaration (subject, collection);
 ALTER TABLE community ADD COLUMN uri TEXT;
 ALTER TABLE community ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX community_uri ON community (uri) WHERE uri IS NOT NULL;
+UPDATE community SET created_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000000;
+CREATE INDEX community_newest ON community (created_at);
 
 -- How somebody stands to a community: requested, invited, member or banned. `role`: 1 member, 2 moderator, 3 admin;
 -- `scope`: parts of a moderator's work, by space, `*` for all. `until`: when the ban or the role ends. `since`: when
@@ -47,7 +49,7 @@ CREATE TABLE membership (
 CREATE INDEX membership_actor ON membership (actor);
 CREATE INDEX membership_roles ON membership (role) WHERE role > 1;
 CREATE INDEX membership_until ON membership (until) WHERE until IS NOT NULL;
-CREATE INDEX membership_listed ON membership (community, status, since, actor);
+CREATE INDEX membership_listed ON membership (community, status, role, since, actor);
 
 -- Every change of a membership, for ever. `act`: what was done; `by`: who did it.
 CREATE TABLE membership_event (
@@ -154,4 +156,15 @@ CREATE TRIGGER decision_insert BEFORE INSERT ON decision
     WHEN NEW.seq != 1 + coalesce((SELECT max(seq) FROM decision WHERE community = NEW.community), 0)
     OR NEW.prev != (SELECT hash FROM decision WHERE community = NEW.community AND seq = NEW.seq - 1)
     BEGIN SELECT raise(ABORT, 'a decision follows the last one'); END;
+"""
+
+FAMILIES = """
+-- The communities that name one as their parent are found by its name; who may name it are few.
+ALTER TABLE community ADD COLUMN parent TEXT GENERATED ALWAYS AS (json_extract(rule, '$.parent')) VIRTUAL;
+CREATE INDEX community_parent ON community (parent, owner) WHERE parent IS NOT NULL;
+
+-- The languages of the posts of a generation: `languages` is a JSON array of the different ones (BCP 47 primary tags,
+-- by space), `marks` for each post one byte, its place in there.
+ALTER TABLE generation ADD COLUMN languages TEXT NOT NULL DEFAULT '';
+ALTER TABLE generation ADD COLUMN marks BLOB;
 """

@@ -89,6 +89,10 @@ def _hosts(value: str) -> tuple[str, ...]:
     return tuple(part for part in re.split(r"[,\s]+", value) if part)
 
 
+def _dids(value: str) -> tuple[str, ...]:
+    return tuple(map(_did, _hosts(value)))
+
+
 def _setting(default: str, parse: Callable[[str], Any], about: str) -> Any:
     return field(default=parse(default), metadata={"default": default, "parse": parse, "about": about})
 
@@ -153,6 +157,12 @@ class Config:
     )
     handle: str = _setting("", _text, "Handle or DID with which publish and unpublish sign in.")
     app_password: str = _setting("", _text, "App password of that account. Never the main password.")
+    admins: tuple[str, ...] = _setting(
+        "", _dids, "DIDs, by comma, of accounts that may decide everything in every community here."
+    )
+    moderators: tuple[str, ...] = _setting(
+        "", _dids, "DIDs, by comma, of accounts that no ban keeps out and that see every community here whole."
+    )
     log_level: str = _setting("info", _level, "debug, info, warning or error.")
 
     @property

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from civic.methods import CivicMethods
+from communities.access import Site
+from feedgen.everything import Everything
 from feedgen.feeds import Feeds
 from feedgen.methods import FeedMethods
 from feedgen.ranked import RankedPages
@@ -23,6 +26,7 @@ from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.sweep import Sweep
 from firehose.waiting import pause
+from lexicons.catalog import documents
 from models import meta
 from models.commits import CommitWatch
 from models.database import open_database, sql, writing
@@ -32,6 +36,7 @@ from service.process import settle
 from service.status import public_status, read_status, render_metrics, sizes
 from xrpc.auth import ServiceAuth
 from xrpc.egress import egress_session
+from xrpc.lexicon import Catalog
 from xrpc.listener import Listener, listen
 from xrpc.params import Params
 from xrpc.ratelimit import RateLimit
@@ -44,6 +49,10 @@ VERSION = version("communities")
 USER_AGENT = f"communities/{VERSION}"
 LOCK_SECONDS = 20.0
 INTERACTIONS_PER_SECOND, INTERACTIONS_BURST = 2.0, 60
+DECISIONS_PER_SECOND, DECISIONS_BURST = 1.0, 60
+
+COMMUNITIES = "#communities"
+"""Our service entry to which clients send the methods of communities."""
 
 
 async def run_ingest(config: Config, stop: asyncio.Event) -> None:
@@ -146,18 +155,31 @@ async def serving(
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
             links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}
             skeletons = Skeletons(connection, key)
-            feeds = Feeds(
-                connection, config.publisher, CommitWatch(config.database), asyncio.get_running_loop().call_later
-            )
+            watch, later = CommitWatch(config.database), asyncio.get_running_loop().call_later
+            feeds = Feeds(connection, config.publisher, watch, later, clock)
             methods = FeedMethods(
                 database,
                 feeds,
                 skeletons,
                 RankedPages(connection, key, skeletons.pins),
+                Everything(connection, key),
                 auth,
                 config.did,
                 {name: url for name, url in links.items() if url},
                 limiter=RateLimit(INTERACTIONS_PER_SECOND, INTERACTIONS_BURST),
+                clock=clock,
+            )
+            civic = CivicMethods(
+                database,
+                # Qualified only: a token for the feeds must not decide anything (S15).
+                ServiceAuth(resolver, frozenset((f"{config.did}{COMMUNITIES}",))),
+                Catalog(documents()),
+                site=dict.fromkeys(config.moderators, Site.MODERATOR) | dict.fromkeys(config.admins, Site.ADMIN),
+                publisher=config.publisher,
+                key=key,
+                keep=config.retention_days * DAY,
+                limiter=RateLimit(DECISIONS_PER_SECOND, DECISIONS_BURST),
+                counts=methods.counts,
                 clock=clock,
             )
 
@@ -172,7 +194,7 @@ async def serving(
 
             public = web.Application()
             public.router.add_get("/.well-known/did.json", _did_document(config))
-            mount(public, [*methods.methods(), Query("_health", Params(), health)])
+            mount(public, [*methods.methods(), *civic.methods(), Query("_health", Params(), health)])
             private = web.Application()
             private.router.add_get("/metrics", metrics)
             door = await listen(public, config.listen_host, config.listen_port)
@@ -185,6 +207,7 @@ async def serving(
             finally:
                 await door.close()
                 methods.close()
+                civic.close()
                 feeds.close()
     finally:
         database.close()
@@ -194,8 +217,11 @@ def did_document(config: Config) -> dict[str, Any] | None:
     """The document of our did:web; None when our DID is another one, whose document stands elsewhere."""
     if config.did != "did:web:" + config.hostname.replace(":", "%3A"):
         return None
-    service = {"id": "#bsky_fg", "type": "BskyFeedGenerator", "serviceEndpoint": config.endpoint}
-    return {"@context": ["https://www.w3.org/ns/did/v1"], "id": config.did, "service": [service]}
+    services = [
+        {"id": "#bsky_fg", "type": "BskyFeedGenerator", "serviceEndpoint": config.endpoint},
+        {"id": COMMUNITIES, "type": "CommunitiesService", "serviceEndpoint": config.endpoint},
+    ]
+    return {"@context": ["https://www.w3.org/ns/did/v1"], "id": config.did, "service": services}
 
 
 def _did_document(config: Config) -> Any:

@@ -7,8 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from communities.access import Action
+from communities.community import Log
 from communities.decision_view import read_view, view
-from communities.log import Acting, Decision, LogSetting, make, redact
+from communities.log import Acting, Decision, make, redact
 from tests.test_communities_log import AT, EVERYTHING, SETTINGS, START, broken_at, chain, logs, texts
 
 BASE = view("birds", redact(make(START, AT, Decision(Action.PIN, "a", Acting.ADMIN, until=AT)), EVERYTHING))
@@ -68,7 +69,7 @@ def test_an_event_that_lacks_something(name: str) -> None:
 
 
 @given(logs, st.sampled_from(SETTINGS), st.data())
-def test_no_other_json_verifies(decisions: list[tuple[int, Decision]], show: LogSetting, data: st.DataObject) -> None:
+def test_no_other_json_verifies(decisions: list[tuple[int, Decision]], show: Log, data: st.DataObject) -> None:
     """Any text of a public log exchanged for another is refused or found."""
     lines = [view("birds", redact(event, show)) for event in chain(decisions)]
     at = data.draw(st.integers(0, len(lines) - 1))

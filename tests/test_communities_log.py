@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from communities.access import Action
+from communities.community import ACTOR, NOBODY, ROLE, WHO, Log
 from communities.decision_view import moment, read_view, view
 from communities.log import (
     FIELDS,
@@ -24,19 +25,16 @@ from communities.log import (
     Decision,
     Event,
     Head,
-    LogSetting,
     Opened,
-    Who,
     genesis,
     make,
     redact,
-    setting,
     verify,
 )  # fmt: skip
 
 AT = 1_790_000_000_000_000
-SETTINGS = [LogSetting(who, shown) for who, shown in product(Who, (False, True))]
-EVERYTHING = LogSetting(Who.ACTOR, True)
+SETTINGS = [Log(who, shown) for who, shown in product(WHO, (False, True))]
+EVERYTHING = Log(ACTOR, True)
 START = genesis("birds")
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -96,7 +94,7 @@ def test_salts_are_random_and_each_its_own() -> None:
     events = chain([(AT, Decision(Action.PIN, "same", Acting.ADMIN, "same", "same", "same"))] * 20)
     salts = [event.opened[name].salt for event in events for name in FIELDS]
     assert len(set(salts)) == len(salts) and {len(salt) for salt in salts} == {SALT_BYTES} and SALT_BYTES >= 16
-    hidden = [redact(event, LogSetting(Who.NOBODY)).sealed for event in events]
+    hidden = [redact(event, Log(NOBODY)).sealed for event in events]
     stand = [commitment for sealed in hidden for commitment in sealed.values()]
     assert len(set(stand)) == 20 * len(FIELDS) and {len(one) for one in stand} == {HASH_BYTES}
 
@@ -119,15 +117,15 @@ def test_what_cannot_be_told_again_is_not_made(at: int) -> None:
 @pytest.mark.parametrize(
     ("show", "shown"),
     [
-        (LogSetting(Who.NOBODY), set()),
-        (LogSetting(), {"role"}),
-        (LogSetting(Who.ACTOR), {"role", "actor"}),
-        (LogSetting(Who.NOBODY, True), {"subject", "cid", "reason", "until"}),
-        (LogSetting(Who.ROLE, True), set(FIELDS) - {"actor"}),
+        (Log(NOBODY), set()),
+        (Log(), {"role"}),
+        (Log(ACTOR), {"role", "actor"}),
+        (Log(NOBODY, True), {"subject", "cid", "reason", "until"}),
+        (Log(ROLE, True), set(FIELDS) - {"actor"}),
         (EVERYTHING, set(FIELDS)),
     ],
 )
-def test_a_community_chooses_what_is_shown_and_a_ban_stays_private(show: LogSetting, shown: set[str]) -> None:
+def test_a_community_chooses_what_is_shown_and_a_ban_stays_private(show: Log, shown: set[str]) -> None:
     about = {"subject", "cid", "reason", "until"}
     for action in Action:
         event = redact(make(START, AT, Decision(action, "did:plc:m", Acting.SITE, "did:plc:b", until=AT)), show)
@@ -136,17 +134,9 @@ def test_a_community_chooses_what_is_shown_and_a_ban_stays_private(show: LogSett
         assert (event.action, event.at, event.seq) == (action, AT, 1)
 
 
-def test_the_setting_of_a_record() -> None:
-    assert setting(None) == setting({}) == setting("x") == LogSetting(Who.ROLE, False)
-    assert setting({"who": "actor", "showSubject": True}) == EVERYTHING
-    assert setting({"who": "nobody", "showSubject": "yes"}) == LogSetting(Who.NOBODY, False)
-    assert setting({"who": "everybody"}).who is setting({"who": ["actor"]}).who is setting({"who": None}).who
-    assert setting({"who": "everybody"}).who is Who.NOBODY
-
-
 @given(logs, st.lists(st.sampled_from(SETTINGS), min_size=5, max_size=5), st.integers(0, 5))
 def test_redaction_never_changes_verification(
-    decisions: list[tuple[int, Decision]], shown: list[LogSetting], cut: int
+    decisions: list[tuple[int, Decision]], shown: list[Log], cut: int
 ) -> None:
     events = chain(decisions)
     heads = [START, *(Head(event.seq, event.hash) for event in events)]
@@ -161,7 +151,7 @@ def test_redaction_never_changes_verification(
 
 
 @given(logs, st.sampled_from(SETTINGS))
-def test_a_redacted_log_reveals_nothing(decisions: list[tuple[int, Decision]], show: LogSetting) -> None:
+def test_a_redacted_log_reveals_nothing(decisions: list[tuple[int, Decision]], show: Log) -> None:
     """Each value that may be hidden is one that occurs nowhere else; so is each salt."""
     marked = [
         Decision(decision.action, "ACTOR-", decision.role, "SUBJECT-", "CID-", "REASON-", None, LAST_MOMENT)
@@ -181,7 +171,7 @@ def test_a_redacted_log_reveals_nothing(decisions: list[tuple[int, Decision]], s
 
 @given(times, made)
 def test_equal_hidden_values_look_different_and_none_looks_like_any(at: int, decision: Decision) -> None:
-    hidden = LogSetting(Who.NOBODY)
+    hidden = Log(NOBODY)
     first, second = (view("birds", redact(event, hidden)) for event in chain([(at, decision)] * 2))
     assert not set(first["commitments"].values()) & set(second["commitments"].values())
     bare = Decision(decision.action, "", Acting.SITE, rule=decision.rule)
@@ -222,7 +212,7 @@ def tampered(event: Event, part: str, data: Callable[[Any], Any]) -> Event:
 
 @given(logs, st.sampled_from(SETTINGS), st.data())
 def test_a_change_of_anything_is_found_where_it_was_made(
-    decisions: list[tuple[int, Decision]], show: LogSetting, data: st.DataObject
+    decisions: list[tuple[int, Decision]], show: Log, data: st.DataObject
 ) -> None:
     public = [redact(event, show) for event in chain(decisions)]
     at = data.draw(st.integers(0, len(public) - 1))
@@ -240,7 +230,7 @@ def test_values_of_two_fields_cannot_change_places(decisions: list[tuple[int, De
     events = chain(decisions)
     at = data.draw(st.integers(0, len(events) - 1))
     one, other = data.draw(st.permutations(FIELDS))[:2]
-    for kind, show in (("opened", EVERYTHING), ("sealed", LogSetting(Who.NOBODY))):
+    for kind, show in (("opened", EVERYTHING), ("sealed", Log(NOBODY))):
         event = redact(replace(events[at], action="pin"), show)
         swapped = dict(getattr(event, kind))
         swapped[one], swapped[other] = swapped[other], swapped[one]
@@ -250,7 +240,7 @@ def test_values_of_two_fields_cannot_change_places(decisions: list[tuple[int, De
 
 @given(logs, st.sampled_from(SETTINGS), st.data())
 def test_a_removed_doubled_or_swapped_event_is_found(
-    decisions: list[tuple[int, Decision]], show: LogSetting, data: st.DataObject
+    decisions: list[tuple[int, Decision]], show: Log, data: st.DataObject
 ) -> None:
     public = [redact(event, show) for event in chain(decisions)]
     at = data.draw(st.integers(0, len(public) - 1))
@@ -295,12 +285,12 @@ def test_numbers_renamed_together_are_found() -> None:
     ids=str,
 )
 def test_what_is_no_event_is_broken_and_not_our_fault(change: dict[str, Any]) -> None:
-    event = redact(make(START, AT, Decision(Action.PIN, "did:plc:a", Acting.ADMIN)), LogSetting(Who.ACTOR))
+    event = redact(make(START, AT, Decision(Action.PIN, "did:plc:a", Acting.ADMIN)), Log(ACTOR))
     assert broken_at([replace(event, **change)]) == 1
 
 
 def test_what_no_hash_covers_cannot_stand_beside_what_one_does() -> None:
-    event = redact(make(START, AT, Decision(Action.PIN, "did:plc:a", Acting.ADMIN)), LogSetting(Who.ACTOR))
+    event = redact(make(START, AT, Decision(Action.PIN, "did:plc:a", Acting.ADMIN)), Log(ACTOR))
     for name in ("actor", "note"):
         assert broken_at([replace(event, sealed={**event.sealed, name: bytes(32)})]) == 1
     assert broken_at([replace(event, opened={**event.opened, "note": Opened("x", bytes(16))})]) == 1

@@ -24,10 +24,11 @@ BELOW = {
     "xrpc": set(),
     "lexicons": set(),
     "communities": {"models", "xrpc"},
+    "civic": {"communities", "models", "xrpc"},
     "feedgen": {"communities", "models", "xrpc"},
     "firehose": {"communities", "models", "xrpc", "lexicons"},
     "labeler": {"communities", "models", "xrpc", "lexicons"},
-    "service": {"communities", "feedgen", "firehose", "labeler", "lexicons", "models", "xrpc"},
+    "service": {"civic", "communities", "feedgen", "firehose", "labeler", "lexicons", "models", "xrpc"},
 }  # fmt: skip
 
 

@@ -65,6 +65,8 @@ def test_every_setting_can_be_given_and_the_environment_wins(tmp_path: Path) -> 
         "pds_url": ("https://pds.example", "https://pds.example"),
         "handle": ("a.example", "a.example"),
         "app_password": ("abcd-efgh", "abcd-efgh"),
+        "admins": (f"{plc(1)}, did:web:a.example", (plc(1), "did:web:a.example")),
+        "moderators": (plc(2), (plc(2),)),
         "log_level": ("debug", "debug"),
     }
     assert given.keys() == {field.name for field in fields(Config)}
@@ -101,6 +103,8 @@ BAD = {
     "plc_url": ["ftp://x", ""],
     "retention_days": ["0", "3651"],
     "privacy_url": ["http://a.example", "x"],
+    "admins": ["alice.example.com", "did:plc:short", f"{plc(1)},x"],
+    "moderators": ["*"],
     "log_level": ["INFO", "verbose", ""],
 }
 

@@ -134,8 +134,7 @@ def test_name_and_description_fit_into_a_feed_record(shared_data: Path) -> None:
 def test_the_rules_are_those_of_the_file(table: type[Any]) -> None:
     names = [field.name.split("_") for field in fields(table)]
     camel = [first + "".join(map(str.title, rest)) for first, *rest in names]
-    in_records_only = ["joined"] if table is Include else []
-    assert list(DEFS[table.__name__.lower()]["properties"]) == camel + in_records_only
+    assert list(DEFS[table.__name__.lower()]["properties"]) == camel
 
 
 def test_the_media_are_those_of_the_file() -> None:

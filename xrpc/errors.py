@@ -1,6 +1,7 @@
 """The XRPC errors: one small tree, named as lexicons and reference servers name them, rendered in one place.
 
     XrpcError                       500 InternalServerError
+    ├── Refused                     400 or 403, as the method's lexicon names it
     ├── InvalidRequest              400 InvalidRequest
     │   └── UnknownFeed             400 UnknownFeed
     ├── Unauthorized                401 (never raised itself; carries WWW-Authenticate: Bearer)
@@ -45,14 +46,23 @@ _log = logging.getLogger(__name__)
 class XrpcError(Exception):
     """An error with an HTTP status, a lexicon error name, a message for readers, and extra headers."""
 
-    status: ClassVar[int] = 500
-    error: ClassVar[str] = "InternalServerError"
+    status: int = 500
+    error: str = "InternalServerError"
     default: ClassVar[str] = "Internal Server Error"
 
     def __init__(self, message: str | None = None, *, headers: Mapping[str, str] | None = None) -> None:
         self.message = self.default if message is None else message
         self.headers = dict(headers or {})
         super().__init__(self.message)
+
+
+class Refused(XrpcError):
+    """What a method refuses, by a name that its lexicon declares."""
+
+    def __init__(self, error: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.error = error
+        self.status = status
 
 
 class InvalidRequest(XrpcError):

@@ -1,0 +1,165 @@
+"""The methods of communities at the door: who calls, whether what they send is good, and a transaction around it.
+
+A query may be called by anybody; a token that is sent along must be good. A procedure needs one, and uses it up in the
+transaction of what it does. What each does is a function of its own (civic/visit.py), named in QUERIES and PROCEDURES.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import apsw
+import peewee
+from playhouse.apsw_ext import APSWDatabase
+
+from civic import accounts, decide, decisions, explain, joining, listing, people
+from civic.town import TownWatch
+from civic.visit import NSID, Procedure, Query, Visit
+from communities.access import Site
+from communities.membership import RefusedError
+from models import tokens
+from models.database import Connection, sql, writing
+from xrpc import server
+from xrpc.auth import ServiceAuth, Token
+from xrpc.errors import (
+    AccountInactive,
+    InvalidRequest,
+    JwtReplayed,
+    NotEnoughResources,
+    RateLimitExceeded,
+    Refused,
+)
+from xrpc.lexicon import Catalog, LexiconError
+from xrpc.params import Params
+from xrpc.ratelimit import RateLimit
+from xrpc.server import Call
+
+log = logging.getLogger(__name__)
+
+QUERIES: tuple[Query, ...] = (*listing.QUERIES, *people.QUERIES, *decisions.QUERIES, *explain.QUERIES)
+PROCEDURES: tuple[Procedure, ...] = (*joining.PROCEDURES, *decide.PROCEDURES, *accounts.PROCEDURES)
+MOST_BYTES = 192 * 1024
+"""Of a body: the longest reason, with every sign of it escaped."""
+_AUTHORIZATION = "Authorization"
+
+
+class CivicMethods:
+    """All of QUERIES and PROCEDURES."""
+
+    def __init__(
+        self,
+        database: APSWDatabase,
+        auth: ServiceAuth,
+        catalog: Catalog,
+        *,
+        site: Mapping[str, Site],
+        publisher: str,
+        key: bytes,
+        keep: int,
+        limiter: RateLimit,
+        counts: Counter[str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`auth` must take tokens for these methods alone; `limiter` bounds procedures per caller; `counts` takes what
+        was called; `clock` gives seconds. The rest: see `Visit`.
+        """
+        self._database = database
+        self._auth = auth
+        self._catalog = catalog
+        self._site = site
+        self._publisher = publisher
+        self._key = key
+        self._keep = keep
+        self._limiter = limiter
+        self._counts = counts
+        self._clock = clock
+        self._town = TownWatch()
+        # Neither a long list nor waiting for another writer may hold up the event loop, which serves the feeds.
+        self._reader = ThreadPoolExecutor(1, "civic-reader")
+        self._writer = ThreadPoolExecutor(1, "civic-writer")
+
+    def methods(self) -> list[server.Query | server.Procedure]:
+        """What to mount."""
+        return [*map(self._query, QUERIES), *map(self._procedure, PROCEDURES)]
+
+    def _query(self, query: Query) -> server.Query:
+        nsid = NSID + query.name
+
+        async def handle(call: Call) -> server.Answer:
+            params = {name: value for name, value in call.params.items() if value is not None}
+            _judge(self._catalog.check_params, nsid, params)
+            token = await self._auth.verify(call.request.headers.getall(_AUTHORIZATION, ()), nsid)
+            self._counts[f"civic {query.name}"] += 1
+            caller = token.iss if token else None
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._reader, self._read, query, caller, params)
+
+        return server.Query(nsid, query.params, handle)
+
+    def _procedure(self, procedure: Procedure) -> server.Procedure:
+        nsid = NSID + procedure.name
+
+        async def authorize(call: Call) -> Token:
+            token = await self._auth.require(call.request.headers.getall(_AUTHORIZATION, ()), nsid, act=True)
+            wait = self._limiter.allow(token.iss)
+            if wait is not None:
+                raise RateLimitExceeded(retry_after=wait)
+            return token
+
+        async def handle(call: Call) -> server.Answer:
+            if call.token is None:  # pragma: no cover - authorize has run
+                raise RuntimeError(f"{nsid} needs its authorize step")
+            _judge(self._catalog.check_input, nsid, call.body)
+            self._counts[f"civic {procedure.name}"] += 1
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._writer, self._write, procedure, call.token, call.body)
+
+        return server.Procedure(nsid, Params(), handle, max_body=MOST_BYTES, authorize=authorize)
+
+    def _read(self, query: Query, caller: str | None, params: Mapping[str, Any]) -> server.Answer:
+        """Runs in the reader's thread, on its own connection; the whole answer is of one moment."""
+        with self._database.atomic("DEFERRED"):
+            answer = query.answer(self._visit(sql(self._database), caller), params)
+        self._catalog.check_output(NSID + query.name, answer)
+        return answer
+
+    def _write(self, procedure: Procedure, token: Token, body: Mapping[str, Any]) -> server.Answer:
+        """Runs in the writer's thread, on its own connection."""
+        try:
+            with writing(self._database) as connection:
+                if not tokens.is_shown(connection, token.iss):
+                    raise AccountInactive("Your account is not active.")
+                if not tokens.use_up(connection, token.iss, token.jti_key, token.exp):
+                    raise JwtReplayed()
+                answer = procedure.act(self._visit(connection, token.iss), body)
+                self._catalog.check_output(NSID + procedure.name, answer)
+                return answer
+        except RefusedError as refusal:
+            status = 403 if refusal.name == "NotPermitted" else 400
+            raise Refused(refusal.name, str(refusal), status) from refusal
+        except (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, peewee.OperationalError) as error:
+            log.error("%s could not be stored: %s", procedure.name, error)
+            raise NotEnoughResources("This cannot be stored now; try again later.") from error
+
+    def _visit(self, connection: Connection, caller: str | None) -> Visit:
+        now = int(self._clock() * 1_000_000)
+        town = self._town.look(connection, now)
+        return Visit(connection, town, caller, now, self._site, self._publisher, self._key, self._keep)
+
+    def close(self) -> None:
+        """Let what is being read and written come to its end."""
+        for thread in (self._reader, self._writer):
+            thread.submit(self._database.close).result()
+            thread.shutdown()
+
+
+def _judge(check: Callable[[str, Any], None], nsid: str, value: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest for what the lexicon refuses."""
+    try:
+        check(nsid, dict(value))
+    except LexiconError as error:
+        raise InvalidRequest(str(error)) from error
