@@ -1,7 +1,7 @@
 """Rows of declared communities: taken over from the declaration, read back by whoever needs them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from models import meta
@@ -60,9 +60,18 @@ def declare(connection: Connection, rules: Iterable[Mapping[str, Any]]) -> bool:
     return True
 
 
-def uris(connection: Connection) -> dict[int, str]:
-    """The at-uris of the records that declare communities, by the ids of these."""
-    return dict(connection.execute("SELECT id, uri FROM community WHERE declared = 1 AND uri IS NOT NULL").fetchall())
+class RuleRow(NamedTuple):
+    """A declared community, whose declaration is not read yet. `uri`: of its record; None: the file declares it."""
+
+    id: int
+    uri: str | None
+    name: str
+    rule: str
+
+
+def rules(connection: Connection) -> Iterator[RuleRow]:
+    """Every declared community, one after the other; nothing may be written while they are read."""
+    return map(RuleRow._make, connection.execute("SELECT id, uri, name, rule FROM community WHERE declared = 1"))
 
 
 def rule(connection: Connection, community: int) -> dict[str, Any]:
