@@ -90,7 +90,7 @@ def write_database(folder: Path, posts: int) -> list[bytes]:
             )
             for number in range(COMMUNITIES)
         )
-        community_rows.declare(connection, [rule.to_json() for rule in rules])
+        community_rows.declare(connection, [rule.to_json() for rule in rules], 0)
         key = meta.secret(connection, "cursor_key")
         connection.executemany(
             "INSERT INTO actor (id, did) VALUES (?, ?)", ((number, plc(number)) for number in range(1, accounts + 1))

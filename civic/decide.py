@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from civic import accounts
+from civic import accounts, posts
 from civic.visit import NSID, Answer, Procedure, Visit
 from communities.access import Action
 from communities.directory import Settings
@@ -12,6 +12,7 @@ from xrpc.errors import InvalidRequest
 Decide = Callable[[Visit, Settings, Action, Mapping[str, Any]], Answer]
 SUBJECTS: Mapping[str, tuple[frozenset[Action], Decide]] = {
     f"{NSID}defs#account": (accounts.ACTIONS, accounts.decide),
+    "com.atproto.repo.strongRef": (posts.ACTIONS, posts.decide),
 }
 """By the `$type` of the subject: what can be decided about it, and who does it."""
 

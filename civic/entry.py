@@ -1,15 +1,15 @@
 """An entry of the log for each decision, in the transaction that decides."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from civic.visit import Visit
 from communities import logbook
-from communities.access import Action, Role, Site, Standing, may_decide
+from communities.access import Action, Standing
+from communities.acting import acting_as
 from communities.decision_view import view
 from communities.directory import Settings
-from communities.log import Acting, Decision
+from communities.log import Decision
 from xrpc.errors import InvalidRequest
 from xrpc.syntax import parse_datetime
 
@@ -30,21 +30,11 @@ def enter(
 
     `subject`: at-uri of a post, or a DID; `until`: microseconds.
     """
-    role = acting(visit, settings, who, action)
-    decision = Decision(action, visit.signed(), role, subject, cid, reason, rule, until)
+    caller = visit.signed()
+    role = acting_as(action, settings, caller, who)
+    decision = Decision(action, caller, role, subject, cid, reason, rule, until)
     event = logbook.write(visit.connection, settings.id, settings.slug, visit.now, decision)
     return view(settings.slug, event)
-
-
-def acting(visit: Visit, settings: Settings, who: Standing, action: Action) -> Acting:
-    """As what the caller decides: by the nearest of the roles that allow it."""
-    if settings.owner is not None and visit.caller == settings.owner:
-        return Acting.OWNER
-    if who.above or (who.joined and who.role is Role.ADMIN):
-        return Acting.ADMIN
-    if who.moderates and (who.site is Site.NOBODY or may_decide(action, replace(who, site=Site.NOBODY))):
-        return Acting.MODERATOR
-    return Acting.SITE
 
 
 def reason_and_rule(visit: Visit, settings: Settings, body: Mapping[str, Any]) -> tuple[str | None, str | None]:

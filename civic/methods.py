@@ -16,7 +16,7 @@ import apsw
 import peewee
 from playhouse.apsw_ext import APSWDatabase
 
-from civic import accounts, decide, joining, listing, people
+from civic import accounts, decide, decisions, explain, joining, listing, people
 from civic.town import TownWatch
 from civic.visit import NSID, Procedure, Query, Visit
 from communities.access import Site
@@ -40,7 +40,7 @@ from xrpc.server import Call
 
 log = logging.getLogger(__name__)
 
-QUERIES: tuple[Query, ...] = (*listing.QUERIES, *people.QUERIES)
+QUERIES: tuple[Query, ...] = (*listing.QUERIES, *people.QUERIES, *decisions.QUERIES, *explain.QUERIES)
 PROCEDURES: tuple[Procedure, ...] = (*joining.PROCEDURES, *decide.PROCEDURES, *accounts.PROCEDURES)
 MOST_BYTES = 192 * 1024
 """Of a body: the longest reason, with every sign of it escaped."""
@@ -59,6 +59,7 @@ class CivicMethods:
         site: Mapping[str, Site],
         publisher: str,
         key: bytes,
+        keep: int,
         limiter: RateLimit,
         counts: Counter[str],
         clock: Callable[[], float] = time.time,
@@ -72,6 +73,7 @@ class CivicMethods:
         self._site = site
         self._publisher = publisher
         self._key = key
+        self._keep = keep
         self._limiter = limiter
         self._counts = counts
         self._clock = clock
@@ -149,7 +151,7 @@ class CivicMethods:
     def _visit(self, connection: Connection, caller: str | None) -> Visit:
         now = int(self._clock() * 1_000_000)
         town = self._town.look(connection, now)
-        return Visit(connection, town, caller, now, self._site, self._publisher, self._key)
+        return Visit(connection, town, caller, now, self._site, self._publisher, self._key, self._keep)
 
     def close(self) -> None:
         """Let what is being read and written come to its end."""

@@ -27,7 +27,7 @@ NSID = "social.communities."
 @dataclass(frozen=True, slots=True)
 class Visit:
     """`caller`: a DID, None for somebody unknown. `now`: microseconds. `site`: who has a role for the whole site.
-    `publisher`: in whose repository feeds stand; `key`: of cursors.
+    `publisher`: in whose repository feeds stand; `key`: of cursors; `keep`: how long posts are kept, microseconds.
     """
 
     connection: Connection
@@ -37,6 +37,7 @@ class Visit:
     site: Mapping[str, Site]
     publisher: str
     key: bytes
+    keep: int
 
     def signed(self) -> str:
         """The caller's DID. Raises AuthMissing when nobody is known to call."""

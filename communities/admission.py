@@ -55,15 +55,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The outcome and, for people, why."""
+    """The outcome and, for people, why. `waits`: it will be pending once its author is banned no more."""
 
     outcome: Outcome
     why: str = ""
+    waits: bool = False
 
     @property
     def hidden(self) -> int | None:
         """The bits of its feed item; None when it has none."""
-        return _HIDDEN.get(self.outcome)
+        bits = _HIDDEN.get(self.outcome)
+        return bits | PENDING if bits is not None and self.waits else bits
 
 
 _HIDDEN = {Outcome.ADMITTED: 0, Outcome.PENDING: PENDING, Outcome.REMOVED: REMOVED, Outcome.BANNED: BANNED}
@@ -88,8 +90,11 @@ def judge(
     if opted_out is not None:
         return Judgement(Outcome.WITHDRAWN, opted_out)
     if author.status is Status.BANNED and not author.oversees:
-        # What was in before comes back with its author; nothing new is kept.
-        return Judgement(Outcome.BANNED if held else Outcome.REFUSED, "its author is banned")
+        # What was in before comes back with its author, as it was; nothing new is kept.
+        if held is None:
+            return Judgement(Outcome.REFUSED, "its author is banned")
+        waits = _held(settings, held, cid, Admission.REFUSED).outcome is Outcome.PENDING
+        return Judgement(Outcome.BANNED, "its author is banned", waits)
     if decided is not None and decided.verdict is Verdict.REMOVED:
         return Judgement(Outcome.REMOVED, "a moderator removed it")
     if decided is not None and decided.cid == cid:

@@ -67,9 +67,9 @@ class Rule:
 class Community:
     """One declared community. `avatar` is a path relative to the file; `pins` are post URIs, shown first.
 
-    `feeds` are the orders in which it is shown, each a feed of its own. `account`: DID of its own account. `parent`: the
-    slug of the one that it is part of, or the at-uri of that one's record. `queue_feed`: whether moderators get what
-    waits for them as a feed.
+    `feeds` are the orders in which it is shown, each a feed of its own. `kind`: its type. `account`: DID of its own
+    account. `parent`: the slug of the one that it is part of, or the at-uri of that one's record. `queue_feed`: whether
+    moderators get what waits for them as a feed.
     """
 
     slug: str

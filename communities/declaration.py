@@ -5,6 +5,8 @@
     name = "Python"
     description = "People who write Python."
     owner = "did:plc:..."
+    parent = "programming"         # the slug of another community of the file, or the at:// URI of a record
+    posting, join_by, state, type, account, about, queue_feed, ...
 
     [community.include]            # a post that any of these selects belongs to the community
     hashtags = ["python"]          #   facets and `tags` of the post
@@ -12,6 +14,7 @@
     mentions = ["did:plc:..."]     #   accounts that it mentions
     members = ["did:plc:..."]      #   its author
     lists = ["at://did:plc:.../app.bsky.graph.list/..."]
+    joined = true                  #   every post by a member
 
     [community.require]            # and it must satisfy these
     languages = ["en", "undeclared"]
@@ -25,164 +28,54 @@
     [community.ranking]            # how its feeds in other orders than newest first are made
     half_life_hours, likes, reposts, replies, quotes, author_cap
 
+    [[community.rules]]            # what it asks of its members
+    name, text
+
+    [community.log]                # what its public log of decisions shows
+    who, show_subject
+
+What each key must be stands in `communities.keys`.
 Every fault names the file, the line and the key, and all faults are reported at once.
 """
 
 import re
 import tomllib
-import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from communities.community import Community, Exclude, Include, Require
+from communities.access import AVAILABLE, Posting
+from communities.community import Community, Exclude, Include, Log, Require, Rule
+from communities.directory import MOST_ABOVE, settle
+from communities.keys import KEYS, MAX_RULES, RULE, Check
 from communities.lines import Lines
-from communities.post import MEDIA
-from communities.ranking import SORTS, Ranking
-from communities.text import fold_tag, words
-from xrpc.graphemes import graphemes
+from communities.ranking import Ranking
 
-SLUG = re.compile(r"[a-z][a-z0-9_-]{1,62}")
-_DID = re.compile(r"did:(plc:[a-z2-7]{24}|web:[A-Za-z0-9.-]+(%3A[0-9]+)?)")
-_LIST = re.compile(rf"at://{_DID.pattern}/app\.bsky\.graph\.list/[A-Za-z0-9._~:-]{{1,512}}")
-_POST = re.compile(rf"at://{_DID.pattern}/app\.bsky\.feed\.post/[A-Za-z0-9._~:-]{{1,512}}")
-_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,63}")
-_LANGUAGE = re.compile(r"[a-z]{2,3}|undeclared")
-MAX_PINS = 5
+_TABLES: dict[str, Callable[..., Any]] = {
+    "include": Include, "require": Require, "exclude": Exclude, "ranking": Ranking, "log": Log,
+}  # fmt: skip
+_NOT_AVAILABLE = (
+    "{!r} cannot be kept yet: whatever is in a public repository can be read by all, so all types but"
+    f" {', '.join(sorted(AVAILABLE))} wait for permissioned data in the protocol"
+)
+_NOTHING = (
+    "selects nothing; name hashtags, keywords, mentions, members or lists, or joined = true; only a community with an"
+    ' account, whose mention submits posts, or with posting = "restricted" does without'
+)
+_PARENTS = {
+    "UnknownParent": "no community of this file has this slug",
+    "ParentCycle": "the community would be part of itself: {cycle}",
+    "MoreVisible": "a community of type {kind} is more visible than one of type {above} and cannot be part of it",
+    "TooDeep": f"more than {MOST_ABOVE} communities would stand above it",
+}
+
+_Fault = Callable[[str, str, str], None]
+"""Notes what is wrong: in which table (empty: the community itself), at which key, and the problem."""
 
 
 class DeclarationError(Exception):
     """The file cannot be used; the message names every fault, a line each."""
-
-
-_Check = Callable[[Any], Any]
-"""Gives the value to keep, or raises ValueError with what the value must be."""
-
-
-def _string(max_graphemes: int, max_bytes: int, *, empty: bool = False) -> _Check:
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or (not value.strip() and not empty):
-            raise ValueError("must be a text" + ("" if empty else " that is not empty"))
-        if graphemes(value) > max_graphemes or len(value.encode()) > max_bytes:
-            raise ValueError(f"must have at most {max_graphemes} characters ({max_bytes} bytes)")
-        return value
-
-    return check
-
-
-def _pattern(pattern: re.Pattern[str], what: str) -> _Check:
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise ValueError(f"must be {what}, not {value!r}")
-        return value
-
-    return check
-
-
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
-def _count(least: int, most: int, zero: str = "") -> _Check:
-    def check(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise ValueError(f"must be a whole number from {least}{zero} to {most}")
-        return value
-
-    return check
-
-
-def _one_of(*choices: str) -> _Check:
-    def check(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
-        return str(value)
-
-    return check
-
-
-def _each(item: _Check, most: int = 100_000) -> _Check:
-    def check(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list) or len(value) > most:
-            raise ValueError(f"must be a list (in brackets) of at most {most}")
-        return tuple(dict.fromkeys(item(entry) for entry in value))
-
-    return check
-
-
-def _feeds(value: Any) -> tuple[str, ...]:
-    found: tuple[str, ...] = _each(_one_of(*SORTS))(value)
-    if not found:
-        raise ValueError("must name at least one; without the key there is newest")
-    return found
-
-
-def _hashtag(value: Any) -> str:
-    if (
-        not isinstance(value, str)
-        or not fold_tag(value)
-        or len(value.encode()) > 640
-        or re.search(r"\s", value.strip())
-    ):
-        raise ValueError(f"must be hashtags without spaces, not {value!r}")
-    return fold_tag(value)
-
-
-def _keyword(value: Any) -> str:
-    if not isinstance(value, str) or not words(value) or len(value) > 300:
-        raise ValueError(f"must be words or phrases with at least one letter or digit, not {value!r}")
-    for sign in value:
-        # Words are compared without signs: `C++` would match every "c". Saying so beats a feed full of them.
-        if sign in "#@%*\\" or unicodedata.category(sign).startswith("S"):
-            raise ValueError(f"must be words or phrases; {value!r} holds {sign!r}, and signs are not compared")
-    return value
-
-
-_did = _pattern(_DID, "a DID (did:plc:... or did:web:...)")
-
-_KEYS: dict[str, dict[str, _Check]] = {
-    "": {
-        "slug": _pattern(SLUG, "2 to 63 of a-z, 0-9, - and _, the first a letter"),
-        "name": _string(24, 240),
-        "description": _string(300, 3000, empty=True),
-        "owner": _did,
-        "avatar": _string(1000, 1000),
-        "pins": _each(_pattern(_POST, "the at:// URI of a post, with a DID"), MAX_PINS),
-        "content_mode": _one_of("unspecified", "video"),
-        "accepts_interactions": _switch,
-        "feeds": _feeds,
-    },
-    "include": {
-        "hashtags": _each(_hashtag),
-        "keywords": _each(_keyword),
-        "mentions": _each(_did),
-        "members": _each(_did),
-        "lists": _each(_pattern(_LIST, "the at:// URI of a list, with a DID"), 100),
-    },
-    "require": {
-        "languages": _each(_pattern(_LANGUAGE, "a language such as en, or undeclared")),
-        "media": _each(_one_of(*MEDIA)),
-    },
-    "exclude": {
-        "hashtags": _each(_hashtag),
-        "replies": _switch,
-        "languages": _each(_pattern(_LANGUAGE, "a language such as en, or undeclared")),
-        "media": _each(_one_of(*MEDIA)),
-        "domains": _each(_pattern(_DOMAIN, "a domain in lower case, such as example.com")),
-        "dids": _each(_did),
-        "hashtags_over": _count(0, 1000, " (no limit)"),
-    },
-    "ranking": {
-        "half_life_hours": _count(1, 720),
-        "likes": _count(0, 100),
-        "reposts": _count(0, 100),
-        "replies": _count(0, 100),
-        "quotes": _count(0, 100),
-        "author_cap": _count(0, 100, " (no limit)"),
-    },
-}
 
 
 def read_declaration(path: Path) -> tuple[Community, ...]:
@@ -226,52 +119,123 @@ def parse_declaration(text: str, name: str = "communities.toml") -> tuple[Commun
         )
     if not entries and not faults:
         raise DeclarationError(f"{name}:1: community: none is declared; start one with [[community]]")
-    found: list[Community] = []
+    found: dict[int, Community] = {}
     seen: dict[str, int] = {}
     for index, entry in enumerate(entries):
-        before = len(faults)
         community = _read_community(entry, lambda *at, index=index: fault(index, *at))
         slug = entry.get("slug")
         if isinstance(slug, str):
             if slug in seen:
                 fault(index, "", "slug", f"{slug!r} is also the slug of community[{seen[slug] + 1}]")
             seen.setdefault(slug, index)
-        if len(faults) == before and community:
-            found.append(community)
+        if community:
+            found[index] = community
+    for index, problem in _misplaced(found, seen.keys()):
+        fault(index, "", "parent", problem)
     if faults:
         raise DeclarationError("\n".join(faults))
-    return tuple(found)
+    return tuple(found.values())
 
 
-def _read_community(entry: dict[str, Any], fault: Callable[[str, str, str], None]) -> Community | None:
+def _read_community(entry: dict[str, Any], fault: _Fault) -> Community | None:
     tables: dict[str, dict[str, Any]] = {}
-    for table, keys in _KEYS.items():
-        source = entry.get(table, {}) if table else {k: v for k, v in entry.items() if k not in _KEYS or not k}
-        if not isinstance(source, dict):
+    for table, keys in KEYS.items():
+        source = entry.get(table, {}) if table else {k: v for k, v in entry.items() if _of_itself(k)}
+        if isinstance(source, dict):
+            tables[table] = _read_table(table, keys, source, fault)
+        else:
             fault("", table, f"must be a table: [community.{table}]")
-            continue
-        kept = tables[table] = {}
-        for key, value in source.items():
-            if key not in keys:
-                known = ", ".join(keys) + ("" if table else ", include, require, exclude, ranking")
-                fault(table, key, f"no such key; there are {known}")
-                continue
-            try:
-                kept[key] = keys[key](value)
-            except ValueError as error:
-                fault(table, key, str(error))
+    rules = _read_rules(entry.get("rules", []), fault)
     for key in ("slug", "name"):
         if key not in entry:
             fault("", key, "is missing")
-    if not any(entry.get("include", {}).values() if isinstance(entry.get("include", {}), dict) else [True]):
-        fault("include", "", "selects nothing; name hashtags, keywords, mentions, members or lists")
-    plain = tables.get("", {})
+    plain = tables[""]
+    if "type" in plain:
+        plain["kind"] = plain.pop("type")
+        if plain["kind"] not in AVAILABLE:
+            fault("", "type", _NOT_AVAILABLE.format(plain["kind"]))
+    if "follow" in plain.get("join_by", ()) and "account" not in entry:
+        fault("", "join_by", "nobody can follow a community without an account")
+    include = entry.get("include", {})
+    if isinstance(include, dict) and not any(include.values()) and not _filled_otherwise(entry):
+        fault("include", "", _NOTHING)
     if "slug" not in plain or "name" not in plain:
         return None
-    return Community(
-        **plain,
-        include=Include(**tables.get("include", {})),
-        require=Require(**tables.get("require", {})),
-        exclude=Exclude(**tables.get("exclude", {})),
-        ranking=Ranking(**tables.get("ranking", {})),
-    )
+    return Community(**plain, rules=rules, **{name: shape(**tables.get(name, {})) for name, shape in _TABLES.items()})
+
+
+def _of_itself(key: str) -> bool:
+    """Whether a key of `[[community]]` is read with the community itself; there is no table with an empty name."""
+    return key != "rules" and (not key or key not in KEYS)
+
+
+def _read_table(table: str, keys: dict[str, Check], source: dict[str, Any], fault: _Fault) -> dict[str, Any]:
+    """The values of a table that are good."""
+    kept = {}
+    for key, value in source.items():
+        if key not in keys:
+            known = ", ".join(keys) + ("" if table else f", rules, {', '.join(_TABLES)}")
+            fault(table, key, f"no such key; there are {known}")
+            continue
+        try:
+            kept[key] = keys[key](value)
+        except ValueError as error:
+            fault(table, key, str(error))
+    return kept
+
+
+def _read_rules(entries: Any, fault: _Fault) -> tuple[Rule, ...]:
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        fault("", "rules", "write [[community.rules]], in two brackets")
+        return ()
+    if len(entries) > MAX_RULES:
+        fault("", "rules", f"must be at most {MAX_RULES}")
+    found = []
+    for number, entry in enumerate(entries, 1):
+        kept = _read_table(f"rules[{number}]", RULE, entry, fault)
+        if "name" not in entry:
+            fault(f"rules[{number}]", "name", "is missing")
+        elif "name" in kept:
+            found.append(Rule(**kept))
+    return tuple(found)
+
+
+def _filled_otherwise(entry: dict[str, Any]) -> bool:
+    """Whether posts may come that no selector finds: whoever mentions its account submits a post; where nobody but
+    moderators posts, they choose.
+    """
+    return "account" in entry or entry.get("posting") == Posting.RESTRICTED
+
+
+def _misplaced(found: dict[int, Community], slugs: Iterable[str]) -> list[tuple[int, str]]:
+    """Which communities cannot be part of the one that they name, and why.
+
+    Whether a record is there, and lets the owner put a community below it, shows only when the service runs.
+    """
+    by_slug = {community.slug: community for community in found.values()}
+    unread = set(slugs) - by_slug.keys()  # those have faults of their own
+    placed = [
+        (index, None, replace(community, parent=None) if _elsewhere(community.parent, unread) else community)
+        for index, community in found.items()
+    ]
+    misplaced = []
+    for index, fault in settle(placed, lambda did, community: False).faults.items():
+        community = found[index]
+        above = by_slug.get(community.parent or "")
+        cycle = " > ".join(_upwards(community, by_slug))
+        misplaced.append((index, _PARENTS[fault].format(cycle=cycle, kind=community.kind, above=above and above.kind)))
+    return misplaced
+
+
+def _elsewhere(parent: str | None, unread: set[str]) -> bool:
+    return parent is not None and (parent.startswith("at://") or parent in unread)
+
+
+def _upwards(community: Community, by_slug: dict[str, Community]) -> list[str]:
+    """The slugs from a community to its parent and so on, up to the first that comes again."""
+    path = [community.slug]
+    at = by_slug.get(community.parent or "")
+    while at is not None and at.slug not in path:
+        path.append(at.slug)
+        at = by_slug.get(at.parent or "")
+    return [*path, at.slug] if at else path

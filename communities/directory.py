@@ -57,12 +57,17 @@ class Directory:
         return found
 
 
+Declared = tuple[str | None, Community]
+"""The at-uri of a community's record (None: it stands in the file), and what is declared."""
 Administers = Callable[[str, int], bool]
 """Whether an account (DID) has the role of admin in a community."""
 
 
 def settle(communities: Iterable[tuple[int, str | None, Community]], administers: Administers) -> Directory:
-    """The directory of these communities: (id, at-uri of its record if it has one, declaration)."""
+    """The directory of these communities: (id, at-uri of its record if it has one, declaration).
+
+    `faults`: UnknownParent, ParentCycle, MoreVisible, TooDeep or NotParentAdmin.
+    """
     declared = {number: (uri, community) for number, uri, community in communities}
     by_name = {community.slug: number for number, (_, community) in declared.items()}
     by_name |= {uri: number for number, (uri, _) in declared.items() if uri}
@@ -81,10 +86,9 @@ def settle(communities: Iterable[tuple[int, str | None, Community]], administers
     above: dict[int, tuple[int, ...]] = {}
     for number in _top_down(declared, parents):
         parent = parents.get(number)
-        _, community = declared[number]
         chain = (parent, *above[parent]) if parent is not None else ()
         if parent is not None:
-            fault = _refused(community, declared[parent][1], chain, declared, administers)
+            fault = _refused(declared[number], declared[parent], chain, declared, administers)
             if fault:
                 faults[number] = fault
                 chain = ()
@@ -152,21 +156,17 @@ def _top_down(declared: Iterable[int], parents: dict[int, int]) -> list[int]:
 
 
 def _refused(
-    child: Community,
-    parent: Community,
-    chain: tuple[int, ...],
-    declared: dict[int, tuple[str | None, Community]],
-    administers: Administers,
+    child: Declared, parent: Declared, chain: tuple[int, ...], declared: dict[int, Declared], administers: Administers
 ) -> str | None:
     """Why a community is not part of the one that it names, or None."""
-    if Type(child.kind) not in CHILDREN[Type(parent.kind)]:
+    uri, community = child
+    if Type(community.kind) not in CHILDREN[Type(parent[1].kind)]:
         return "MoreVisible"
     if len(chain) > MOST_ABOVE:
         return "TooDeep"
-    owner = child.owner
-    if owner is None:
-        # Only the operator's file declares communities that nobody owns.
-        return None if parent.owner is None else "NotParentAdmin"
-    if any(declared[number][1].owner == owner or administers(owner, number) for number in chain):
-        return None
-    return "NotParentAdmin"
+    if uri is None and parent[0] is None:
+        return None  # both stand in the operator's file, who arranges them as is wanted
+    owner = community.owner
+    if owner is None or not any(declared[number][1].owner == owner or administers(owner, number) for number in chain):
+        return "NotParentAdmin"
+    return None

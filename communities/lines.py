@@ -4,7 +4,9 @@ import re
 
 
 class Lines:
-    """The lines of the keys of one text, which must be valid."""
+    """The lines of the keys of one text, which must be valid. Of tables in two brackets within a community, the tables
+    are `rules[1]`, `rules[2]` and so on.
+    """
 
     _OPAQUE = re.compile(
         r"""\"{3}(?:\\.|[^\\])*?\"{3}|'{3}.*?'{3}|"((?:\\.|[^"\\\n])*)"|'([^'\n]*)'|\#[^\n]*""", re.DOTALL
@@ -15,12 +17,17 @@ class Lines:
     def __init__(self, text: str) -> None:
         self._at: dict[tuple[int, str, str], int] = {}
         index, table, depth = -1, "", 0
+        many: dict[tuple[int, str], int] = {}
         for number, line in enumerate(self._OPAQUE.sub(self._bare, text).split("\n"), 1):
             if depth == 0 and (header := self._HEADER.match(line)):
                 name = header.group(2).replace(" ", "")
                 index += header.group(1) == "[[" and name == "community"
                 first, _, table = name.partition(".")
                 if first == "community":
+                    if header.group(1) == "[[" and table:
+                        self._at.setdefault((index, table, ""), number)
+                        many[index, table] = many.get((index, table), 0) + 1
+                        table = f"{table}[{many[index, table]}]"
                     self._at.setdefault((index, table, ""), number)
                 else:
                     self._at.setdefault((-1, "", first), number)
@@ -40,7 +47,12 @@ class Lines:
 
     def find(self, index: int, table: str, key: str) -> int:
         """The line of the key (which may be a table), else of its table, else of its community, else 1."""
-        for place in ((index, table, key), (index, table or key, ""), (index, "", table), (index, "", "")):
+        plain = table.partition("[")[0]
+        places = (
+            (index, table, key), (index, table or key, ""), (index, "", table), (index, plain, ""), (index, "", plain),
+            (index, "", ""),
+        )  # fmt: skip
+        for place in places:
             if place in self._at:
                 return self._at[place]
         return 1

@@ -54,6 +54,12 @@ def page(
     return [event_of(row) for row in decisions.newest(connection, community, limit, before, subject)]
 
 
+def event(connection: Connection, community: int, seq: int) -> Event | None:
+    """One event of a community's log; None if there is no such number."""
+    found = page(connection, community, 1, seq + 1)
+    return found[0] if found and found[0].seq == seq else None
+
+
 def event_of(row: DecisionRow) -> Event:
     """The event of a row, whole."""
     salts = (row.salts[at : at + SALT_BYTES] for at in range(0, SALT_BYTES * len(FIELDS), SALT_BYTES))

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 NEWEST, VIDEO = "newest", "video"
 SORTS = (NEWEST, "active", "recent", "hot", "top-day", "top-week", "top-month", "top", VIDEO)
+EVERYTHING, QUEUE = "everything", "queue"
+"""Feeds that are no order of a community's posts: the viewer's communities in one, and what waits for moderators."""
 WINDOWS = {"top-day": 1, "top-week": 7, "top-month": 30}
 """Of how many days the posts of a sort are."""
 DEPTH = 2000

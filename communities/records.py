@@ -10,7 +10,7 @@ from typing import Any
 
 from communities.access import AVAILABLE, EVERYTHING, Posting, Role, Scope, State, Type
 from communities.community import JOIN_WAYS, WHO, Community, Exclude, Include, Log, Require, Rule
-from communities.declaration import SLUG
+from communities.keys import LIST, RESERVED, SLUG
 from communities.ranking import SORTS, Ranking
 from communities.text import fold_tag, words
 from xrpc.lexicon import Catalog, LexiconError
@@ -126,13 +126,16 @@ def _role(did: str, about: str, record: Mapping[str, Any]) -> RoleRecord:
     scope = EVERYTHING
     if "scope" in record and role is Role.MODERATOR:
         scope = frozenset(part for part in Scope if part.value in record["scope"])
-    until = parse_datetime(record["expiresAt"]) if "expiresAt" in record else None
+    # A moment before 1970 has no number of microseconds; whatever ends then has ended.
+    until = (parse_datetime(record["expiresAt"]) or 0) if "expiresAt" in record else None
     return RoleRecord(about, record["subject"], role, scope, until)
 
 
 def _community(did: str, slug: str, record: Mapping[str, Any]) -> CommunityRecord:
     if not SLUG.fullmatch(slug):
         raise RecordRefusedError("InvalidSlug", "the record key must be a slug: 2 to 63 of a-z, 0-9, - and _")
+    if slug in RESERVED:
+        raise RecordRefusedError("ReservedSlug", f"{slug} is a feed of the service itself")
     if record["type"] not in AVAILABLE:
         raise RecordRefusedError(
             "TypeNotAvailable",
@@ -183,7 +186,7 @@ def _include(said: Mapping[str, Any]) -> Include:
         keywords=tuple(keyword for keyword in said.get("keywords", ()) if words(keyword)),
         mentions=tuple(said.get("mentions", ())),
         members=tuple(said.get("members", ())),
-        lists=tuple(said.get("lists", ())),
+        lists=tuple(uri for uri in said.get("lists", ()) if LIST.fullmatch(uri)),
         joined=said.get("joined", False),
     )
 

@@ -4,7 +4,8 @@ It names the last item sent by its whole sort key (time and post id, both intege
 first, so that they are left out of every later page even when the pins change meanwhile. It is signed for one feed: a
 cursor that was altered, cut, or taken from another feed is refused. Nothing in it expires, and it survives restarts.
 
-In a ranked feed it names a generation (feedgen/generations.py) and how many of its posts are behind instead.
+In a ranked feed it names a generation (feedgen/generations.py) and how many of its posts are behind instead. In the
+feed of everything, which has no pins, the minute of page one stands in their place.
 """
 
 import struct
@@ -12,7 +13,7 @@ from hashlib import blake2b
 from hmac import compare_digest
 from typing import NamedTuple
 
-VERSION, RANKED = 1, 2
+VERSION, RANKED, EVERYTHING = 1, 2, 3
 MAX_LENGTH = 512
 MOST_PINS = 8
 _FIELDS = struct.Struct(">Bqq")

@@ -6,6 +6,7 @@ most once a minute. While one is made its forerunner is given out; only who find
 """
 
 import asyncio
+import json
 import logging
 import struct
 import time
@@ -33,11 +34,12 @@ REST = 10.0
 KEPT_MICROS = 2 * 3_600_000_000
 """How long pages go on within a generation after it has a successor."""
 _DAY = 86_400_000_000
-_CANDIDATES = (
-    "SELECT p.id, p.actor, i.sort_at, p.active_at, p.likes, p.reposts, p.replies, p.quotes FROM feed_item i"
-    " CROSS JOIN post p ON p.id = i.post WHERE i.community = ? AND i.hidden = 0 AND i.sort_at >= ?"
+CANDIDATES = (
+    "SELECT p.id, p.actor, i.sort_at, p.active_at, p.likes, p.reposts, p.replies, p.quotes FROM json_each(?) j"
+    " CROSS JOIN feed_item i ON i.community = j.value CROSS JOIN post p ON p.id = i.post WHERE i.hidden = 0"
+    " AND i.sort_at >= ?"
 )
-_VIDEOS = f"{_CANDIDATES} AND p.video = 1 ORDER BY i.sort_at DESC, i.post DESC LIMIT {DEPTH}"
+_VIDEOS = f"{CANDIDATES} AND p.video = 1 ORDER BY i.sort_at DESC, i.post DESC LIMIT {DEPTH}"
 _LAST = "SELECT id, posts FROM generation WHERE community = ? AND sort = ? ORDER BY id DESC LIMIT 1"
 _OLD = (
     "DELETE FROM generation WHERE id < ?1 AND EXISTS (SELECT 1 FROM generation n WHERE n.community ="
@@ -144,7 +146,9 @@ def make(database: APSWDatabase, feed: Feed, now: float) -> Standing:
 
 def _order(connection: Connection, feed: Feed, at: int) -> bytes:
     since = at - WINDOWS[feed.sort] * _DAY if feed.sort in WINDOWS else 0
-    query = _VIDEOS if feed.sort == VIDEO else _CANDIDATES
-    rows = connection.execute(query, (feed.community, since))
+    query = _VIDEOS if feed.sort == VIDEO else CANDIDATES
+    if len(feed.union) > 1:  # a post may be in several of them
+        query = query.replace("SELECT", "SELECT DISTINCT", 1)
+    rows = connection.execute(query, (json.dumps(feed.union), since))
     posts = rank(feed.sort, feed.ranking, map(Candidate._make, rows))
     return struct.pack(f"<{len(posts)}q", *posts)

@@ -13,8 +13,9 @@ import peewee
 from aiohttp import web
 from playhouse.apsw_ext import APSWDatabase
 
-from communities.ranking import NEWEST
+from communities.ranking import EVERYTHING, NEWEST, QUEUE
 from feedgen.cursor import MAX_LENGTH, CursorError
+from feedgen.everything import Everything
 from feedgen.feeds import Feed, Feeds
 from feedgen.generations import Generations
 from feedgen.interactions import Interaction, read_interactions, store
@@ -22,7 +23,7 @@ from feedgen.ranked import RankedPages
 from feedgen.skeleton import Skeletons
 from models.database import writing
 from xrpc.auth import ServiceAuth, Token
-from xrpc.errors import InvalidRequest, NotEnoughResources, RateLimitExceeded, UnknownFeed, UpstreamFailure
+from xrpc.errors import AuthMissing, InvalidRequest, NotEnoughResources, RateLimitExceeded, UnknownFeed, UpstreamFailure
 from xrpc.params import AtUriParam, IntParam, Params, StringParam
 from xrpc.ratelimit import RateLimit
 from xrpc.server import CORS, Answer, Call, Procedure, Query
@@ -33,6 +34,8 @@ SKELETON = "app.bsky.feed.getFeedSkeleton"
 DESCRIBE = "app.bsky.feed.describeFeedGenerator"
 INTERACTIONS = "app.bsky.feed.sendInteractions"
 _AUTHORIZATION = "Authorization"
+_PERSONAL = (EVERYTHING, QUEUE)
+_PERSONAL_HEADERS = {**CORS, "Cache-Control": "private", "Vary": _AUTHORIZATION}
 
 
 class FeedMethods:
@@ -44,6 +47,7 @@ class FeedMethods:
         feeds: Feeds,
         skeletons: Skeletons,
         ranked: RankedPages,
+        everything: Everything,
         auth: ServiceAuth,
         service_did: str,
         links: dict[str, str],
@@ -57,6 +61,7 @@ class FeedMethods:
         self._feeds = feeds
         self._skeletons = skeletons
         self._ranked = ranked
+        self._everything = everything
         self._auth = auth
         self._service_did = service_did
         self._links = links
@@ -89,11 +94,13 @@ class FeedMethods:
         if feed is None:
             raise UnknownFeed("This feed does not exist here.")
         authorization = call.request.headers.getall(_AUTHORIZATION, ())
-        if authorization:
-            await self._viewer(authorization)
-        else:
-            self.counts["skeleton anonymous"] += 1
         try:
+            if feed.sort in _PERSONAL:
+                return await self._personal_page(feed, params["limit"], params.get("cursor"), authorization)
+            if authorization:
+                await self._viewer(authorization)
+            else:
+                self.counts["skeleton anonymous"] += 1
             if feed.sort == NEWEST:
                 body = self._skeletons.page(feed, params["limit"], params.get("cursor"), version)
             else:
@@ -104,6 +111,19 @@ class FeedMethods:
             return body
         headers = {**CORS, "Content-Language": feed.language}
         return web.Response(body=body, content_type="application/json", headers=headers)
+
+    async def _personal_page(
+        self, feed: Feed, limit: int, after: str | None, authorization: Sequence[str]
+    ) -> web.Response:
+        """A page that is another one for each viewer, so nobody is served without a good token."""
+        if not authorization:
+            self.counts["skeleton anonymous"] += 1
+            raise AuthMissing("Sign in to see this feed: it is made for each account.")
+        token = await self._auth.require(authorization, SKELETON)
+        self.counts["skeleton signed"] += 1
+        self._feeds.refresh()  # looking up the viewer's key may have taken longer than the moment
+        body = self._everything.page(feed, token.iss, limit, after, int(self._clock() * 1_000_000))
+        return web.Response(body=body, content_type="application/json", headers=_PERSONAL_HEADERS)
 
     async def _ranked_page(self, feed: Feed, limit: int, after: str | None) -> bytes:
         if after is not None:
@@ -126,7 +146,7 @@ class FeedMethods:
     async def describe_feed_generator(self, call: Call) -> Answer:
         """Who we are and which feeds we have."""
         self._feeds.refresh()
-        answer: dict[str, Any] = {"did": self._service_did, "feeds": [{"uri": feed.uri} for feed in self._feeds.all()]}
+        answer: dict[str, Any] = {"did": self._service_did, "feeds": [{"uri": uri} for uri in self._feeds.listed()]}
         return answer | ({"links": self._links} if self._links else {})
 
     async def _authorize_interactions(self, call: Call) -> Token:

@@ -23,7 +23,11 @@ STILL_THERE = (
     "SELECT i.post, i.uri FROM json_each(?1) j CROSS JOIN feed_item i INDEXED BY feed_item_post ON i.post = j.value"
     " WHERE i.community = ?2 AND i.hidden = 0"
 )
-_STILL_VIDEOS = f"{STILL_THERE} AND (SELECT p.video FROM post p WHERE p.id = i.post)"
+STILL_SOMEWHERE = (
+    "SELECT i.post, i.uri FROM json_each(?1) j CROSS JOIN feed_item i INDEXED BY feed_item_post ON i.post = j.value"
+    " WHERE i.community IN (SELECT value FROM json_each(?2)) AND i.hidden = 0"
+)
+_VIDEO = " AND (SELECT p.video FROM post p WHERE p.id = i.post)"
 _PIN = {"$type": "app.bsky.feed.defs#skeletonReasonPin"}
 
 
@@ -75,5 +79,7 @@ class RankedPages:
 
     def _still_there(self, feed: Feed, posts: tuple[int, ...]) -> dict[int, str]:
         """Of these posts those that are in the feed now, with their URIs."""
-        query = _STILL_VIDEOS if feed.sort == VIDEO else STILL_THERE
-        return dict(self._execute(query, (json.dumps(posts), feed.community)).fetchall())
+        alone = len(feed.union) == 1
+        query = (STILL_THERE if alone else STILL_SOMEWHERE) + (_VIDEO if feed.sort == VIDEO else "")
+        where = feed.community if alone else json.dumps(feed.union)
+        return dict(self._execute(query, (json.dumps(posts), where)).fetchall())

@@ -3,13 +3,14 @@
 A page is one range scan of `feed_item` by (sort_at, post), both integers, compared as one row value: posts with equal
 times are neither lost nor repeated, and inserts or deletions elsewhere do not move a page. Pinned posts come first on
 page one, inside the limit, and are left out of all that follows. First pages are kept until another process commits
-something.
+something. Where other communities are part of a feed's, their scans are merged (feedgen/merge.py).
 """
 
 import re
 
 from feedgen import cursor
 from feedgen.feeds import Feed
+from feedgen.merge import Stream, merge
 from models.database import Connection
 
 _BETWEEN = '"},{"post":"'
@@ -34,8 +35,12 @@ def _queries(but: str = "") -> tuple[str, str]:
 FULL_PAGE, LAST_PAGE = _queries()
 _PINS = (
     "SELECT 'at://' || a.did || '/app.bsky.feed.post/' || n.rkey, (SELECT p.id FROM post p WHERE p.actor = n.actor AND"
-    " p.rkey = n.rkey) FROM pin n JOIN actor a ON a.id = n.actor WHERE n.community = ? AND n.gone = 0 AND a.shown = 1"
-    " ORDER BY n.position LIMIT ?"
+    " p.rkey = n.rkey) FROM pin n JOIN actor a ON a.id = n.actor WHERE n.community = ?1 AND n.gone = 0 AND a.shown = 1"
+    # What moderators pin must be in the community; what its declaration pins need not, but may not be removed.
+    " AND coalesce((SELECT i.hidden = 0 FROM post p JOIN feed_item i ON i.post = p.id AND i.community = ?1"
+    " WHERE p.actor = n.actor AND p.rkey = n.rkey), n.moderator = 0) AND NOT EXISTS (SELECT 1 FROM decided d"
+    " WHERE d.community = ?1 AND d.actor = n.actor AND d.rkey = n.rkey AND d.verdict = 'removed')"
+    " ORDER BY n.position LIMIT ?2"
 )
 _GOOD_URI = re.compile(r"at://did:[a-z]+:[A-Za-z0-9._:%-]+/app\.bsky\.feed\.post/[A-Za-z0-9._~:-]+")
 _CACHED_PAGES = 10_000
@@ -75,9 +80,29 @@ class Skeletons:
     def pins(self, feed: Feed, most: int) -> list[tuple[str, int | None]]:
         """The URIs of the first pins that are shown, and their ids where they are indexed."""
         rows = self._connection.execute(_PINS, (feed.community, most))
-        return [(uri, post) for uri, post in rows if _GOOD_URI.fullmatch(uri)]
+        # A post can be pinned by a moderator and by the declaration.
+        return list({uri: post for uri, post in rows if _GOOD_URI.fullmatch(uri)}.items())
 
     def _render(self, feed: Feed, limit: int, start: cursor.Position, pins: list[str]) -> bytes:
+        uris, last = self._union(feed, limit, start) if len(feed.union) > 1 else self._own(feed, limit, start)
+        end = b"]}"
+        if last is not None:
+            following = cursor.encode(self._key, feed.uri, cursor.Position(*last, start.pins))
+            end = b'],"cursor":"%b"}' % following.encode()
+        if pins:
+            items = [f'{{"post":"{uri}","reason":{{"$type":"app.bsky.feed.defs#skeletonReasonPin"}}}}' for uri in pins]
+            return b'{"feed":[%b%b%b' % (",".join(items).encode(), b',{"post":"%b"}' % uris if uris else b"", end)
+        return b'{"feed":[%b%b' % (b'{"post":"%b"}' % uris if uris else b"", end)
+
+    def _union(self, feed: Feed, limit: int, start: cursor.Position) -> tuple[bytes, tuple[int, int] | None]:
+        """As `_own`, of several communities."""
+        streams = [Stream(community) for community in feed.union]
+        items = merge(self._execute, streams, start, limit + 1, start.pins)
+        last = items[limit - 1][:2] if len(items) > limit else None
+        return _BETWEEN.join([uri for *_, uri in items[:limit]]).encode(), last
+
+    def _own(self, feed: Feed, limit: int, start: cursor.Position) -> tuple[bytes, tuple[int, int] | None]:
+        """The URIs of a page, joined as the body has them, and the last item's place if another page follows."""
         full, rest = FULL_PAGE, LAST_PAGE
         if start.pins:
             full, rest = _queries(f" AND post NOT IN ({','.join(map(str, start.pins))})")
@@ -85,14 +110,5 @@ class Skeletons:
         rows = self._execute(full, bindings).fetchall()
         if len(rows) == 2:
             (uris, sort_at, post), _ = rows
-            end = (
-                b'],"cursor":"%b"}'
-                % cursor.encode(self._key, feed.uri, cursor.Position(sort_at, post, start.pins)).encode()
-            )
-        else:
-            uris = _BETWEEN.join([uri for (uri,) in self._execute(rest, bindings)]).encode()
-            end = b"]}"
-        if pins:
-            items = [f'{{"post":"{uri}","reason":{{"$type":"app.bsky.feed.defs#skeletonReasonPin"}}}}' for uri in pins]
-            return b'{"feed":[%b%b%b' % (",".join(items).encode(), b',{"post":"%b"}' % uris if uris else b"", end)
-        return b'{"feed":[%b%b' % (b'{"post":"%b"}' % uris if uris else b"", end)
+            return uris, (sort_at, post)
+        return _BETWEEN.join([uri for (uri,) in self._execute(rest, bindings)]).encode(), None

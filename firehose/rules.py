@@ -16,6 +16,7 @@ from communities.matching import Matcher, compile_rules
 from firehose.index import Index
 from firehose.ops import POST_URI
 from firehose.rows import LISTS_CHANGED
+from firehose.times import now_micros
 from models import communities as community_rows
 from models import meta
 from models.database import Connection, sql, writing
@@ -52,10 +53,11 @@ class Rules:
         communities = read_declaration(self._path)
         self.fault = None
         with writing(self._database) as connection:
-            changed = community_rows.declare(connection, [community.to_json() for community in communities])
+            plain = [community.to_json() for community in communities]
+            changed = community_rows.declare(connection, plain, now_micros())
             if changed:
                 self._place_pins(connection, index)
-                self._note_lists(connection, communities)
+                self._note_lists(connection)
                 meta.put(connection, REAPPLY, "0")
         self._signature = signature
         log.info("%s: %d communities%s", self._path, len(communities), "" if changed else ", unchanged")
@@ -82,21 +84,22 @@ class Rules:
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
     def _place_pins(self, connection: Connection, index: Index) -> None:
-        """Pins stay gone only as long as the same post is pinned."""
+        """Those of the declarations; those of moderators stay before them. Pins stay gone only as long as the same post
+        is pinned.
+        """
         gone = set(connection.execute("SELECT actor, rkey FROM pin WHERE gone = 1"))
-        connection.execute("DELETE FROM pin")
+        connection.execute("DELETE FROM pin WHERE moderator = 0")
         for row in community_rows.declared(connection):
-            for position, uri in enumerate(row.rule["pins"]):
-                parts = POST_URI.fullmatch(uri)
-                if parts:
-                    actor = index.intern(parts[1]).id
-                    connection.execute(
-                        "INSERT INTO pin (community, position, actor, rkey, gone) VALUES (?, ?, ?, ?, ?)",
-                        (row.id, position, actor, parts[2], int((actor, parts[2]) in gone)),
-                    )
+            for position, parts in enumerate(filter(None, map(POST_URI.fullmatch, row.rule["pins"]))):
+                actor = index.intern(parts[1]).id
+                connection.execute(
+                    "INSERT INTO pin (community, position, actor, rkey, gone) VALUES (?, ?, ?, ?, ?)",
+                    (row.id, position, actor, parts[2], int((actor, parts[2]) in gone)),
+                )
 
-    def _note_lists(self, connection: Connection, communities: tuple[Community, ...]) -> None:
-        named = {uri for community in communities for uri in community.include.lists}
+    def _note_lists(self, connection: Connection) -> None:
+        rows = community_rows.declared(connection)
+        named = {uri for row in rows for uri in row.rule["include"]["lists"]}
         held = {uri for (uri,) in connection.execute("SELECT uri FROM list")}
         for uri in held - named:
             connection.execute("DELETE FROM list WHERE uri = ?", (uri,))

@@ -1,4 +1,4 @@
-"""Rows of declared communities: taken over from the declaration, read back by whoever needs them."""
+"""Rows of declared communities: those of the file are taken over here, and all are read back by whoever needs them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,6 +9,9 @@ from models.database import Connection, Rows
 
 REVISION = "rules_revision"
 """Meta key: a number that rises with every change of the declared communities."""
+
+SLUG_TAKEN = "SlugTaken"
+"""The fault of a record whose slug another community has."""
 
 
 class CommunityRow(NamedTuple):
@@ -26,7 +29,7 @@ _SELECT = "SELECT id, slug, name, description, owner, rule FROM community"
 
 
 def declared(connection: Connection) -> list[CommunityRow]:
-    """Every community that the file now declares, in order of its id."""
+    """Every community that the file or a record now declares, in order of its id."""
     return _read(connection.execute(f"{_SELECT} WHERE declared = 1 ORDER BY id"))
 
 
@@ -39,23 +42,27 @@ def _read(rows: Rows) -> list[CommunityRow]:
     return [CommunityRow._make((*plain, json.loads(rule))) for *plain, rule in rows]
 
 
-def declare(connection: Connection, rules: Iterable[Mapping[str, Any]]) -> bool:
-    """Make the rows equal to `rules` (declarations as plain values); returns whether anything changed.
+def declare(connection: Connection, rules: Iterable[Mapping[str, Any]], now: int) -> bool:
+    """Make the rows of the file's communities equal to `rules` (declarations as plain values); returns whether anything
+    changed. `now`: microseconds.
 
     A community that is no longer declared keeps its row and items, so that declaring it again brings them back.
+    Communities of records stay as they are, unless the file wants their slug: the operator's word counts more.
     """
-    before = connection.execute("SELECT slug, rule FROM community WHERE declared = 1 ORDER BY slug").fetchall()
+    before = connection.execute("SELECT slug, rule FROM community WHERE declared = 1 AND uri IS NULL").fetchall()
     wanted = {rule["slug"]: (rule, json.dumps(rule, sort_keys=True, ensure_ascii=False)) for rule in rules}
-    if before == sorted((slug, text) for slug, (_, text) in wanted.items()):
+    if sorted(before) == sorted((slug, text) for slug, (_, text) in wanted.items()):
         return False
     meta.put(connection, REVISION, str(int(meta.get(connection, REVISION) or 0) + 1))
-    connection.execute("UPDATE community SET declared = 0 WHERE declared = 1")
+    connection.execute("UPDATE community SET declared = 0 WHERE declared = 1 AND uri IS NULL")
+    for slug in wanted:
+        _free(connection, slug)
     connection.executemany(
         "INSERT INTO community (slug, name, description, owner, rule, declared, created_at)"
-        " VALUES (?, ?, ?, ?, ?, 1, CAST(unixepoch('subsec') * 1000000 AS INTEGER))"
+        " VALUES (?, ?, ?, ?, ?, 1, ?)"
         " ON CONFLICT (slug) DO UPDATE SET name = excluded.name, description = excluded.description,"
         " owner = excluded.owner, rule = excluded.rule, declared = 1",
-        [(slug, rule["name"], rule["description"], rule["owner"], text) for slug, (rule, text) in wanted.items()],
+        [(slug, rule["name"], rule["description"], rule["owner"], text, now) for slug, (rule, text) in wanted.items()],
     )
     return True
 
@@ -72,6 +79,21 @@ class RuleRow(NamedTuple):
 def rules(connection: Connection) -> Iterator[RuleRow]:
     """Every declared community, one after the other; nothing may be written while they are read."""
     return map(RuleRow._make, connection.execute("SELECT id, uri, name, rule FROM community WHERE declared = 1"))
+
+
+def _free(connection: Connection, slug: str) -> None:
+    """Take a slug from the community of a record, which keeps its row under a name that nobody can declare."""
+    row = connection.execute("SELECT id, uri FROM community WHERE slug = ? AND uri IS NOT NULL", (slug,)).fetchone()
+    if row is None:
+        return
+    number, uri = row
+    connection.execute("UPDATE community SET slug = ?, declared = 0 WHERE id = ?", (f"{slug}~{number}", number))
+    did, collection, rkey = uri.removeprefix("at://").split("/")
+    connection.execute(
+        "UPDATE declaration SET fault = ? WHERE actor = (SELECT id FROM actor WHERE did = ?) AND collection = ?"
+        " AND rkey = ?",
+        (SLUG_TAKEN, did, collection, rkey),
+    )
 
 
 def rule(connection: Connection, community: int) -> dict[str, Any]:

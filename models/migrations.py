@@ -386,7 +386,18 @@ CREATE TRIGGER decision_insert BEFORE INSERT ON decision
     BEGIN SELECT raise(ABORT, 'a decision follows the last one'); END;
 """
 
-STEPS: tuple[str, ...] = (_FIRST, _REPOS, _UNPROVEN, _RANKING, _LAYER, _DECISIONS)
+_FAMILIES = """
+-- The communities that name one as their parent are found by its name; who may name it are few.
+ALTER TABLE community ADD COLUMN parent TEXT GENERATED ALWAYS AS (json_extract(rule, '$.parent')) VIRTUAL;
+CREATE INDEX community_parent ON community (parent, owner) WHERE parent IS NOT NULL;
+
+-- The languages of the posts of a generation: `languages` is a JSON array of the different ones (BCP 47 primary tags,
+-- by space), `marks` for each post one byte, its place in there.
+ALTER TABLE generation ADD COLUMN languages TEXT NOT NULL DEFAULT '';
+ALTER TABLE generation ADD COLUMN marks BLOB;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _REPOS, _UNPROVEN, _RANKING, _LAYER, _DECISIONS, _FAMILIES)
 
 
 class SchemaError(Exception):

@@ -229,11 +229,15 @@ class Engagement(Model):
 
 
 class Generation(Model):
-    """The order of a ranked feed at the moment `id`, in microseconds. `posts`: ids, eight bytes each."""
+    """The order of a ranked feed at the moment `id`, in microseconds. `posts`: ids, eight bytes each; `languages`: the
+    different ones as a JSON array, `marks`: the place in it of each post's, a byte each.
+    """
 
     community = IntegerField()
     sort = TextField()
     posts = BlobField()
+    languages = TextField(default="")
+    marks = BlobField(null=True)
 
 
 class Decision(Model):
@@ -349,6 +353,6 @@ class Process(Model):
 
 
 TABLES = (
-    Meta, Source, Community, CommunityCount, Declaration, Membership, MembershipEvent, Decided, Actor, Repo, Late, Post,
-    FeedItem, Engagement, Generation, Decision, Pin, List, ListItem, Interaction, UsedToken, Quarantine, Process,
+    Meta, Source, Community, CommunityCount, Declaration, Membership, MembershipEvent, Decision, Decided, Actor, Repo,
+    Late, Post, FeedItem, Engagement, Generation, Pin, List, ListItem, Interaction, UsedToken, Quarantine, Process,
 )  # fmt: skip

@@ -83,7 +83,7 @@ def backtest(
     connection: Connection, communities: tuple[Community, ...], days: int, samples: int, *, quiet: bool
 ) -> tuple[int, list[Outcome]]:
     """How many posts were looked at; the outcome for each community of the file, and each that it no longer names."""
-    ids = dict(connection.execute("SELECT slug, id FROM community WHERE declared = 1"))
+    ids = dict(connection.execute("SELECT slug, id FROM community WHERE declared = 1 AND uri IS NULL"))
     # New communities get numbers that no row has.
     numbered = [(ids.get(community.slug, -1 - n), community) for n, community in enumerate(communities)]
     outcomes = {number: Outcome(community.slug) for number, community in numbered}

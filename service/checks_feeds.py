@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from service.checkup import OTHER_SETTINGS, Answer, Finding, Patient, each_feed, fail, ok, skipped, summed, warn
-from service.generator import declared_feeds, feed_uri
+from service.generator import OWN, declared_feeds, feed_uri
 from service.pds import sign_in
 from xrpc.syntax import is_did, parse_at_uri
 
@@ -40,7 +40,10 @@ async def describe(patient: Patient) -> Finding:
     declared = {feed_uri(config.publisher, feed.rkey) for feed in declared_feeds(patient.communities)}
     fix = "give the service this COMMUNITIES_RULES and COMMUNITIES_PUBLISHER_DID, or start it anew"
     found += [fail(f"{uri} is not listed", fix) for uri in sorted(declared - listed)]
-    found += [warn(f"{uri} is listed and not declared here", fix) for uri in sorted(map(str, listed - declared))]
+    # Those of communities of records stand in their owners' repositories.
+    ours = {uri for uri in map(str, listed) if uri.startswith(feed_uri(config.publisher, ""))}
+    own = {feed_uri(config.publisher, OWN.rkey)}
+    found += [warn(f"{uri} is listed and not declared here", fix) for uri in sorted(ours - declared - own)]
     return summed(f"{len(listed)} feeds listed", found)
 
 

@@ -10,8 +10,9 @@ import aiohttp
 import orjson
 
 from communities.community import Community
+from communities.ranking import QUEUE
 from service.config import Config
-from service.generator import declared_feeds, feed_uri
+from service.generator import DeclaredFeed, declared_feeds, feed_uri
 from xrpc.did import document_url
 
 Status = Literal["ok", "warn", "fail", "skipped"]
@@ -102,13 +103,18 @@ class Patient:
     @property
     def feeds(self) -> dict[str, str]:
         """Record key -> at-uri of the feeds that are asked one by one."""
-        asked = declared_feeds(self.communities)[:ASKED]
+        asked = self._public[:ASKED]
         return {feed.rkey: feed_uri(self.config.publisher, feed.rkey) for feed in asked}
+
+    @property
+    def _public(self) -> list[DeclaredFeed]:
+        """Those that anybody may read."""
+        return [feed for feed in declared_feeds(self.communities) if feed.sort != QUEUE]
 
     @property
     def sample(self) -> str:
         """How many of the feeds were asked, in words."""
-        total, asked = len(declared_feeds(self.communities)), len(self.feeds)
+        total, asked = len(self._public), len(self.feeds)
         return f"all {total}" if asked == total else f"the first {asked} of {total}"
 
     async def get(self, url: str, params: Mapping[str, str] | None = None, token: str = "") -> Answer:

@@ -8,21 +8,25 @@ import argparse
 import asyncio
 import json
 import re
-from base64 import b32encode
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 
-from communities.matching import Matcher
+from civic.town import TownWatch
+from communities import logbook
+from communities.community import Community
+from communities.decision_view import view
+from communities.explanation import Subject, explain, fetched, read_subject
 from communities.post import Post, read_post
-from firehose.records import RecordError, read_record
+from communities.refs import POST, PostRef, cid_text, read_cid
 from firehose.rules import compile_stored
 from firehose.times import now_micros, sort_micros
 from models import communities as community_rows
 from models.database import Connection, open_database, sql
 from service.cli import CommandError
 from service.config import Config
+from service.terminal import plain
 from xrpc.egress import FetchError, egress_session, fetch_json
 from xrpc.resolver import DidError, DidInvalid, DidNotFound, DidResolver
 from xrpc.syntax import is_did, is_handle, is_rkey
@@ -59,68 +63,50 @@ async def _explain(config: Config, connection: Connection, uri: str) -> dict[str
     if not parts or not is_rkey(parts[2]):
         raise CommandError(f"{uri!r} is no post; give at://did:.../app.bsky.feed.post/... or its link on bsky.app")
     async with egress_session(config.egress_allow) as session:
-        did = await _did(config, session, parts[1])
-        stored = connection.execute(
-            "SELECT p.id, p.cid, p.record, p.sort_at, p.event_at, p.likes, p.reposts, p.replies, p.quotes FROM post p"
-            " JOIN actor a ON a.id = p.actor WHERE a.did = ? AND p.rkey = ?",
-            (did, parts[2]),
-        ).fetchone()
-        author = connection.execute("SELECT active, status FROM actor WHERE did = ?", (did,)).fetchone() or (1, None)
+        ref = PostRef(await _did(config, session, parts[1]), parts[2])
+        subject = read_subject(connection, ref)
         found: dict[str, Any] = {
-            "uri": f"at://{did}/app.bsky.feed.post/{parts[2]}",
-            "indexed": stored is not None,
-            "author": {"did": did, "active": bool(author[0]), "status": author[1]},
+            "uri": ref.uri,
+            "indexed": subject.row is not None,
+            "author": {"did": ref.did, "active": subject.status is None, "status": subject.status},
+            "note": None,
         }
-        matcher = compile_stored(connection).matcher
-        if stored:
-            found["cid"] = "b" + b32encode(stored[1]).decode().lower().rstrip("=")
-            found["counts"] = dict(zip(("likes", "reposts", "replies", "quotes"), stored[5:], strict=True))
-            found["note"] = None
-            post = _facts(stored[2])
-            items = dict(connection.execute("SELECT community, evidence FROM feed_item WHERE post = ?", (stored[0],)))
-        else:
-            post, found["note"] = await _fetch(config, session, did, parts[2])
-            items = {}
-    found["communities"] = _communities(connection, matcher, did, post, items, found)
-    if not stored and post and not any(c["matches"] and not c["refusedBecause"] for c in found["communities"]):
+        if subject.row is None:
+            post, cid, found["note"] = await _fetch(config, session, ref)
+            subject = fetched(subject, post, cid) if post else subject
+    if subject.cid is not None:
+        found["cid"] = cid_text(subject.cid)
+    if subject.row is not None:
+        found["counts"] = {name: getattr(subject.row, name) for name in ("likes", "reposts", "replies", "quotes")}
+    found["communities"] = entries = _communities(connection, subject, found["note"])
+    if subject.row is None and subject.facts and all(entry["state"] != "admitted" for entry in entries):
         found["note"] = "it is not in the index, which holds only what some community admits"
     return found
 
 
-def _facts(record: bytes) -> Post | None:
-    try:
-        return read_post(read_record(record))
-    except RecordError:
-        return None
-
-
-def _communities(
-    connection: Connection, matcher: Matcher, did: str, post: Post | None, items: dict[int, str], found: dict[str, Any]
-) -> list[dict[str, Any]]:
-    judged = matcher.explain(did, post) if post else {}
+def _communities(connection: Connection, subject: Subject, note: str | None) -> list[dict[str, Any]]:
+    now = now_micros()
+    directory = TownWatch().look(connection, now).directory
+    matcher = compile_stored(connection).matcher
     entries = []
     for row in community_rows.declared(connection):
-        evidences, refusal = judged.get(row.id, ((), None))
-        if post is None:
-            why = found["note"] or "its record is not a valid post"
-        elif refusal is not None:
-            why = refusal
-        elif not evidences:
-            why = "no selector of the community matches it (include)"
-        elif row.id in items and not found["author"]["active"]:
-            why = f"its author's account is not active ({found['author']['status'] or 'no reason given'})"
-        elif row.id not in items:
-            why = found["note"] or "the rules admit it, but it was not admitted: they were others when its event came"
-        else:
-            why = "it is in the community"
+        ranking = Community.from_json(row.rule).ranking
+        settings = directory.by_id[row.id]
+        why = explain(connection, directory, settings, ranking, matcher, subject, now, note)
+        event = logbook.event(connection, row.id, why.decided.decision) if why.decided else None
         entries.append(
             {
                 "slug": row.slug,
-                "shown": row.id in items and bool(found["author"]["active"]),
-                "admittedBy": items[row.id].split("\n") if row.id in items else [],
-                "matches": list(evidences),
-                "refusedBecause": refusal,
-                "why": why,
+                "shown": why.shown,
+                "state": why.judgement.outcome.value,
+                "hidden": why.item.hidden if why.item else None,
+                "hiddenBy": list(why.hidden_by),
+                "admittedBy": list(why.item.evidences) if why.item else [],
+                "matches": list(why.matches),
+                "refusedBecause": why.refusal,
+                "decision": view(row.slug, event) if event else None,
+                "score": dict(why.score),
+                "why": why.why,
             }
         )
     return entries
@@ -144,14 +130,14 @@ async def _did(config: Config, session: aiohttp.ClientSession, authority: str) -
     return did
 
 
-async def _fetch(config: Config, session: aiohttp.ClientSession, did: str, rkey: str) -> tuple[Post | None, str]:
-    """The post as its author's PDS has it, and why it is not in the index as far as can be said."""
+async def _fetch(config: Config, session: aiohttp.ClientSession, ref: PostRef) -> tuple[Post | None, bytes | None, str]:
+    """The post and its version as its author's PDS has it, and why it is not in the index as far as can be said."""
     resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
     try:
-        document = await resolver.resolve(did)
+        document = await resolver.resolve(ref.did)
     except DidError as error:
-        return None, f"it is not in the index, and its author {_unresolved(error, config)}"
-    query = urlencode({"repo": did, "collection": "app.bsky.feed.post", "rkey": rkey})
+        return None, None, f"it is not in the index, and its author {_unresolved(error, config)}"
+    query = urlencode({"repo": ref.did, "collection": POST, "rkey": ref.rkey})
     try:
         answer = await fetch_json(
             session, f"{document.pds}/xrpc/com.atproto.repo.getRecord?{query}", limit=RECORD_BYTES, timeout=10.0
@@ -160,19 +146,26 @@ async def _fetch(config: Config, session: aiohttp.ClientSession, did: str, rkey:
         if error.status in (400, 404):
             return (
                 None,
+                None,
                 f"it is not in the index, and its author's PDS {document.pds} has no such post: was it deleted?",
             )
-        return None, f"it is not in the index, and its author's PDS {document.pds} does not give it: {error}"
+        return None, None, f"it is not in the index, and its author's PDS {document.pds} does not give it: {error}"
     record = answer.get("value") if isinstance(answer, dict) else None
     post = read_post(record)
     if post is None:
-        return None, "its record is not a valid app.bsky.feed.post"
+        return None, None, "its record is not a valid app.bsky.feed.post"
+    version = answer.get("cid") if isinstance(answer, dict) else None
+    cid = read_cid(version) if isinstance(version, str) else None
     age = (now_micros() - sort_micros(post.created_at, now_micros())) / 86_400_000_000
     if age > config.retention_days:
-        return post, f"it is {age:.0f} days old, and posts leave the index after {config.retention_days}"
-    return post, (
-        "it is not in the index: its event came before the service or its rules did, it was older than"
-        f" {config.max_post_age_days} days when its event came, or the event has not come yet"
+        return post, cid, f"it is {age:.0f} days old, and posts leave the index after {config.retention_days}"
+    return (
+        post,
+        cid,
+        (
+            "it is not in the index: its event came before the service or its rules did, it was older than"
+            f" {config.max_post_age_days} days when its event came, or the event has not come yet"
+        ),
     )
 
 
@@ -200,4 +193,11 @@ def _for_people(found: dict[str, Any]) -> str:
         lines.append(f"{'in ' if entry['shown'] else 'not in'} {entry['slug']}: {entry['why']}")
         if entry["admittedBy"] or entry["matches"]:
             lines.append("       because of " + ", ".join(entry["admittedBy"] or entry["matches"]))
-    return "\n".join(lines)
+        lines += [f"       hidden: {reason}" for reason in entry["hiddenBy"] if reason != entry["why"]]
+        if entry["decision"]:
+            decision = entry["decision"]
+            lines.append(
+                f"       decision {decision['seq']}: {decision['action']} at {decision['at']} by {decision['role']}"
+                f" {decision['actor']}" + (f", {decision['reason']}" if "reason" in decision else "")
+            )
+    return "\n".join(map(plain, lines))

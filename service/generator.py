@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import regex
 
 from communities.community import Community
-from communities.ranking import NEWEST, VIDEO, record_key
+from communities.ranking import EVERYTHING, NEWEST, QUEUE, VIDEO, record_key
 from xrpc.graphemes import graphemes
 
 COLLECTION = "app.bsky.feed.generator"
@@ -30,6 +30,7 @@ _LABELS = {
     "top-month": "Top month",
     "top": "Top",
     VIDEO: "Videos",
+    QUEUE: "Queue",
 }
 
 _MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
@@ -81,9 +82,17 @@ class DeclaredFeed(NamedTuple):
         return "video" if self.sort == VIDEO else self.community.content_mode
 
 
+OWN = DeclaredFeed(Community(EVERYTHING, "Everything", "The newest posts of all communities that you are a member of."))
+"""The service's own feed. It is published by name only: without members it shows nobody anything."""
+
+
 def declared_feeds(communities: Iterable[Community]) -> list[DeclaredFeed]:
     """Every feed of the communities, in their order."""
-    return [DeclaredFeed(community, sort) for community in communities for sort in community.feeds]
+    return [
+        DeclaredFeed(community, sort)
+        for community in communities
+        for sort in (*community.feeds, *((QUEUE,) if community.queue_feed else ()))
+    ]
 
 
 def feed_uri(publisher: str, rkey: str) -> str:
@@ -153,7 +162,8 @@ def generator_record(
         "displayName": feed.name,
         "description": community.description,
         "avatar": avatar,
-        "acceptsInteractions": community.accepts_interactions,
+        # Moderators decide by them.
+        "acceptsInteractions": community.accepts_interactions or feed.sort == QUEUE,
         "contentMode": f"app.bsky.feed.defs#contentMode{feed.content_mode.capitalize()}",
     }
     for key in ("description", "avatar"):

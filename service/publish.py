@@ -20,6 +20,7 @@ from service.config import Config
 from service.generator import (
     AVATAR_BYTES,
     COLLECTION,
+    OWN,
     Avatar,
     AvatarError,
     DeclaredFeed,
@@ -139,7 +140,7 @@ def _print_published(published: Published, *, dry_run: bool) -> None:
 
 def orphaned(standing: Standing, did: str, declared: Iterable[str]) -> list[str]:
     """The keys of the records that name our service as generator although nobody declares them, sorted."""
-    return sorted(slug for slug in standing.keys() - set(declared) if standing[slug][1].get("did") == did)
+    return sorted(slug for slug in standing.keys() - {*declared, OWN.rkey} if standing[slug][1].get("did") == did)
 
 
 def _all_ours(chosen: Sequence[DeclaredFeed], standing: Standing, did: str, publisher: str) -> bool:
@@ -156,11 +157,14 @@ def _all_ours(chosen: Sequence[DeclaredFeed], standing: Standing, did: str, publ
 
 def _chosen(declared: Sequence[DeclaredFeed], names: Sequence[str]) -> list[DeclaredFeed]:
     """The feeds that are named: by a slug all of a community, by a record key one."""
-    known = {name for feed in declared for name in (feed.community.slug, feed.rkey)}
+    everything = [*declared, OWN]
+    known = {name for feed in everything for name in (feed.community.slug, feed.rkey)}
     if unknown := [name for name in names if name not in known]:
         there = ", ".join(dict.fromkeys(feed.rkey for feed in declared))
         raise DeclarationError(f"not declared: {', '.join(unknown)}; there are {there}")
-    return [feed for feed in declared if not names or feed.community.slug in names or feed.rkey in names]
+    if not names:
+        return list(declared)
+    return [feed for feed in everything if feed.community.slug in names or feed.rkey in names]
 
 
 def _check(chosen: Sequence[DeclaredFeed], folder: Path) -> dict[str, Avatar]:

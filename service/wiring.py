@@ -14,6 +14,7 @@ from aiohttp import web
 
 from civic.methods import CivicMethods
 from communities.access import Site
+from feedgen.everything import Everything
 from feedgen.feeds import Feeds
 from feedgen.methods import FeedMethods
 from feedgen.ranked import RankedPages
@@ -154,14 +155,14 @@ async def serving(
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
             links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}
             skeletons = Skeletons(connection, key)
-            feeds = Feeds(
-                connection, config.publisher, CommitWatch(config.database), asyncio.get_running_loop().call_later
-            )
+            watch, later = CommitWatch(config.database), asyncio.get_running_loop().call_later
+            feeds = Feeds(connection, config.publisher, watch, later, clock)
             methods = FeedMethods(
                 database,
                 feeds,
                 skeletons,
                 RankedPages(connection, key, skeletons.pins),
+                Everything(connection, key),
                 auth,
                 config.did,
                 {name: url for name, url in links.items() if url},
@@ -177,6 +178,7 @@ async def serving(
                 site=dict.fromkeys(config.moderators, Site.MODERATOR) | dict.fromkeys(config.admins, Site.ADMIN),
                 publisher=config.publisher,
                 key=key,
+                keep=config.retention_days * DAY,
                 limiter=RateLimit(DECISIONS_PER_SECOND, DECISIONS_BURST),
                 counts=methods.counts,
                 clock=clock,

@@ -11,18 +11,25 @@ import time
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from cbrrr import encode_dag_cbor
 
+from communities.community import Community, Include
+from communities.members import intern_actor
 from communities.post import read_post
+from communities.ranking import SORTS
 from firehose.events import Account as AccountEvent
 from firehose.index import Index
 from firehose.ops import LIKE, REPOST, Commit, Delete, PutEngagement, PutPost
 from firehose.rules import Rules
+from models import meta
+from models.communities import REVISION
 from models.database import open_database, sql, writing
 from service.config import Config, read_config
 from service.wiring import serving
@@ -53,9 +60,9 @@ require.languages = ["de"]
 """
 
 
-def feed_uri(slug: str) -> str:
-    """The URI of a community's feed."""
-    return f"at://{PUBLISHER}/app.bsky.feed.generator/{slug}"
+def feed_uri(slug: str, owner: int | None = None) -> str:
+    """The URI of a community's feed: of one that the file declares, or that account `owner` does."""
+    return f"at://{PUBLISHER if owner is None else plc(owner)}/app.bsky.feed.generator/{slug}"
 
 
 def iso(micros: int) -> str:
@@ -142,10 +149,10 @@ class Site:
         headers = [("Authorization", value) for value in authorization]
         return self.request("GET", f"/xrpc/{method}?{query}", headers=headers)
 
-    def page(self, slug: str = "python", **params: Any) -> Reply:
-        """A page of a feed."""
+    def page(self, slug: str = "python", *authorization: str, **params: Any) -> Reply:
+        """A page of a feed: by its record key, or its whole URI."""
         given = "".join(f"&{name}={quote(str(value), safe='')}" for name, value in params.items() if value is not None)
-        return self.ask(f"feed={feed_uri(slug)}{given}")
+        return self.ask(f"feed={slug if slug.startswith('at://') else feed_uri(slug)}{given}", *authorization)
 
     def pages(self, slug: str = "python", limit: int = 50) -> Iterator[Reply]:
         """Every page, one after the other."""
@@ -246,6 +253,45 @@ class Writer:
         self._rules.load(self._index)
         self._matcher = self._rules.compile().matcher
 
+    def declare_record(self, owner: int, slug: str, **rule: Any) -> str:
+        """Account `owner` declares a community by a record, as ingest takes it over; returns the at-uri."""
+        community = Community(slug, slug.title(), owner=plc(owner), feeds=SORTS, include=Include(hashtags=(slug,)))
+        uri = f"at://{plc(owner)}/social.communities.community/{slug}"
+        with writing(self.database) as connection:
+            connection.execute(
+                "INSERT INTO community (slug, name, description, owner, rule, declared, uri)"
+                " VALUES (?, ?, '', ?, ?, 1, ?)"
+                " ON CONFLICT (slug) DO UPDATE SET owner = excluded.owner, rule = excluded.rule, declared = 1,"
+                " uri = excluded.uri",
+                (slug, slug.title(), plc(owner), json.dumps(replace(community, **rule).to_json()), uri),
+            )
+            self.revise()
+        self._matcher = self._rules.compile().matcher
+        return uri
+
+    def revise(self) -> None:
+        """Say that the declared communities are others now. Call inside a write."""
+        meta.put(self.connection, REVISION, str(int(meta.get(self.connection, REVISION) or 0) + 1))
+
+    def member(self, number: int, slug: str, status: str = "member", role: int = 1, **more: Any) -> None:
+        """Account `number` stands so to a community."""
+        (community,) = self.sql("SELECT id FROM community WHERE slug = ?", slug)[0]
+        with writing(self.database) as connection:
+            actor = intern_actor(connection, plc(number))
+            row = {
+                "community": community,
+                "actor": actor,
+                "status": status,
+                "role": role,
+                "since": NOW,
+                "via": "record",
+            }
+            row |= more
+            names = ", ".join(row)
+            connection.execute(
+                f"INSERT OR REPLACE INTO membership ({names}) VALUES ({', '.join('?' * len(row))})", (*row.values(),)
+            )
+
     def post(
         self,
         number: int = 1,
@@ -264,7 +310,8 @@ class Writer:
         post = read_post(record)
         assert post is not None
         matches = self._matcher.match(did, post)
-        put = PutPost(rkey, b"cid", encode_dag_cbor(record), post, matches, None, None)
+        block = encode_dag_cbor(record)
+        put = PutPost(rkey, b"\x01\x71\x12\x20" + sha256(block).digest(), block, post, matches, None, None)
         self._commit(did, put, step)
         return f"at://{did}/app.bsky.feed.post/{rkey}"
 
@@ -300,7 +347,7 @@ class Writer:
     def clear(self) -> None:
         """Forget every post, account and pin."""
         with writing(self.database) as connection:
-            for table in ("feed_item", "post", "engagement", "pin", "actor", "generation"):
+            for table in ("feed_item", "post", "engagement", "pin", "actor", "generation", "membership"):
                 connection.execute(f"DELETE FROM {table}")
         self._index.forget()
 

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from communities.community import Community, Exclude, Include, Require
+from communities.access import Type
+from communities.community import Community, Exclude, Include, Log, Require, Rule
 from communities.declaration import DeclarationError, parse_declaration, read_declaration
+from communities.keys import KEYS, RULE
 from communities.ranking import Ranking
 from tests.didnet import plc
 
@@ -25,6 +27,21 @@ pins = ["at://{plc(2)}/app.bsky.feed.post/abc"]
 content_mode = "video"
 accepts_interactions = true
 feeds = ["newest", "hot", "top-week", "hot"]
+about = "All there is to say."
+type = "open"
+posting = "approval"
+join_by = ["xrpc", "follow"]
+state = "paused"
+account = "{plc(6)}"
+parent = "at://{plc(7)}/social.communities.community/programming"
+queue_feed = true
+
+[[community.rules]]
+name = "Be kind"
+text = "To beginners too."
+
+[[community.rules]]
+name = "No jobs"
 
 [community.include]
 hashtags = ["#Python", "ＰＹＴＨＯＮ", "django"]
@@ -32,6 +49,7 @@ keywords = ["type hints"]
 mentions = ["{plc(3)}"]
 members = ["did:web:example.com", "did:web:localhost%3A3000"]
 lists = ["at://{plc(4)}/app.bsky.graph.list/l1"]
+joined = true
 
 [community.require]
 languages = ["en", "undeclared"]
@@ -53,6 +71,10 @@ reposts = 2
 replies = 3
 quotes = 4
 author_cap = 5
+
+[community.log]
+who = "actor"
+show_subject = true
 """
 EXPECTED = Community(
     slug="python",
@@ -63,12 +85,23 @@ EXPECTED = Community(
     pins=(f"at://{plc(2)}/app.bsky.feed.post/abc",),
     content_mode="video",
     accepts_interactions=True,
+    about="All there is to say.",
+    kind="open",
+    posting="approval",
+    join_by=("xrpc", "follow"),
+    state="paused",
+    account=plc(6),
+    parent=f"at://{plc(7)}/social.communities.community/programming",
+    queue_feed=True,
+    rules=(Rule("Be kind", "To beginners too."), Rule("No jobs")),
+    log=Log("actor", show_subject=True),
     include=Include(
         hashtags=("python", "django"),
         keywords=("type hints",),
         mentions=(plc(3),),
         members=("did:web:example.com", "did:web:localhost%3A3000"),
         lists=(f"at://{plc(4)}/app.bsky.graph.list/l1",),
+        joined=True,
     ),
     require=Require(languages=("en", "undeclared"), media=("image", "video")),
     exclude=Exclude(
@@ -82,6 +115,10 @@ EXPECTED = Community(
     ),
     feeds=("newest", "hot", "top-week"),
     ranking=Ranking(half_life_hours=24, likes=0, reposts=2, replies=3, quotes=4, author_cap=5),
+)
+NOTHING = (
+    "selects nothing; name hashtags, keywords, mentions, members or lists, or joined = true; only a community with an"
+    ' account, whose mention submits posts, or with posting = "restricted" does without'
 )
 
 
@@ -99,7 +136,7 @@ def test_every_key_is_read() -> None:
 
 
 def test_other_ways_of_writing_the_same() -> None:
-    inline = f"""
+    inline = f'''
         [[community]]
         "slug" = 'python'
         name = "Python"
@@ -110,9 +147,20 @@ def test_other_ways_of_writing_the_same() -> None:
         content_mode = "video"
         accepts_interactions = true
         feeds = ["newest", "hot", "top-week"]
+        about = """All there is to say."""
+        type = "open"
+        posting = "approval"
+        join_by = ["xrpc", "follow", "xrpc"]
+        state = "paused"
+        account = "{plc(6)}"
+        parent = "at://{plc(7)}/social.communities.community/programming"
+        queue_feed = true
+        rules = [{{ name = "Be kind", text = "To beginners too." }}, {{ name = "No jobs" }}]
+        log = {{ who = "actor", show_subject = true }}
         ranking = {{ half_life_hours = 24, likes = 0, reposts = 2, replies = 3, quotes = 4, author_cap = 5 }}
         include = {{ hashtags = ["#Python", "django"], keywords = ["type hints"], mentions = ["{plc(3)}"], members =
-            ["did:web:example.com", "did:web:localhost%3A3000"], lists = ["at://{plc(4)}/app.bsky.graph.list/l1"] }}
+            ["did:web:example.com", "did:web:localhost%3A3000"], lists = ["at://{plc(4)}/app.bsky.graph.list/l1"],
+            joined = true }}
         require.languages = ["en", "undeclared"]
         require.media = ["image", "video"]
         [community.exclude]
@@ -125,13 +173,14 @@ def test_other_ways_of_writing_the_same() -> None:
         domains = ["spam.example"]
         dids = ["{plc(5)}"]
         hashtags_over = 5
-    """.replace("members =\n            ", "members = ")
+    '''.replace("members =\n            ", "members = ").replace(",\n            joined", ", joined")
     assert parse_declaration(inline) == (EXPECTED,)
 
 
 def test_what_is_left_out_has_its_default() -> None:
     (found,) = parse_declaration('[[community]]\nslug = "ab"\nname = "X"\ninclude.hashtags = ["x"]')
     assert found == Community("ab", "X", include=Include(hashtags=("x",)))
+    assert (found.posting, found.state, found.kind, found.join_by) == ("anyone", "active", "open", ("record", "xrpc"))
 
 
 def test_a_community_survives_json() -> None:
@@ -139,9 +188,18 @@ def test_a_community_survives_json() -> None:
 
 
 def test_a_community_that_an_older_version_stored_is_read() -> None:
-    """Before there were feeds in other orders; the web process may see it before the file is read again."""
+    """Before there were feeds in other orders, before people joined; the web process may see it before the file is read
+    again.
+    """
     old = {key: value for key, value in EXPECTED.to_json().items() if key not in ("feeds", "ranking")}
     assert Community.from_json(old) == replace(EXPECTED, feeds=("newest",), ranking=Ranking())
+    layer = ("about", "kind", "posting", "join_by", "state", "account", "parent", "queue_feed", "rules", "log")
+    older = {key: value for key, value in old.items() if key not in layer}
+    older["include"] = {key: value for key, value in old["include"].items() if key != "joined"}
+    assert Community.from_json(older) == Community(
+        **{key: getattr(EXPECTED, key) for key in older if key != "include"},
+        include=replace(EXPECTED.include, joined=False),
+    )
 
 
 texts = st.text(max_size=8)
@@ -158,7 +216,17 @@ many = st.lists(texts, max_size=3).map(tuple)
         avatar=st.none() | texts,
         pins=many,
         accepts_interactions=st.booleans(),
-        include=st.builds(Include, many, many, many, many, many),
+        about=texts,
+        kind=st.sampled_from(Type).map(str),
+        posting=texts,
+        join_by=many,
+        state=texts,
+        account=st.none() | texts,
+        parent=st.none() | texts,
+        queue_feed=st.booleans(),
+        rules=st.lists(st.builds(Rule, texts, texts), max_size=2).map(tuple),
+        log=st.builds(Log, texts, st.booleans()),
+        include=st.builds(Include, many, many, many, many, many, st.booleans()),
         require=st.builds(Require, many, many),
         exclude=st.builds(Exclude, many, st.booleans(), many, many, many, many, st.integers(0, 9)),
         feeds=many,
@@ -172,6 +240,15 @@ def test_any_community_survives_json(community: Community) -> None:
 def test_the_examples_are_good() -> None:
     found = read_declaration(Path(__file__).parents[1] / "service" / "communities.example.toml")
     assert len(found) >= 2 and all(community.include.hashtags for community in found)
+    assert any(community.parent for community in found) and any(community.rules for community in found)
+
+
+def test_the_documented_example_is_good_and_every_key_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "COMMUNITIES.md").read_text(encoding="utf-8")
+    birds, owls = parse_declaration(page.partition("```toml\n")[2].partition("```")[0])
+    assert (birds.slug, owls.parent, birds.rules[0].name) == ("birds", "birds", "Nests are left alone")
+    keys = {key for table in (*KEYS.values(), RULE) for key in table}
+    assert [key for key in sorted(keys) if f"`{key}`" not in page and f"`{key} = " not in page] == []
 
 
 CASES = {
@@ -206,6 +283,40 @@ CASES = {
     'feeds = "hot"': "feeds",
     'feeds = ["newest", "best"]': "feeds",
     "feeds = [1]": "feeds",
+    "about = 1": "about",
+    f'about = "{"x" * 10_001}"': "about",
+    f'about = "{"👨‍👩‍👧‍👦" * 5_000}"': "about",
+    "type = 1": "type",
+    'type = "secret"': "type",
+    'type = "private"': "type",
+    'type = "hidden"': "type",
+    'posting = "everyone"': "posting",
+    "posting = []": "posting",
+    'join_by = "xrpc"': "join_by",
+    'join_by = ["invitation"]': "join_by",
+    'join_by = ["xrpc", "follow"]': "join_by",
+    'state = "closed"': "state",
+    'account = "@alice.example.com"': "account",
+    'parent = "1"': "parent",
+    'parent = "nobody"': "parent",
+    'parent = "ab"': "parent",
+    'parent = "at://alice.example.com/social.communities.community/cd"': "parent",
+    f'parent = "at://{plc(1)}/social.communities.community/A"': "parent",
+    f'parent = "at://{plc(1)}/app.bsky.feed.generator/cd"': "parent",
+    "queue_feed = 1": "queue_feed",
+    "rules = 1": "rules",
+    'rules = ["Be kind"]': "rules",
+    "rules = [" + "{ name = 'x' }," * 51 + "]": "rules",
+    "rules = [{}]": "rules[1].name",
+    'rules = [{ name = "x" }, { name = " " }]': "rules[2].name",
+    f'rules = [{{ name = "{"x" * 101}" }}]': "rules[1].name",
+    f'rules = [{{ name = "x", text = "{"x" * 1001}" }}]': "rules[1].text",
+    'rules = [{ name = "x", body = "y" }]': "rules[1].body",
+    "log = true": "log",
+    'log.who = "everybody"': "log.who",
+    'log.show_subject = "yes"': "log.show_subject",
+    'log.show_actor = "yes"': "log.show_actor",
+    'include.joined = "yes"': "include.joined",
     "ranking = 1": "ranking",
     "ranking.half_life_hours = 0": "ranking.half_life_hours",
     "ranking.half_life_hours = 721": "ranking.half_life_hours",
@@ -299,12 +410,13 @@ slug = 1
         "13: community[1].exclude.domains: must be a domain in lower case, such as example.com, not 'x = 1'",
         "17: community[1].exclude.media: must be one of gallery, gif, image, link, quote, video, not 'x'",
         "19: community[2].slug: is missing",
-        "19: community[2].include: selects nothing; name hashtags, keywords, mentions, members or lists",
+        f"19: community[2].include: {NOTHING}",
         "20: community[2].name: must be a text that is not empty",
         "23: community[3].slug: 'ab' is also the slug of community[1]",
         "25: community[3].include.keywords: must be words or phrases with at least one letter or digit, not '?'",
         "26: community[3].colour: no such key; there are slug, name, description, owner, avatar, pins, content_mode,"
-        " accepts_interactions, feeds, include, require, exclude, ranking",
+        " accepts_interactions, feeds, about, type, posting, join_by, state, account, parent, queue_feed, rules,"
+        " include, require, exclude, ranking, log",
         "28: top: no such key; a community starts with [[community]]",
         "30: community_: no such key; a community starts with [[community]]",
     ]
@@ -352,6 +464,11 @@ def test_a_misspelt_table_is_found_at_its_own_line() -> None:
     text = '[[community]]\nslug = "ab"\nname = "AB"\ninclude.hashtags = ["x"]\n[community.excludes]\nreplies = true\n'
     (fault,) = faults(text)
     assert fault.startswith("5: community[1].excludes: no such key")
+
+
+def test_a_key_without_a_name_is_no_table() -> None:
+    (fault,) = faults('[[community]]\nslug = "ab"\nname = "AB"\ninclude.hashtags = ["x"]\n"" = {}\n')
+    assert fault.startswith("1: community[1]: no such key; there are slug, ")
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:

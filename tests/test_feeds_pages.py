@@ -240,7 +240,7 @@ def test_kept_first_pages_are_bounded_in_bytes(site: Site, writer: Writer, monke
     with closing(open_database(site.config.database, readonly=True)) as database:
         skeletons = Skeletons(sql(database), b"k" * 32)
         community = sql(database).execute("SELECT id FROM community WHERE slug = 'python'").fetchone()[0]
-        feed = Feed(feed_uri("python"), community, "python", "Python", None, False)
+        feed = Feed(feed_uri("python"), community, "python", "Python", None, union=(community,))
         for limit in range(1, 101):
             assert skeletons.page(feed, limit, None, 1).count(b'"post"') == min(limit, len(posts))
             assert sum(len(body) for _, body in skeletons._first.values()) < 10_000 + 6_000

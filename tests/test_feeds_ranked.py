@@ -70,7 +70,9 @@ def test_each_order_is_what_it_says(served: Ranked, sort: str) -> None:
 def test_every_feed_of_a_community_is_listed_and_no_other_is_served(served: Ranked) -> None:
     served.writer.declare(RULES.replace(f"feeds = [{FEEDS}]", 'feeds = ["hot", "top"]'))
     listed = served.site.ask("", method="app.bsky.feed.describeFeedGenerator").json["feeds"]
-    assert [feed["uri"] for feed in listed] == [feed_uri(key) for key in ("python.hot", "python.top", "rust.hot")]
+    assert [feed["uri"] for feed in listed] == [
+        feed_uri(key) for key in ("everything", "python.hot", "python.top", "rust.hot")
+    ]
     uri = served.writer.post(1)
     assert served.fresh("top").posts == [uri]
     for key in ("python", "python.recent", "python.newest", "python.", "python.hot.hot", "rust", "rust.top"):

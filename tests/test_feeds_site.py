@@ -40,7 +40,7 @@ def site(both: tuple[Site, Writer]) -> Site:
 
 def test_describe_names_the_service_and_every_feed(site: Site, shared_data: Path) -> None:
     answer = site.ask("", method=DESCRIBE).json
-    assert answer == {"did": SERVICE, "feeds": [{"uri": feed_uri("python")}, {"uri": feed_uri("rust")}]}
+    assert answer == {"did": SERVICE, "feeds": [{"uri": feed_uri(key)} for key in ("everything", "python", "rust")]}
     Lexicons(shared_data / "lexicons").output(DESCRIBE, answer)
 
 
@@ -50,7 +50,7 @@ def test_describe_has_the_links_that_are_configured(tmp_path: Path, shared_data:
         answer = site.ask("", method=DESCRIBE).json
     Lexicons(shared_data / "lexicons").output(DESCRIBE, answer)
     assert answer["links"] == {"privacyPolicy": links["privacy_url"], "termsOfService": links["terms_url"]}
-    assert answer["feeds"] == []
+    assert answer["feeds"] == [{"uri": feed_uri("everything")}]
 
 
 def test_the_did_document_of_a_did_web(site: Site) -> None:

@@ -101,7 +101,7 @@ def test_f7_f8_the_rows_of_real_posts(tmp_path: Path, frames: list[bytes], expec
     }
     with closing(open_database(tmp_path / "communities.db")) as database:
         with writing(database) as connection:
-            declare(connection, [Community("all", "All").to_json()])
+            declare(connection, [Community("all", "All").to_json()], now=0)
         index = Index(sql(database), 10**18)
         now = max(event["time_us"] for event in expected)
         pipeline = Pipeline(database, "wss://relay.example", everything(expected), index, clock=lambda: now)

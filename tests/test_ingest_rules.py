@@ -1,13 +1,17 @@
 """The rules file changes while events flow: what takes effect, what is kept, and what a faulty file does."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from communities.community import Community, Include
 from communities.declaration import DeclarationError
+from firehose.times import now_micros
+from models.database import writing
 from tests.ingest_site import QUICK, RULES, Site, uris
 from tests.world import Record
 
@@ -185,6 +189,94 @@ async def test_rules_that_changed_while_nothing_ran_and_a_stop_in_the_middle(tmp
         await site.settled()
         assert site.rows("SELECT count(*) FROM post") == [(250,)]
         assert await site.feed() == uris(*posts[1::2][::-1])[:100]
+
+
+URI = "at://did:plc:gardener/social.communities.community/gardens"
+GARDENS = '\n[[community]]\nslug = "gardens"\nname = "Ours"\ninclude.hashtags = ["flowers"]\n'
+
+
+def declare_by_record(site: Site, list_uri: str) -> int:
+    """A community as a record declares it, with a pin of its moderators; returns its id."""
+    include = Include(hashtags=("gardens",), lists=(list_uri,))
+    rule = Community("gardens", "Gardens", owner="did:plc:gardener", include=include).to_json()
+    with writing(site.ingest.database) as connection:
+        connection.execute("INSERT INTO actor (did) VALUES ('did:plc:gardener')")
+        actor = connection.execute("SELECT id FROM actor WHERE did = 'did:plc:gardener'").get
+        connection.execute(
+            "INSERT INTO declaration (actor, collection, rkey, cid, about, subject, record, at)"
+            " VALUES (?, 'social.communities.community', 'gardens', x'00', ?, '', '{}', 1)",
+            (actor, URI),
+        )
+        connection.execute(
+            "INSERT INTO community (slug, name, description, owner, rule, declared, uri, created_at)"
+            " VALUES ('gardens', 'Gardens', '', 'did:plc:gardener', ?, 1, ?, 5)",
+            (json.dumps(rule), URI),
+        )
+        number: int = connection.execute("SELECT id FROM community WHERE uri = ?", (URI,)).get
+        connection.execute("INSERT INTO pin VALUES (?, -1, ?, 'pinned', 0, 1)", (number, actor))
+        connection.execute("INSERT INTO list (uri) VALUES (?)", (list_uri,))
+    return number
+
+
+async def test_the_file_leaves_communities_of_records_alone(site: Site) -> None:
+    (alice,) = site.people("alice")
+    list_uri = f"at://{alice.did}/app.bsky.graph.list/l"
+    number = declare_by_record(site, list_uri)
+    row, pin = site.rows("SELECT * FROM community WHERE id = ?", number), site.rows("SELECT * FROM pin")
+    for rules in (RULES + COOKING, PYTHON, RULES):
+        await site.declare(rules)
+        assert site.rows("SELECT * FROM community WHERE id = ?", number) == row
+        assert site.rows("SELECT uri FROM list") == [(list_uri,)]
+        assert site.rows("SELECT * FROM pin") == pin
+    post = alice.post("#gardens")
+    await site.caught_up()
+    assert await site.feed("gardens") == [post.uri]
+
+
+async def test_the_file_takes_a_slug_over(site: Site) -> None:
+    (alice,) = site.people("alice")
+    number = declare_by_record(site, f"at://{alice.did}/app.bsky.graph.list/l")
+    await site.declare(RULES + COOKING)
+    theirs = alice.post("#gardens of a record")
+    await site.caught_up()
+    before = now_micros()
+    await site.declare(RULES + GARDENS)
+    assert site.rows("SELECT slug, declared, uri, created_at FROM community WHERE id = ?", number) == [
+        (f"gardens~{number}", 0, URI, 5)
+    ]
+    assert site.rows("SELECT fault FROM declaration") == [("SlugTaken",)]
+    ((ours, uri, made),) = site.rows("SELECT id, uri, created_at FROM community WHERE slug = 'gardens'")
+    assert ours != number and uri is None and before <= made <= now_micros()
+    post = alice.post("#flowers of the file")
+    await site.caught_up()
+    # Nothing of the other one is lost, and nothing is taken for this one's.
+    assert await site.feed("gardens") == [post.uri]
+    assert site.rows("SELECT uri FROM feed_item WHERE community = ?", number) == [(theirs.uri,)]
+
+    # A change later keeps its age and takes nothing more.
+    await site.declare(RULES + GARDENS.replace("Ours", "Ours!"))
+    await site.declare(RULES)
+    assert site.rows("SELECT id, declared, created_at FROM community WHERE slug = 'gardens'") == [(ours, 0, made)]
+    assert site.rows("SELECT declared FROM community WHERE id = ?", number) == [(0,)]
+
+
+async def test_pins_of_moderators_stay_before_those_of_the_file(site: Site) -> None:
+    alice, bob = site.people("alice", "bob")
+    first, second, third = alice.post("#python 1"), alice.post("#python 2"), bob.post("#python 3")
+    await site.caught_up()
+    with writing(site.ingest.database) as connection:
+        connection.execute(
+            "INSERT INTO pin (community, position, actor, rkey, moderator) SELECT c.id, -row_number() OVER (),"
+            " p.actor, p.rkey, 1 FROM community c, post p WHERE c.slug = 'python' AND p.rkey IN (?, ?) ORDER BY p.id",
+            (first.rkey, second.rkey),
+        )
+    pinned = RULES.replace('name = "Python"', f'name = "Python"\npins = ["{third.uri}", "{second.uri}"]')
+    await site.declare(pinned)
+    query = "SELECT rkey, moderator FROM pin ORDER BY position"
+    assert site.rows(query) == [(second.rkey, 1), (first.rkey, 1), (third.rkey, 0), (second.rkey, 0)]
+    assert await site.feed() == uris(second, first, third)
+    await site.declare(pinned.replace(f', "{second.uri}"', ""))
+    assert site.rows(query) == [(second.rkey, 1), (first.rkey, 1), (third.rkey, 0)]
 
 
 async def test_pins(site: Site) -> None:

@@ -1,8 +1,10 @@
 """Opening the file: what is refused, WAL, two processes at once, and the transaction that every write goes through."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +158,11 @@ def rule(slug: str, **more: Any) -> dict[str, Any]:
 
 
 def test_declared_communities_keep_their_ids(database: Any) -> None:
+    clock = count(100)
+
     def declare(*rules: dict[str, Any]) -> bool:
         with writing(database) as connection:
-            return communities.declare(connection, rules)
+            return communities.declare(connection, rules, next(clock))
 
     def slugs() -> dict[str, int]:
         return {row.slug: row.id for row in communities.declared(sql(database))}
@@ -176,6 +180,25 @@ def test_declared_communities_keep_their_ids(database: Any) -> None:
     (again,) = [row for row in communities.declared(sql(database)) if row.slug == "a"]
     assert (again.name, again.owner, again.rule["owner"]) == ("A", "did:plc:x", "did:plc:x")
     assert declare() and slugs() == {} and not declare()
+    # Each was made at its first time.
+    made = sql(database).execute("SELECT slug, created_at FROM community ORDER BY id").fetchall()
+    assert made == [("a", 100), ("b", 100), ("c", 103)]
+
+
+def test_communities_of_records_stay_as_they_are(database: Any) -> None:
+    with writing(database) as connection:
+        communities.declare(connection, [rule("a")], 1)
+        values = json.dumps(rule("b")), "at://did:plc:x/social.communities.community/b"
+        connection.execute(
+            "INSERT INTO community (slug, name, description, rule, declared, uri) VALUES ('b', 'B', '', ?, 1, ?)",
+            values,
+        )
+        before = connection.execute("SELECT * FROM community WHERE slug = 'b'").fetchall()
+        assert not communities.declare(connection, [rule("a")], 2)
+        assert communities.declare(connection, [rule("c")], 3) and communities.declare(connection, [], 4)
+        assert connection.execute("SELECT * FROM community WHERE slug = 'b'").fetchall() == before
+        assert [row.slug for row in communities.declared(connection)] == ["b"]
+        assert not communities.declare(connection, [], 5)
 
 
 def test_a_file_that_is_replaced_while_in_use_is_noticed(tmp_path: Path) -> None:
