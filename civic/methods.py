@@ -64,7 +64,7 @@ class CivicMethods:
         counts: Counter[str],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`auth` must take tokens for these methods alone; `limiter` bounds procedures per caller; `counts` takes what
+        """`auth` must take tokens for this service alone; `limiter` bounds procedures per caller; `counts` takes what
         was called; `clock` gives seconds. The rest: see `Visit`.
         """
         self._database = database
@@ -130,6 +130,9 @@ class CivicMethods:
     def _write(self, procedure: Procedure, token: Token, body: Mapping[str, Any]) -> server.Answer:
         """Runs in the writer's thread, on its own connection."""
         try:
+            # Whatever has to be read again is read before others have to wait for it.
+            with self._database.atomic("DEFERRED"):
+                self._visit(sql(self._database), None)
             with writing(self._database) as connection:
                 if not tokens.is_shown(connection, token.iss):
                     raise AccountInactive("Your account is not active.")

@@ -1,7 +1,7 @@
 """Rows of declared communities: those of the file are taken over here, and all are read back by whoever needs them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from models import meta
@@ -68,6 +68,20 @@ def declare(connection: Connection, rules: Iterable[Mapping[str, Any]], now: int
         [(slug, rule["name"], rule["description"], rule["owner"], text, now) for slug, (rule, text) in wanted.items()],
     )
     return True
+
+
+class RuleRow(NamedTuple):
+    """A declared community, whose declaration is not read yet. `uri`: of its record; None: the file declares it."""
+
+    id: int
+    uri: str | None
+    name: str
+    rule: str
+
+
+def rules(connection: Connection) -> Iterator[RuleRow]:
+    """Every declared community, one after the other; nothing may be written while they are read."""
+    return map(RuleRow._make, connection.execute("SELECT id, uri, name, rule FROM community WHERE declared = 1"))
 
 
 def _free(connection: Connection, slug: str) -> None:
@@ -139,11 +153,6 @@ def _text(rule: Mapping[str, Any]) -> str:
 
 def _revise(connection: Connection) -> None:
     meta.put(connection, REVISION, str(int(meta.get(connection, REVISION) or 0) + 1))
-
-
-def uris(connection: Connection) -> dict[int, str]:
-    """The at-uris of the records that declare communities, by the ids of these."""
-    return dict(connection.execute("SELECT id, uri FROM community WHERE declared = 1 AND uri IS NOT NULL").fetchall())
 
 
 def rule(connection: Connection, community: int) -> dict[str, Any]:
