@@ -35,6 +35,12 @@ _AUTHORITY = re.compile(r"[/\\]*[^/\\?#]*")
 _LANG = re.compile(r"[A-Za-z]{2,8}(?=-|$)")
 
 
+def primary_subtags(langs: Any) -> frozenset[str]:
+    """Of a record's `langs` the primary subtags (BCP 47), in lower case."""
+    found = [_LANG.match(lang) for lang in langs[:MAX_LANGS] if type(lang) is str] if type(langs) is list else []
+    return frozenset(match.group().lower() for match in found if match)
+
+
 @dataclass(slots=True)
 class Post:
     """The facts of one post that rules look at.
@@ -59,9 +65,7 @@ class Post:
     @property
     def langs(self) -> frozenset[str]:
         """The primary subtags of its languages, in lower case."""
-        langs = self.record.get("langs")
-        found = [_LANG.match(lang) for lang in langs[:MAX_LANGS] if type(lang) is str] if type(langs) is list else []
-        return frozenset(match.group().lower() for match in found if match)
+        return primary_subtags(self.record.get("langs"))
 
     @property
     def media(self) -> frozenset[str]:

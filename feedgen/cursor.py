@@ -5,7 +5,8 @@ first, so that they are left out of every later page even when the pins change m
 cursor that was altered, cut, or taken from another feed is refused. Nothing in it expires, and it survives restarts.
 
 In a ranked feed it names a generation (feedgen/generations.py) and how many of its posts are behind instead. In the
-feed of everything, which has no pins, the minute of page one stands in their place.
+feed of everything, which has no pins, the minute of page one stands in their place. Where a ranked feed is ordered for
+its viewer, it also holds what it was ordered by (feedgen/preference.py).
 """
 
 import struct
@@ -13,10 +14,13 @@ from hashlib import blake2b
 from hmac import compare_digest
 from typing import NamedTuple
 
-VERSION, RANKED, EVERYTHING = 1, 2, 3
+VERSION, RANKED, EVERYTHING, QUEUED, VIEWED = 1, 2, 3, 4, 5
 MAX_LENGTH = 512
-MOST_PINS = 8
+MOST_PINS = 10
+MOST_LANGUAGES = 8
+LANGUAGE_LETTERS = 3
 _FIELDS = struct.Struct(">Bqq")
+_VIEW = struct.Struct(">BqB")
 _MAC = 8
 
 
@@ -38,16 +42,73 @@ FIRST = Position((1 << 63) - 1, (1 << 63) - 1)
 """Before every item."""
 
 
+class View(NamedTuple):
+    """How a sequence of pages is ordered for its viewer, apart from its generation.
+
+    `languages`: those that come first, at most MOST_LANGUAGES, each of at most LANGUAGE_LETTERS letters; none: all.
+    `seen_until`: what was seen before that moment (microseconds) comes last; 0: nothing. `last`: whether that is now.
+    """
+
+    languages: tuple[str, ...] = ()
+    seen_until: int = 0
+    last: bool = False
+
+
 def encode(key: bytes, feed: str, position: Position, version: int = VERSION) -> str:
     """The cursor that continues behind `position` in `feed` (its URI)."""
-    fields = _FIELDS.pack(version, position.sort_at, position.post)
-    if position.pins:
-        fields += struct.pack(f">{len(position.pins)}q", *position.pins)
-    return (fields + _mac(key, feed, fields)).hex()
+    return _seal(key, feed, _FIELDS.pack(version, position.sort_at, position.post) + _pack(position.pins))
 
 
 def decode(key: bytes, feed: str, cursor: str, version: int = VERSION) -> Position:
     """The position that `cursor` stands for. Raises CursorError."""
+    fields = _open(key, feed, cursor, version)
+    _, sort_at, post = _FIELDS.unpack_from(fields)
+    return Position(sort_at, post, _unpack(fields[_FIELDS.size :]))
+
+
+def encode_viewed(key: bytes, feed: str, position: Position, view: View) -> str:
+    """As `encode`, with the view that the pages continue in."""
+    fields = _FIELDS.pack(VIEWED, position.sort_at, position.post)
+    fields += _VIEW.pack(view.last, view.seen_until, len(view.languages))
+    fields += b"".join(language.encode().ljust(LANGUAGE_LETTERS) for language in view.languages)
+    return _seal(key, feed, fields + _pack(position.pins))
+
+
+def decode_viewed(key: bytes, feed: str, cursor: str) -> tuple[Position, View]:
+    """The position and the view of a cursor of a ranked feed, with a view or without. Raises CursorError."""
+    if cursor.startswith(f"{RANKED:02x}"):
+        return decode(key, feed, cursor, RANKED), View()
+    fields = _open(key, feed, cursor, VIEWED)
+    head = _FIELDS.size + _VIEW.size
+    if len(fields) < head:
+        raise CursorError("malformed cursor")
+    _, sort_at, post = _FIELDS.unpack_from(fields)
+    last, seen_until, count = _VIEW.unpack_from(fields, _FIELDS.size)
+    end = head + count * LANGUAGE_LETTERS
+    text = fields[head:end]
+    languages = tuple(
+        text[at : at + LANGUAGE_LETTERS].decode("ascii", "replace").rstrip()
+        for at in range(0, len(text), LANGUAGE_LETTERS)
+    )
+    return Position(sort_at, post, _unpack(fields[end:])), View(languages, seen_until, bool(last))
+
+
+def _pack(pins: tuple[int, ...]) -> bytes:
+    return struct.pack(f">{len(pins)}q", *pins)
+
+
+def _unpack(fields: bytes) -> tuple[int, ...]:
+    if len(fields) % 8 or len(fields) > 8 * MOST_PINS:
+        raise CursorError("malformed cursor")
+    return struct.unpack(f">{len(fields) // 8}q", fields)
+
+
+def _seal(key: bytes, feed: str, fields: bytes) -> str:
+    return (fields + _mac(key, feed, fields)).hex()
+
+
+def _open(key: bytes, feed: str, cursor: str, version: int) -> bytes:
+    """The fields of a cursor. Raises CursorError unless it was made here, for this feed, in this version."""
     if len(cursor) > MAX_LENGTH:
         raise CursorError("malformed cursor")
     try:
@@ -58,11 +119,9 @@ def decode(key: bytes, feed: str, cursor: str, version: int = VERSION) -> Positi
     # The decoder takes spaces and capital letters too: only the one spelling that we gave is ours.
     if data.hex() != cursor or not compare_digest(mac, _mac(key, feed, fields)):
         raise CursorError("this cursor does not belong to this feed")
-    more = len(fields) - _FIELDS.size
-    if more < 0 or more % 8 or more > 8 * MOST_PINS or fields[0] != version:
+    if len(fields) < _FIELDS.size or fields[0] != version:
         raise CursorError("malformed cursor")
-    _, sort_at, post = _FIELDS.unpack_from(fields)
-    return Position(sort_at, post, struct.unpack_from(f">{more // 8}q", fields, _FIELDS.size))
+    return fields
 
 
 def _mac(key: bytes, feed: str, fields: bytes) -> bytes:

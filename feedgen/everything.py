@@ -100,7 +100,7 @@ class Everything:
             periods = self._made[community] = {}
         made = periods.get(period)
         if made is None:
-            weights = self._execute(_WEIGHTS, (community,)).fetchone()
+            (weights,) = self._execute(_WEIGHTS, (community,)).fetchall()
             since = now - SAMPLE_DAYS * _DAY
             rows = self._execute(LAST_POSTS, (*weights, community, since, SAMPLE)).fetchall()
             if len(periods) >= _KEPT_PERIODS:

@@ -21,6 +21,7 @@ from playhouse.apsw_ext import APSWDatabase
 
 from communities.ranking import DEPTH, VIDEO, WINDOWS, Candidate, rank
 from feedgen.feeds import Feed
+from feedgen.preference import mark_languages
 from models.database import Connection, sql, writing
 from xrpc.errors import NotEnoughResources
 
@@ -40,7 +41,7 @@ CANDIDATES = (
     " AND i.sort_at >= ?"
 )
 _VIDEOS = f"{CANDIDATES} AND p.video = 1 ORDER BY i.sort_at DESC, i.post DESC LIMIT {DEPTH}"
-_LAST = "SELECT id, posts FROM generation WHERE community = ? AND sort = ? ORDER BY id DESC LIMIT 1"
+_LAST = "SELECT id, posts, languages, marks FROM generation WHERE community = ? AND sort = ? ORDER BY id DESC LIMIT 1"
 _OLD = (
     "DELETE FROM generation WHERE id < ?1 AND EXISTS (SELECT 1 FROM generation n WHERE n.community ="
     " generation.community AND n.sort = generation.sort AND n.id > generation.id AND n.id < ?1)"
@@ -60,13 +61,22 @@ class Generations:
     """Says which generation a reader who begins now gets, and has new ones made."""
 
     def __init__(
-        self, database: APSWDatabase, writer: Executor, counts: Counter[str], clock: Callable[[], float]
+        self,
+        database: APSWDatabase,
+        writer: Executor,
+        counts: Counter[str],
+        clock: Callable[[], float],
+        *,
+        languages: bool = True,
     ) -> None:
-        """`writer` runs one piece of work at a time; `clock` gives seconds."""
+        """`writer` runs one piece of work at a time; `clock` gives seconds. `languages`: whether those of the posts are
+        kept, too.
+        """
         self._database = database
         self._writer = writer
         self._counts = counts
         self._clock = clock
+        self._languages = languages
         self._standing: dict[tuple[int, str], Standing] = {}
         self._making: dict[tuple[int, str], asyncio.Future[Standing]] = {}
 
@@ -113,13 +123,13 @@ class Generations:
     def _make(self, feed: Feed) -> Standing:
         """Runs in the writer's thread, on that thread's own connection."""
         try:
-            return make(self._database, feed, self._clock())
+            return make(self._database, feed, self._clock(), languages=self._languages)
         except (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, peewee.OperationalError) as error:
             log.error("%s: its order could not be stored: %s", feed.uri, error)
             raise NotEnoughResources("This feed cannot be put in order now; try again later.") from error
 
 
-def make(database: APSWDatabase, feed: Feed, now: float) -> Standing:
+def make(database: APSWDatabase, feed: Feed, now: float, *, languages: bool = True) -> Standing:
     """The generation of a feed now (seconds): made, unless there is one of the last minute or the order is the same."""
     at = int(now * 1_000_000)
     connection = sql(database)
@@ -128,27 +138,28 @@ def make(database: APSWDatabase, feed: Feed, now: float) -> Standing:
         return Standing(last[0], last[0] / 1_000_000)  # by another process, or before a restart
     began = time.perf_counter()
     posts = _order(connection, feed, at)
+    told, marks = mark_languages(connection, posts) if languages else ("", None)
+    kept = struct.pack(f"<{len(posts)}q", *posts), told, marks
     took = time.perf_counter() - began
     with writing(database) as connection:
         last = connection.execute(_LAST, (feed.community, feed.sort)).fetchone()
-        if last and last[1] == posts:
+        if last and last[1:] == kept:
             return Standing(last[0], now, took)
         (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM generation").fetchall()[0]
         made = max(at, newest + 1)
         connection.execute(
-            "INSERT INTO generation (id, community, sort, posts) VALUES (?, ?, ?, ?)",
-            (made, feed.community, feed.sort, posts),
+            "INSERT INTO generation (id, community, sort, posts, languages, marks) VALUES (?, ?, ?, ?, ?, ?)",
+            (made, feed.community, feed.sort, *kept),
         )
         # One whose successor is old enough goes: until then readers could begin with it.
         connection.execute(_OLD, (at - KEPT_MICROS,))
     return Standing(made, now, took, new=True)
 
 
-def _order(connection: Connection, feed: Feed, at: int) -> bytes:
+def _order(connection: Connection, feed: Feed, at: int) -> list[int]:
     since = at - WINDOWS[feed.sort] * _DAY if feed.sort in WINDOWS else 0
     query = _VIDEOS if feed.sort == VIDEO else CANDIDATES
     if len(feed.union) > 1:  # a post may be in several of them
         query = query.replace("SELECT", "SELECT DISTINCT", 1)
     rows = connection.execute(query, (json.dumps(feed.union), since))
-    posts = rank(feed.sort, feed.ranking, map(Candidate._make, rows))
-    return struct.pack(f"<{len(posts)}q", *posts)
+    return rank(feed.sort, feed.ranking, map(Candidate._make, rows))

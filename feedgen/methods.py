@@ -19,9 +19,11 @@ from feedgen.everything import Everything
 from feedgen.feeds import Feed, Feeds
 from feedgen.generations import Generations
 from feedgen.interactions import Interaction, read_interactions, store
+from feedgen.preference import accepted
+from feedgen.queue import Queues
 from feedgen.ranked import RankedPages
 from feedgen.skeleton import Skeletons
-from models.database import writing
+from models.database import Connection, sql, writing
 from xrpc.auth import ServiceAuth, Token
 from xrpc.errors import AuthMissing, InvalidRequest, NotEnoughResources, RateLimitExceeded, UnknownFeed, UpstreamFailure
 from xrpc.params import AtUriParam, IntParam, Params, StringParam
@@ -48,20 +50,27 @@ class FeedMethods:
         skeletons: Skeletons,
         ranked: RankedPages,
         everything: Everything,
+        queues: Callable[[Connection], Queues],
         auth: ServiceAuth,
         service_did: str,
         links: dict[str, str],
         *,
         limiter: RateLimit,
+        prefer_languages: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`links`: of describeFeedGenerator; `limiter` bounds sendInteractions per viewer; `clock` gives seconds."""
+        """`queues` makes what shows queues over a connection; `links`: of describeFeedGenerator; `limiter` bounds
+        sendInteractions per viewer; `prefer_languages`: whether ranked feeds go by Accept-Language; `clock` gives
+        seconds.
+        """
         self.counts: Counter[str] = Counter()
         self._database = database
         self._feeds = feeds
         self._skeletons = skeletons
         self._ranked = ranked
         self._everything = everything
+        self._make_queues = queues
+        self._queues = queues(sql(database))
         self._auth = auth
         self._service_did = service_did
         self._links = links
@@ -69,7 +78,10 @@ class FeedMethods:
         self._clock = clock
         # Writing may have to wait for the ingest process; it waits here, never on the event loop.
         self._writer = ThreadPoolExecutor(1, "writer")
-        self._generations = Generations(database, self._writer, self.counts, clock)
+        self._generations = Generations(database, self._writer, self.counts, clock, languages=prefer_languages)
+        self._prefer_languages = prefer_languages
+        depends = (_AUTHORIZATION, "Accept-Language") if prefer_languages else (_AUTHORIZATION,)
+        self._ranked_headers = {**CORS, "Vary": ", ".join(depends)}
 
     def methods(self) -> list[Query | Procedure]:
         """What to mount."""
@@ -97,14 +109,15 @@ class FeedMethods:
         try:
             if feed.sort in _PERSONAL:
                 return await self._personal_page(feed, params["limit"], params.get("cursor"), authorization)
+            token = None
             if authorization:
-                await self._viewer(authorization)
+                token = await self._viewer(authorization)
             else:
                 self.counts["skeleton anonymous"] += 1
             if feed.sort == NEWEST:
                 body = self._skeletons.page(feed, params["limit"], params.get("cursor"), version)
             else:
-                body = await self._ranked_page(feed, params["limit"], params.get("cursor"))
+                return await self._ranked_page(call, feed, token.iss if token else None)
         except CursorError as error:
             raise InvalidRequest(f"Bad cursor: {error}") from error
         if feed.language is None:
@@ -122,15 +135,24 @@ class FeedMethods:
         token = await self._auth.require(authorization, SKELETON)
         self.counts["skeleton signed"] += 1
         self._feeds.refresh()  # looking up the viewer's key may have taken longer than the moment
-        body = self._everything.page(feed, token.iss, limit, after, int(self._clock() * 1_000_000))
+        pages = self._queues if feed.sort == QUEUE else self._everything
+        body = pages.page(feed, token.iss, limit, after, int(self._clock() * 1_000_000))
         return web.Response(body=body, content_type="application/json", headers=_PERSONAL_HEADERS)
 
-    async def _ranked_page(self, feed: Feed, limit: int, after: str | None) -> bytes:
+    async def _ranked_page(self, call: Call, feed: Feed, viewer: str | None) -> web.Response:
+        limit, after = call.params["limit"], call.params.get("cursor")
         if after is not None:
-            return self._ranked.after(feed, limit, after)
-        generation = await self._generations.current(feed)
-        self._feeds.refresh()  # it may have been stored just now
-        return self._ranked.first(feed, limit, generation)
+            body = self._ranked.after(feed, limit, after, viewer)
+        else:
+            generation = await self._generations.current(feed)
+            self._feeds.refresh()  # it may have been stored just now
+            header = call.request.headers.get("Accept-Language", "") if self._prefer_languages else ""
+            now = int(self._clock() * 1_000_000)
+            body = self._ranked.first(feed, limit, generation, accepted(header), viewer, now)
+        headers = self._ranked_headers
+        if feed.language is not None:
+            headers = {**headers, "Content-Language": feed.language}
+        return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def _viewer(self, authorization: Sequence[str]) -> Token | None:
         """Who asks; None when that cannot be found out now: a public feed is still served (S37)."""
@@ -171,7 +193,10 @@ class FeedMethods:
         """Runs in the writer's thread, on that thread's own connection."""
         try:
             with writing(self._database) as connection:
-                store(connection, token, interactions, int(self._clock() * 1_000_000))
+                now = int(self._clock() * 1_000_000)
+                store(connection, token, interactions, now)
+                decisions = self._make_queues(connection).press(token.iss, interactions, now)
+            self.counts["decisions in queues"] += decisions
         except (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, peewee.OperationalError) as error:
             log.error("interactions could not be stored: %s", error)
             raise NotEnoughResources("Interactions cannot be stored now; try again later.") from error

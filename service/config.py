@@ -79,6 +79,12 @@ def _verify(value: str) -> str:
     return value
 
 
+def _on_or_off(value: str) -> bool:
+    if value not in ("on", "off"):
+        raise ValueError("must be on or off")
+    return value == "on"
+
+
 def _level(value: str) -> str:
     if value not in ("debug", "info", "warning", "error"):
         raise ValueError("must be debug, info, warning or error")
@@ -148,6 +154,17 @@ class Config:
         "A post whose createdAt was older than this when its event came is not admitted.",
     )
     list_refresh_minutes: int = _setting("180", _whole(1, 10080), "How often the lists that rules name are read anew.")
+    damp_seen_hours: int = _setting(
+        "24",
+        _whole(0, 40),
+        "For how many hours a post that a signed-in viewer has seen comes last in ranked feeds; 0: it stays in place.",
+    )
+    prefer_languages: bool = _setting(
+        "on",
+        _on_or_off,
+        "Whether ranked feeds show posts in other languages than the reader's (Accept-Language) behind the others: on"
+        " or off.",
+    )
     privacy_url: str = _setting("", _optional(_url("https")), "Link to the privacy policy, in describeFeedGenerator.")
     terms_url: str = _setting("", _optional(_url("https")), "Link to the terms of service, in describeFeedGenerator.")
     pds_url: str = _setting(

@@ -302,13 +302,14 @@ class Writer:
         tags: Sequence[str] = ("python",),
         rkey: str = "",
         embed: Mapping[str, Any] | None = None,
+        langs: Sequence[str] = ("de",),
     ) -> str:
         """A post of account `number`, written at `at` (microseconds); returns its URI."""
         step = next(self._numbers)
         did, rkey = plc(number), rkey or f"p{step}"
         created = NOW - DAY + step if at is None else at
         record: Any = {"$type": "app.bsky.feed.post", "text": "x", "createdAt": iso(created), "tags": list(tags)}
-        record |= {"langs": ["de"]} | ({"embed": embed} if embed else {})
+        record |= {"langs": list(langs)} | ({"embed": embed} if embed else {})
         post = read_post(record)
         assert post is not None
         matches = self._matcher.match(did, post)
