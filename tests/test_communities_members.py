@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from communities.access import EVERYTHING, Role, Scope, Site, Standing, State, Status, Type
+from communities.access import EVERYTHING, Action, Role, Scope, Site, Standing, State, Status, Type
 from communities.directory import Settings
 from communities.members import (
     Via,
@@ -23,7 +23,7 @@ from communities.members import (
     scope_text,
     standing_by,
 )
-from communities.membership import MEMBER, Deed, Membership, RefusedError, step
+from communities.membership import MEMBER, Membership, Own, RefusedError, step
 from models import migrations
 from models.database import Connection
 from tests.didnet import plc
@@ -48,7 +48,7 @@ def fresh() -> Any:
     opened = apsw.Connection(":memory:")
     migrations.migrate(opened)
     opened.executemany(
-        "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (?, ?, '', '', '', 1)",
+        "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (?, ?, '', '', '{}', 1)",
         [(number, f"c{number}") for number in OWNERS],
     )
     return opened
@@ -128,9 +128,9 @@ def test_what_somebody_is_for_the_site_is_told() -> None:
 def test_an_owner_is_neither_invited_nor_banned() -> None:
     owner = Standing(Status.MEMBER, Role.ADMIN)
     for row, refusals in (
-        (None, {Deed.JOIN: "AlreadyMember", Deed.INVITE: "AlreadyMember", Deed.BAN: "DemoteFirst",
-                Deed.EXPEL: "IsAdmin", Deed.LEAVE: "NotFound", Deed.AGREE: "NotInvited"}),
-        (MEMBER, {Deed.BAN: "DemoteFirst", Deed.EXPEL: "IsAdmin", Deed.JOIN: "AlreadyMember"}),
+        (None, {Own.JOIN: "AlreadyMember", Action.INVITE: "AlreadyMember", Action.BAN: "DemoteFirst",
+                Action.EXPEL: "IsAdmin", Own.LEAVE: "NotFound", Own.AGREE: "NotInvited"}),
+        (MEMBER, {Action.BAN: "DemoteFirst", Action.EXPEL: "IsAdmin", Own.JOIN: "AlreadyMember"}),
     ):  # fmt: skip
         for deed, name in refusals.items():
             with pytest.raises(RefusedError) as refused:
@@ -283,6 +283,6 @@ def test_counts_of_posts_are_what_a_recount_says(steps: list[tuple[str, int, int
 
 
 def test_a_new_community_is_counted(connection: Any) -> None:
-    connection.execute("INSERT INTO community (id, slug, name, description, rule, declared) VALUES (9,'x','','','',1)")
+    connection.execute("INSERT INTO community (id, slug, name, description, rule, declared) VALUES (9,'x','','','{}',1)")
     assert counted(connection)[-1] == (9, 0, 0, 0)
     assert counted(connection) == recounted(connection)
