@@ -21,8 +21,8 @@ _BY_SLUG = f"SELECT {_COLUMNS} FROM community c WHERE c.slug = ? AND c.declared 
 _BY_URI = f"SELECT {_COLUMNS} FROM community c WHERE c.uri = ? AND c.declared = 1"
 _BY_ID = f"SELECT {_COLUMNS} FROM community c WHERE c.id = ? AND c.declared = 1"
 _ADMINS = (
-    "SELECT a.did FROM membership m INDEXED BY membership_listed JOIN actor a ON a.id = m.actor WHERE m.community IN (SELECT value FROM"
-    " json_each(?4)) AND m.status = 'member' AND m.role = 3 AND (m.until IS NULL OR m.until > ?5)"
+    "SELECT a.did FROM membership m INDEXED BY membership_listed JOIN actor a ON a.id = m.actor WHERE m.community IN"
+    " (SELECT value FROM json_each(?4)) AND m.status = 'member' AND m.role = 3 AND (m.until IS NULL OR m.until > ?5)"
 )
 CHILDREN = (
     f"SELECT {_COLUMNS} FROM community c WHERE c.parent IN (?1, ?2) AND c.declared = 1 AND c.owner IN"

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from hmac import compare_digest
 from typing import NamedTuple
 
-VERSION, RANKED, EVERYTHING = 1, 2, 3
+VERSION, RANKED, EVERYTHING, QUEUED = 1, 2, 3, 4
 MAX_LENGTH = 512
 MOST_PINS = 8
 _FIELDS = struct.Struct(">Bqq")

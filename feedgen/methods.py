@@ -19,9 +19,10 @@ from feedgen.everything import Everything
 from feedgen.feeds import Feed, Feeds
 from feedgen.generations import Generations
 from feedgen.interactions import Interaction, read_interactions, store
+from feedgen.queue import Queues
 from feedgen.ranked import RankedPages
 from feedgen.skeleton import Skeletons
-from models.database import writing
+from models.database import Connection, sql, writing
 from xrpc.auth import ServiceAuth, Token
 from xrpc.errors import AuthMissing, InvalidRequest, NotEnoughResources, RateLimitExceeded, UnknownFeed, UpstreamFailure
 from xrpc.params import AtUriParam, IntParam, Params, StringParam
@@ -48,6 +49,7 @@ class FeedMethods:
         skeletons: Skeletons,
         ranked: RankedPages,
         everything: Everything,
+        queues: Callable[[Connection], Queues],
         auth: ServiceAuth,
         service_did: str,
         links: dict[str, str],
@@ -55,13 +57,17 @@ class FeedMethods:
         limiter: RateLimit,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`links`: of describeFeedGenerator; `limiter` bounds sendInteractions per viewer; `clock` gives seconds."""
+        """`queues` makes what shows queues over a connection; `links`: of describeFeedGenerator; `limiter` bounds
+        sendInteractions per viewer; `clock` gives seconds.
+        """
         self.counts: Counter[str] = Counter()
         self._database = database
         self._feeds = feeds
         self._skeletons = skeletons
         self._ranked = ranked
         self._everything = everything
+        self._make_queues = queues
+        self._queues = queues(sql(database))
         self._auth = auth
         self._service_did = service_did
         self._links = links
@@ -122,7 +128,8 @@ class FeedMethods:
         token = await self._auth.require(authorization, SKELETON)
         self.counts["skeleton signed"] += 1
         self._feeds.refresh()  # looking up the viewer's key may have taken longer than the moment
-        body = self._everything.page(feed, token.iss, limit, after, int(self._clock() * 1_000_000))
+        pages = self._queues if feed.sort == QUEUE else self._everything
+        body = pages.page(feed, token.iss, limit, after, int(self._clock() * 1_000_000))
         return web.Response(body=body, content_type="application/json", headers=_PERSONAL_HEADERS)
 
     async def _ranked_page(self, feed: Feed, limit: int, after: str | None) -> bytes:
@@ -171,7 +178,10 @@ class FeedMethods:
         """Runs in the writer's thread, on that thread's own connection."""
         try:
             with writing(self._database) as connection:
-                store(connection, token, interactions, int(self._clock() * 1_000_000))
+                now = int(self._clock() * 1_000_000)
+                store(connection, token, interactions, now)
+                decisions = self._make_queues(connection).press(token.iss, interactions, now)
+            self.counts["decisions in queues"] += decisions
         except (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, peewee.OperationalError) as error:
             log.error("interactions could not be stored: %s", error)
             raise NotEnoughResources("Interactions cannot be stored now; try again later.") from error

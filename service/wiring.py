@@ -17,6 +17,7 @@ from communities.access import Site
 from feedgen.everything import Everything
 from feedgen.feeds import Feeds
 from feedgen.methods import FeedMethods
+from feedgen.queue import Queues
 from feedgen.ranked import RankedPages
 from feedgen.skeleton import Skeletons
 from firehose.housekeeping import DAY
@@ -154,6 +155,7 @@ async def serving(
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
             links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}
+            site = dict.fromkeys(config.moderators, Site.MODERATOR) | dict.fromkeys(config.admins, Site.ADMIN)
             skeletons = Skeletons(connection, key)
             watch, later = CommitWatch(config.database), asyncio.get_running_loop().call_later
             feeds = Feeds(connection, config.publisher, watch, later, clock)
@@ -163,6 +165,7 @@ async def serving(
                 skeletons,
                 RankedPages(connection, key, skeletons.pins),
                 Everything(connection, key),
+                lambda connection: Queues(connection, key, site),
                 auth,
                 config.did,
                 {name: url for name, url in links.items() if url},
@@ -174,7 +177,7 @@ async def serving(
                 # Qualified only: a token for the feeds must not decide anything (S15).
                 ServiceAuth(resolver, frozenset((f"{config.did}{COMMUNITIES}",))),
                 Catalog(documents()),
-                site=dict.fromkeys(config.moderators, Site.MODERATOR) | dict.fromkeys(config.admins, Site.ADMIN),
+                site=site,
                 publisher=config.publisher,
                 key=key,
                 keep=config.retention_days * DAY,

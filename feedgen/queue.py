@@ -1,0 +1,158 @@
+"""A community's queue as a feed: the posts that wait for approval, the oldest first, for its moderators alone.
+
+In this feed "show more" approves a post and "show less" removes it, as the account that pressed, and for UNDO_MICROS
+the opposite button takes that back. `feedContext` says of each item which queue it is from, which version of the post,
+its short code (communities/short_code.py) and why it waits:
+
+    queue:chess bafyrei... h:chess;p every post waits for approval here
+
+It comes back with what is pressed, and is believed nothing but what the moderator has seen, and where: a version that
+was changed since is not decided about.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from communities.access import Action, Posting, Site, may_decide
+from communities.admission import PENDING, Verdict
+from communities.directory import Directory, Settings
+from communities.members import find_actor, held, standing_by
+from communities.membership import Membership, RefusedError
+from communities.post_decisions import PostDecision, decide_post
+from communities.ranking import QUEUE, record_key
+from communities.refs import cid_text, read_cid, read_post_uri
+from communities.relatives import Relatives
+from communities.short_code import short_code
+from communities.stored import find_decided, find_item, find_post
+from feedgen import cursor
+from feedgen.feeds import Feed
+from feedgen.interactions import Interaction
+from models.database import Connection
+from xrpc.errors import Forbidden
+
+UNDO_MICROS = 10 * 60_000_000
+MORE, LESS = "app.bsky.feed.defs#requestMore", "app.bsky.feed.defs#requestLess"
+_OPPOSITE = {MORE: LESS, LESS: MORE}
+_OLDEST = cursor.Position(-1 << 63, 0)
+WAITING = (
+    "SELECT i.sort_at, i.post, i.uri, i.evidence, p.cid, d.cid FROM feed_item i CROSS JOIN post p ON p.id = i.post"
+    " LEFT JOIN decided d ON d.community = i.community AND d.actor = p.actor AND d.rkey = p.rkey"
+    " WHERE i.community = ? AND i.hidden = ? AND (i.sort_at, i.post) > (?, ?) ORDER BY i.sort_at, i.post LIMIT ?"
+)
+_PRESSED = "SELECT 1 FROM interaction WHERE viewer = ? AND item = ? AND event = ? AND at >= ?"
+
+
+class _Seen(NamedTuple):
+    """What a feedContext says: the community's slug, and the version of the post."""
+
+    slug: str
+    cid: bytes | None
+
+
+class Queues:
+    """Renders pages of queues, and decides by what is pressed in them; one for each connection."""
+
+    def __init__(self, connection: Connection, key: bytes, site: Mapping[str, Site]) -> None:
+        """`key` signs cursors; `site`: who has a role for the whole site."""
+        self._connection = connection
+        self._key = key
+        self._site = site
+        self._relatives = Relatives(connection)
+
+    def page(self, feed: Feed, viewer: str, limit: int, after: str | None, now: int) -> bytes:
+        """The body of a page for `viewer` (DID); `now`: microseconds. Raises Forbidden, CursorError."""
+        _, settings = self._enter(feed.slug, viewer, now)
+        start = _OLDEST if after is None else cursor.decode(self._key, feed.uri, after, cursor.QUEUED)
+        bindings = (settings.id, PENDING, start.sort_at, start.post, limit + 1)
+        rows = self._connection.execute(WAITING, bindings).fetchall()
+        body: dict[str, object] = {
+            "feed": [
+                {"post": uri, "feedContext": _context(settings, evidence, cid, approved)}
+                for _, _, uri, evidence, cid, approved in rows[:limit]
+            ]
+        }
+        if len(rows) > limit:
+            sort_at, post, *_ = rows[limit - 1]
+            body["cursor"] = cursor.encode(self._key, feed.uri, cursor.Position(sort_at, post), cursor.QUEUED)
+        return orjson.dumps(body)
+
+    def press(self, viewer: str, interactions: Sequence[Interaction], now: int) -> int:
+        """Decide what was pressed in queues; returns how many decisions were made. Call inside a write, behind what
+        keeps the interactions. Raises Forbidden when somebody else than a moderator pressed.
+        """
+        made = 0
+        for one in interactions:
+            seen = _queue_of(one) if one.event in _OPPOSITE else None
+            if seen is not None:
+                directory, settings = self._enter(seen.slug, viewer, now)
+                made += self._decide(directory, settings, viewer, one, seen.cid, now)
+        return made
+
+    def _enter(self, slug: str, viewer: str, now: int) -> tuple[Directory, Settings]:
+        """The community, if the viewer may decide there about posts. Raises Forbidden."""
+        one = self._relatives.find(slug)
+        if one is not None and one.community.queue_feed:
+            directory = self._relatives.above(one, now)
+            settings = directory.by_id[one.id]
+            actor = find_actor(self._connection, viewer)
+            of: dict[int, Membership] = {}
+            for number in (settings.id, *settings.above):
+                if membership := held(self._connection, number, actor):
+                    of[number] = membership
+            owners = {number: directory.by_id[number].owner for number in settings.above}
+            who = standing_by(settings, viewer, of, owners, now, self._site.get(viewer, Site.NOBODY))
+            if may_decide(Action.APPROVE, who):
+                return directory, settings
+        raise Forbidden("This feed is for the moderators of its community.")
+
+    def _decide(
+        self, directory: Directory, settings: Settings, viewer: str, one: Interaction, cid: bytes | None, now: int
+    ) -> bool:
+        ref = read_post_uri(one.item)
+        post = find_post(self._connection, ref) if ref else None
+        item = find_item(self._connection, settings.id, post.id) if post else None
+        if ref is None or post is None or item is None:
+            return False
+        action = Action.APPROVE if one.event == MORE else Action.REMOVE
+        if item.hidden != PENDING:
+            pressed = (viewer, one.item, _OPPOSITE[one.event], now - UNDO_MICROS)
+            decided = find_decided(self._connection, settings.id, post.actor, ref.rkey)
+            takes_back = Verdict.REMOVED if one.event == MORE else Verdict.APPROVED
+            if decided is None or decided.verdict is not takes_back:
+                return False
+            if self._connection.execute(_PRESSED, pressed).fetchone() is None:
+                return False
+            action = Action.RESTORE if one.event == MORE else Action.REMOVE
+        try:
+            wanted = PostDecision(action, ref, cid)
+            decide_post(self._connection, directory, settings, viewer, wanted, now, self._site)
+        except RefusedError:
+            return False  # edited since, or withdrawn by its author: nobody is to learn of it by an error
+        return True
+
+
+def _context(settings: Settings, evidence: str, cid: bytes, approved: bytes | None) -> str:
+    if approved is not None and approved != cid:
+        why = "it was edited after a moderator approved it"
+    elif settings.posting is Posting.APPROVAL:
+        why = "every post waits for approval here"
+    else:
+        why = "it waits for approval"
+    code = short_code(filter(None, evidence.split("\n")), PENDING)
+    return f"{QUEUE}:{settings.slug} {cid_text(cid)} {code} {why}"
+
+
+def _queue_of(one: Interaction) -> _Seen | None:
+    """From which queue something was pressed: what the client says of the feed counts, or else the item's context."""
+    place, _, rest = one.feed_context.partition(" ")
+    slug = place.removeprefix(f"{QUEUE}:") if place.startswith(f"{QUEUE}:") else ""
+    cid = read_cid(rest.partition(" ")[0])
+    if one.feed:
+        key = one.feed.rpartition("/")[2]
+        named, _, sort = key.partition(".")
+        if sort != QUEUE or record_key(named, sort) != key or slug not in ("", named):
+            return None
+        return _Seen(named, cid if slug else None)
+    return _Seen(slug, cid) if slug else None
