@@ -25,7 +25,7 @@ def fresh() -> Any:
     connection = apsw.Connection(":memory:")
     migrations.migrate(connection)
     connection.executemany(
-        "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (?, ?, '', '', '', 1)",
+        "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (?, ?, '', '', '{}', 1)",
         [(number, f"c{number}") for number in COMMUNITIES],
     )
     for did in PEOPLE:

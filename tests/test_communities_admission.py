@@ -137,6 +137,8 @@ def test_what_a_ban_hides_comes_back_as_it_was(held: str) -> None:
     assert found.hidden == BITS[held]
     strict = judge(Settings(1, "x", posting=Posting.APPROVAL), AUTHORS["banned"], NOW, selected=True, held=HELD[held])
     assert strict.hidden == (BANNED | PENDING if held == "in-old" else BITS[held])
+    removed = judge(settings, AUTHORS["banned"], NOW, selected=True, held=HELD[held], decided=DECIDED["removed"])
+    assert removed.hidden == (None if held == "none" else BANNED | REMOVED), "what was removed stays so after the ban"
 
 
 def test_the_bits_of_the_feed_item() -> None:

@@ -48,7 +48,7 @@ def fresh() -> Any:
     opened = apsw.Connection(":memory:")
     migrations.migrate(opened)
     opened.executemany(
-        "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (?, ?, '', '', '', 1)",
+        "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (?, ?, '', '', '{}', 1)",
         [(number, f"c{number}") for number in OWNERS],
     )
     return opened
@@ -283,6 +283,8 @@ def test_counts_of_posts_are_what_a_recount_says(steps: list[tuple[str, int, int
 
 
 def test_a_new_community_is_counted(connection: Any) -> None:
-    connection.execute("INSERT INTO community (id, slug, name, description, rule, declared) VALUES (9,'x','','','',1)")
+    connection.execute(
+        "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (9, 'x', '', '', '{}', 1)"
+    )
     assert counted(connection)[-1] == (9, 0, 0, 0)
     assert counted(connection) == recounted(connection)
