@@ -16,6 +16,7 @@ from cbrrr import encode_dag_cbor
 from bench.cores import pin, share_out
 from bench.report import Report, Table, Target, number, spread
 from communities.community import Community, Include
+from communities.directory import settle
 from communities.matching import compile_rules
 from firehose.index import Index
 from firehose.known import Known
@@ -127,6 +128,7 @@ def measure(car: bytes, repo: Repo, indexed: list[tuple[str, str]], kinds: dict[
                 )
             uris = [f"at://{did}/{POST}/{rkey}" for did, rkey in indexed]
             scope = Scope(Known.of(uris, len(uris)), Known.of([repo.did], 1), compile_rules([(1, club)], {}))
+            index.admissions.use(scope.matcher, settle([(1, None, club)], lambda did, community: False))
             scope.latest_rev = tid(now_micros())
             began = time.perf_counter()
             snapshot = read_snapshot(car, repo.did, key, scope, 0, now_micros())

@@ -34,7 +34,7 @@ def decide(visit: Visit, settings: Settings, action: Action, body: Mapping[str, 
         state=settings.state,
         subject=visit.standing(settings, did),
         actor=who,
-        admins=count_admins(visit.connection, settings, visit.now),
+        admins=count_admins(visit.connection, settings),
         until=until,
     )
     reason, rule = reason_and_rule(visit, settings, body)

@@ -82,7 +82,7 @@ def _ended_records(visit: Visit, settings: Settings, did: str) -> list[str]:
 
 def _step(visit: Visit, settings: Settings, deed: Own, held: Membership | None) -> Membership | None:
     who = visit.standing(settings)
-    admins = count_admins(visit.connection, settings, visit.now)
+    admins = count_admins(visit.connection, settings)
     kind, state = settings.kind, settings.state
     return step(deed, held, kind=kind, state=state, subject=who, actor=who, admins=admins)
 

@@ -16,7 +16,7 @@ import apsw
 import peewee
 from playhouse.apsw_ext import APSWDatabase
 
-from civic import accounts, decide, decisions, explain, joining, people
+from civic import accounts, decide, decisions, explain, joining, listing, people
 from civic.town import TownWatch
 from civic.visit import NSID, Procedure, Query, Visit
 from communities.access import Site
@@ -40,7 +40,7 @@ from xrpc.server import Call
 
 log = logging.getLogger(__name__)
 
-QUERIES: tuple[Query, ...] = (*people.QUERIES, *decisions.QUERIES, *explain.QUERIES)
+QUERIES: tuple[Query, ...] = (*listing.QUERIES, *people.QUERIES, *decisions.QUERIES, *explain.QUERIES)
 PROCEDURES: tuple[Procedure, ...] = (*joining.PROCEDURES, *decide.PROCEDURES, *accounts.PROCEDURES)
 MOST_BYTES = 192 * 1024
 """Of a body: the longest reason, with every sign of it escaped."""
@@ -64,7 +64,7 @@ class CivicMethods:
         counts: Counter[str],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`auth` must take tokens for these methods alone; `limiter` bounds procedures per caller; `counts` takes what
+        """`auth` must take tokens for this service alone; `limiter` bounds procedures per caller; `counts` takes what
         was called; `clock` gives seconds. The rest: see `Visit`.
         """
         self._database = database
@@ -130,6 +130,9 @@ class CivicMethods:
     def _write(self, procedure: Procedure, token: Token, body: Mapping[str, Any]) -> server.Answer:
         """Runs in the writer's thread, on its own connection."""
         try:
+            # Whatever has to be read again is read before others have to wait for it.
+            with self._database.atomic("DEFERRED"):
+                self._visit(sql(self._database), None)
             with writing(self._database) as connection:
                 if not tokens.is_shown(connection, token.iss):
                     raise AccountInactive("Your account is not active.")

@@ -1,6 +1,6 @@
 """Who is in a community, as far as the caller may know: getViewer, getMembership and listMembers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from civic import cursor
@@ -63,7 +63,9 @@ def list_members(visit: Visit, params: Mapping[str, Any]) -> Answer:
         after = first, since, actor
     limit = params["limit"]
     found = []
-    for at, did, place in _places(visit, settings, status, after, limit + 1):
+    # Whose role has ended is a plain member, and stands still where the role had put them.
+    roles = (role,) if role in (Role.ADMIN, Role.MODERATOR) else (Role.ADMIN, Role.MODERATOR, Role.MEMBER)
+    for at, did, place in _places(visit, settings, status, roles, after, limit + 1):
         if role is None or place.membership.role is role:
             found.append((at, member_view(did, place)))
             if len(found) > limit:
@@ -73,14 +75,14 @@ def list_members(visit: Visit, params: Mapping[str, Any]) -> Answer:
 
 
 def _places(
-    visit: Visit, settings: Settings, status: Status, after: Key, batch: int
+    visit: Visit, settings: Settings, status: Status, roles: Iterable[Role], after: Key, batch: int
 ) -> Iterator[tuple[Key, str, Place]]:
-    """Who comes behind `after` in the order of the list."""
+    """Who comes behind `after` in the order of the list, of those with these roles in their row, and the owner."""
     if status is Status.MEMBER and after[0] > OWNER and settings.owner is not None:
         place = place_of(visit, settings, settings.owner)
         if place is not None:
             yield (OWNER, 0, 0), settings.owner, place
-    for role in (Role.ADMIN, Role.MODERATOR, Role.MEMBER):
+    for role in roles:
         if role <= after[0]:
             begin = after if role == after[0] else (role.value, -1, -1)
             for key, did, place in _rows(visit, settings.id, status, begin, batch):

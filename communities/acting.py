@@ -13,6 +13,7 @@ def acting_as(action: Action, settings: Settings, did: str, who: Standing) -> Ac
         return Acting.OWNER
     if who.above or (who.joined and who.role is Role.ADMIN):
         return Acting.ADMIN
-    if who.moderates and may_decide(action, replace(who, site=Site.NOBODY)):
+    # Who has no role for the site decides by the one here, also what moderators may do to themselves alone.
+    if who.moderates and (who.site is Site.NOBODY or may_decide(action, replace(who, site=Site.NOBODY))):
         return Acting.MODERATOR
     return Acting.SITE

@@ -55,15 +55,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The outcome and, for people, why."""
+    """The outcome and, for people, why. `after`: bits that keep it out of sight once its author is banned no more."""
 
     outcome: Outcome
     why: str = ""
+    after: int = 0
 
     @property
     def hidden(self) -> int | None:
         """The bits of its feed item; None when it has none."""
-        return _HIDDEN.get(self.outcome)
+        bits = _HIDDEN.get(self.outcome)
+        return None if bits is None else bits | self.after
 
 
 _HIDDEN = {Outcome.ADMITTED: 0, Outcome.PENDING: PENDING, Outcome.REMOVED: REMOVED, Outcome.BANNED: BANNED}
@@ -88,8 +90,13 @@ def judge(
     if opted_out is not None:
         return Judgement(Outcome.WITHDRAWN, opted_out)
     if author.status is Status.BANNED and not author.oversees:
-        # What was in before comes back with its author; nothing new is kept.
-        return Judgement(Outcome.BANNED if held else Outcome.REFUSED, "its author is banned")
+        # What was in before comes back with its author, as it was; nothing new is kept.
+        if held is None:
+            return Judgement(Outcome.REFUSED, "its author is banned")
+        if decided is not None and decided.verdict is Verdict.REMOVED:
+            return Judgement(Outcome.BANNED, "its author is banned", REMOVED)
+        waits = _held(settings, held, cid, Admission.REFUSED).outcome is Outcome.PENDING
+        return Judgement(Outcome.BANNED, "its author is banned", PENDING if waits else 0)
     if decided is not None and decided.verdict is Verdict.REMOVED:
         return Judgement(Outcome.REMOVED, "a moderator removed it")
     if decided is not None and decided.cid == cid:

@@ -3,7 +3,7 @@
 from communities import logbook
 from communities.access import Role, Standing
 from communities.community import Log
-from communities.log import Event, LogSetting, Who, redact
+from communities.log import Event, redact
 from models.database import Connection
 
 
@@ -14,7 +14,7 @@ def sees_all(who: Standing) -> bool:
 
 def shown(event: Event, log: Log, *, everything: bool) -> Event:
     """An event as the reader may see it. `everything`: see `sees_all`."""
-    return event if everything else redact(event, LogSetting(Who(log.who), log.show_subject))
+    return event if everything else redact(event, log)
 
 
 def page(

@@ -16,7 +16,7 @@ SLUG = re.compile(r"[a-z][a-z0-9_-]{1,62}")
 RESERVED = frozenset((EVERYTHING,))
 """Slugs that no community has: feeds of the service itself stand there."""
 _DID = re.compile(r"did:(plc:[a-z2-7]{24}|web:[A-Za-z0-9.-]+(%3A[0-9]+)?)")
-_LIST = re.compile(rf"at://{_DID.pattern}/app\.bsky\.graph\.list/[A-Za-z0-9._~:-]{{1,512}}")
+LIST = re.compile(rf"at://{_DID.pattern}/app\.bsky\.graph\.list/[A-Za-z0-9._~:-]{{1,512}}")
 _POST = re.compile(rf"at://{_DID.pattern}/app\.bsky\.feed\.post/[A-Za-z0-9._~:-]{{1,512}}")
 _DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}|undeclared")
@@ -144,7 +144,7 @@ KEYS: dict[str, dict[str, Check]] = {
         "keywords": _each(_keyword),
         "mentions": _each(_did),
         "members": _each(_did),
-        "lists": _each(_pattern(_LIST, "the at:// URI of a list, with a DID"), 100),
+        "lists": _each(_pattern(LIST, "the at:// URI of a list, with a DID"), 100),
         "joined": _switch,
     },
     "require": {

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from cbrrr import encode_dag_cbor
 
 from communities.access import Action
+from communities.community import ACTOR, NOBODY, Log
 
 FIELDS = ("actor", "role", "subject", "cid", "reason", "until")
 """What the public log may hide, in the order in which an event's hash takes it in."""
@@ -41,22 +42,6 @@ class Acting(StrEnum):
     OWNER = "owner"
     SITE = "site"
     AUTOMATION = "automation"
-
-
-class Who(StrEnum):
-    """What the public log shows of who decided."""
-
-    NOBODY = "nobody"
-    ROLE = "role"
-    ACTOR = "actor"
-
-
-@dataclass(frozen=True, slots=True)
-class LogSetting:
-    """What a community shows in its public log: `social.communities.defs#log`."""
-
-    who: Who = Who.ROLE
-    show_subject: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +102,6 @@ class BrokenLogError(Exception):
         self.seq = seq
 
 
-def setting(value: Any) -> LogSetting:
-    """The `log` of a community's record. What is unknown shows nothing."""
-    told = value if isinstance(value, dict) else {}
-    who = told.get("who", Who.ROLE)
-    return LogSetting(Who(who) if who in list(Who) else Who.NOBODY, told.get("showSubject") is True)
-
-
 def genesis(slug: str) -> Head:
     """The head of a community's log in which there is nothing yet."""
     return Head(0, _digest("genesis", slug))
@@ -150,14 +128,14 @@ def make(head: Head, at: int, decision: Decision, salt: Callable[[int], bytes] =
     return replace(event, hash=hash_of(event))
 
 
-def redact(event: Event, show: LogSetting) -> Event:
+def redact(event: Event, show: Log) -> Event:
     """An event as the public log of a community shows it. A ban stays between the community and the banned, and a
     reason can name people: it is shown only where the subject is.
     """
     shown: set[str] = set()
-    if show.who is not Who.NOBODY:
+    if show.who != NOBODY:
         shown.add("role")
-    if show.who is Who.ACTOR:
+    if show.who == ACTOR:
         shown.add("actor")
     if show.show_subject and event.action not in _PRIVATE:
         shown |= _ABOUT

@@ -11,12 +11,15 @@ always wins over a selector.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from communities.community import Community
+from communities.community import BY_TAG, Community
 from communities.post import Post
 from communities.text import fold_tag, words
 
 OPT_OUT_TAGS = frozenset(("nofeed", "private"))
 """Tags with which an author keeps a post out of every community feed."""
+
+MEMBERSHIP = "membership"
+"""The evidence of a post whose author is a member of a community that shows all posts of its members."""
 
 UNDECLARED = "undeclared"
 """The language of a post that declares none."""
@@ -28,6 +31,13 @@ class Match:
 
     community: int
     evidences: tuple[str, ...]
+
+
+Joins = tuple[int, bool]
+"""A community whose tag a post carries: whether it is the tag with which people join, or the one with which they leave.
+"""
+JOIN_TAG, LEAVE_TAG = "add", "remove"
+"""What stands before the slug in the tags with which people join and leave communities that allow it."""
 
 
 @dataclass(slots=True)
@@ -57,6 +67,19 @@ class Matcher:
     openings: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """The lengths, in words, of the phrases that begin with a word: however many do, each length is tried once."""
     lists: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    joins: dict[str, Joins] = field(default_factory=dict)
+
+    def add_member(self, community: int, did: str) -> None:
+        """Let every post of `did` belong to `community` at once, without compiling anew."""
+        known = self.authors.get(did, ())
+        if (entry := (community, MEMBERSHIP)) not in known:
+            self.authors[did] = (*known, entry)
+
+    def joined_by(self, post: Post) -> tuple[Joins, ...]:
+        """The communities that the author of a post joins or leaves by its tags."""
+        if self.joins.keys().isdisjoint(post.tags):
+            return ()
+        return tuple(self.joins[tag] for tag in sorted(post.tags) if tag in self.joins)
 
     def add_list_member(self, uri: str, did: str) -> None:
         """Let `did` be a member of the list `uri` at once, without compiling anew."""
@@ -163,8 +186,15 @@ def _rule(number: int, community: Community) -> _Rule:
     )
 
 
-def compile_rules(communities: Iterable[tuple[int, Community]], lists: Mapping[str, Iterable[str]]) -> Matcher:
-    """Compile (id, community) pairs; `lists` gives the member DIDs of each `app.bsky.graph.list` URI that is known."""
+def compile_rules(
+    communities: Iterable[tuple[int, Community]],
+    lists: Mapping[str, Iterable[str]],
+    members: Mapping[int, Iterable[str]] | None = None,
+) -> Matcher:
+    """Compile (id, community) pairs; `lists` gives the member DIDs of each `app.bsky.graph.list` URI that is known,
+    `members` those of each community that shows all posts of its members.
+    """
+    joins: dict[str, Joins] = {}
     tags: dict[str, list[int]] = {}
     mentions: dict[str, list[int]] = {}
     authors: dict[str, list[tuple[int, str]]] = {}
@@ -184,6 +214,11 @@ def compile_rules(communities: Iterable[tuple[int, Community]], lists: Mapping[s
             named.setdefault(uri, []).append(number)
             for did in lists.get(uri, ()):
                 authors.setdefault(did, []).append((number, "list:" + uri))
+        for did in (members or {}).get(number, ()) if community.include.joined else ():
+            authors.setdefault(did, []).append((number, MEMBERSHIP))
+        if BY_TAG in community.join_by:
+            joins[fold_tag(JOIN_TAG + community.slug)] = (number, True)
+            joins[fold_tag(LEAVE_TAG + community.slug)] = (number, False)
         for phrase in dict.fromkeys(tuple(words(keyword)) for keyword in community.include.keywords):
             phrases.setdefault(" ".join(phrase), []).append(number)
             openings.setdefault(phrase[0], set()).add(len(phrase))
@@ -195,4 +230,5 @@ def compile_rules(communities: Iterable[tuple[int, Community]], lists: Mapping[s
         phrases={key: tuple(value) for key, value in phrases.items()},
         openings={key: tuple(sorted(value)) for key, value in openings.items()},
         lists={key: tuple(value) for key, value in named.items()},
+        joins=joins,
     )

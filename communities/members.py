@@ -112,13 +112,13 @@ def _joined(membership: Membership | None, now: int) -> bool:
     return mine is not None and mine.status is Status.MEMBER
 
 
-def count_admins(connection: Connection, settings: Settings, now: int) -> int:
-    """How many admins a community has, its owner included; `now`: microseconds."""
+def count_admins(connection: Connection, settings: Settings) -> int:
+    """How many admins a community has for good, its owner included: one whose role ends may not be there tomorrow."""
     query = (
         "SELECT count(*) FROM membership m JOIN actor a ON a.id = m.actor WHERE m.community = ? AND m.status = 'member'"
-        " AND m.role = ? AND (m.until IS NULL OR m.until > ?) AND a.did IS NOT ?"
+        " AND m.role = ? AND m.until IS NULL AND a.did IS NOT ?"
     )
-    row = connection.execute(query, (settings.id, Role.ADMIN.value, now, settings.owner)).fetchone()
+    row = connection.execute(query, (settings.id, Role.ADMIN.value, settings.owner)).fetchone()
     return int(row[0]) + (settings.owner is not None)
 
 

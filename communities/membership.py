@@ -72,9 +72,12 @@ def step(
 ) -> Membership | None:
     """What becomes of a membership by a deed, of which actions are those of OTHERS; None: no row. Raises RefusedError.
 
-    `subject`: how the person stands whose membership it is, as `held` says; `actor`: who acts, the same person for
-    deeds of their own. `admins`: how many there are. `until`: when a ban is to end, microseconds.
+    `subject`: how the person stands whose membership it is, as `held` says, except that an owner stands as an admin
+    whatever is held; `actor`: who acts, the same person for deeds of their own. `admins`: how many there are for good.
+    `until`: when a ban is to end, microseconds.
     """
+    if subject.joined and deed is not Own.LEAVE and (held is None or held.status is not Status.BANNED):
+        held = replace(MEMBER, role=subject.role)
     if isinstance(deed, Own):
         return _own(deed, held, kind, state, subject, admins)
     if deed not in OTHERS:
@@ -118,7 +121,7 @@ def _own(
     if deed is Own.LEAVE:
         if held is None:
             raise RefusedError("NotFound", "You are not a member of this community.")
-        if held.status is Status.MEMBER and held.role is Role.ADMIN and admins <= 1:
+        if held.status is Status.MEMBER and held.role is Role.ADMIN and held.until is None and admins <= 1:
             raise RefusedError("LastAdmin", "You are the last admin: make somebody else one first.")
         return None
     if held is None or held.status is not Status.INVITED:

@@ -10,7 +10,7 @@ from typing import Any
 
 from communities.access import AVAILABLE, EVERYTHING, Posting, Role, Scope, State, Type
 from communities.community import JOIN_WAYS, WHO, Community, Exclude, Include, Log, Require, Rule
-from communities.keys import RESERVED, SLUG
+from communities.keys import LIST, RESERVED, SLUG
 from communities.ranking import SORTS, Ranking
 from communities.text import fold_tag, words
 from xrpc.lexicon import Catalog, LexiconError
@@ -25,6 +25,8 @@ OURS = frozenset((COMMUNITY, ROLE, MEMBERSHIP, SUBMISSION))
 """Records that say who is in a community and what belongs to it."""
 RELATIONS = frozenset((FOLLOW, BLOCK))
 """Records that mean something of and for accounts of communities."""
+SHAPING = OURS | RELATIONS
+"""All of them."""
 POST = "app.bsky.feed.post"
 MOST_SELECTORS = 5000
 """Tags, words and accounts that one record may name (ours): anybody can write one, and all are kept in memory."""
@@ -126,7 +128,8 @@ def _role(did: str, about: str, record: Mapping[str, Any]) -> RoleRecord:
     scope = EVERYTHING
     if "scope" in record and role is Role.MODERATOR:
         scope = frozenset(part for part in Scope if part.value in record["scope"])
-    until = parse_datetime(record["expiresAt"]) if "expiresAt" in record else None
+    # A moment before 1970 has no number of microseconds; whatever ends then has ended.
+    until = (parse_datetime(record["expiresAt"]) or 0) if "expiresAt" in record else None
     return RoleRecord(about, record["subject"], role, scope, until)
 
 
@@ -185,7 +188,7 @@ def _include(said: Mapping[str, Any]) -> Include:
         keywords=tuple(keyword for keyword in said.get("keywords", ()) if words(keyword)),
         mentions=tuple(said.get("mentions", ())),
         members=tuple(said.get("members", ())),
-        lists=tuple(said.get("lists", ())),
+        lists=tuple(uri for uri in said.get("lists", ()) if LIST.fullmatch(uri)),
         joined=said.get("joined", False),
     )
 

@@ -80,7 +80,8 @@ class Skeletons:
     def pins(self, feed: Feed, most: int) -> list[tuple[str, int | None]]:
         """The URIs of the first pins that are shown, and their ids where they are indexed."""
         rows = self._connection.execute(_PINS, (feed.community, most))
-        return [(uri, post) for uri, post in rows if _GOOD_URI.fullmatch(uri)]
+        # A post can be pinned by a moderator and by the declaration.
+        return list({uri: post for uri, post in rows if _GOOD_URI.fullmatch(uri)}.items())
 
     def _render(self, feed: Feed, limit: int, start: cursor.Position, pins: list[str]) -> bytes:
         uris, last = self._union(feed, limit, start) if len(feed.union) > 1 else self._own(feed, limit, start)

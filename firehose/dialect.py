@@ -3,7 +3,7 @@
 A dialect says how its stream is asked for, what a position in it is, and how a message is read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
@@ -32,8 +32,8 @@ class Dialect(Protocol):
     takes_times: bool
     """Whether the stream can be asked for from a time on, in microseconds."""
 
-    def url(self, base: str, cursor: int | None) -> str:
-        """Where the stream is, from `cursor` on; None: the live end."""
+    def url(self, base: str, cursor: int | None, wanted: Collection[str] = WATCHED) -> str:
+        """Where the stream is, from `cursor` on; None: the live end. `wanted`: collections, if they can be chosen."""
 
     def open(self, data: bytes, scope: Scope) -> Message:
         """Kind, payload and position of a message. Raises FrameError, StreamError or CompressionError."""
@@ -58,7 +58,7 @@ class SubscribeRepos:
     subprotocols: Sequence[str] = ()
     takes_times = False
 
-    def url(self, base: str, cursor: int | None) -> str:
+    def url(self, base: str, cursor: int | None, wanted: Collection[str] = WATCHED) -> str:
         """See Dialect."""
         return f"{base}/xrpc/{self.NSID}" + ("" if cursor is None else f"?cursor={cursor}")
 
@@ -129,9 +129,9 @@ class Jetstream1(_Jetstream):
     subprotocols: Sequence[str] = ()
     dictionary = LEGACY_DICTIONARY
 
-    def url(self, base: str, cursor: int | None) -> str:
+    def url(self, base: str, cursor: int | None, wanted: Collection[str] = WATCHED) -> str:
         """See Dialect. Events of accounts and identities come whatever collections are wanted (J2)."""
-        query: list[tuple[str, object]] = [("wantedCollections", collection) for collection in sorted(WATCHED)]
+        query: list[tuple[str, object]] = [("wantedCollections", collection) for collection in sorted(wanted)]
         if cursor is not None:
             query.append(("cursor", max(0, cursor)))
         if self.unpacker is not None:
@@ -150,9 +150,9 @@ class Jetstream2(_Jetstream):
     subprotocols: Sequence[str] = ("xrpc.v1.json",)
     dictionary = None
 
-    def url(self, base: str, cursor: int | None) -> str:
+    def url(self, base: str, cursor: int | None, wanted: Collection[str] = WATCHED) -> str:
         """See Dialect. A `cursor` from `jetstream.TIMES_FROM` on is a time in microseconds."""
-        query: list[tuple[str, object]] = [("collections", collection) for collection in sorted(WATCHED)]
+        query: list[tuple[str, object]] = [("collections", collection) for collection in sorted(wanted)]
         query += [("kinds", kind) for kind in ("commit", "identity", "account", "sync")]
         if cursor is not None:
             query.append(("cursor", max(0, cursor)))
@@ -177,7 +177,7 @@ class Tap:
     def __init__(self) -> None:
         self._owed = tap.Owed()
 
-    def url(self, base: str, cursor: int | None) -> str:
+    def url(self, base: str, cursor: int | None, wanted: Collection[str] = WATCHED) -> str:
         """See Dialect."""
         return f"{base}/channel"
 

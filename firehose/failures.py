@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from playhouse.apsw_ext import APSWDatabase
 
+from firehose.actors import Actor
 from firehose.index import Index
 from firehose.ops import Scope
-from firehose.rows import Actor
 from firehose.states import DESYNCHRONIZED, ERROR, UNRESOLVABLE
 from models.database import Connection, writing
 

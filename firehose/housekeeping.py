@@ -10,9 +10,7 @@ from collections.abc import Callable
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.matching import Matcher
-from communities.post import Post, read_post
 from firehose.index import Index
-from firehose.records import RecordError, read_record
 from firehose.rows import COUNTERS
 from firehose.rules import REAPPLY
 from firehose.states import PENDING
@@ -25,11 +23,17 @@ DAY = 86_400_000_000
 INTERACTION_DAYS = 2
 MOST_INTERACTIONS = 1_000_000
 """Kept of all viewers together; the oldest go first. Anybody with a domain can be any number of viewers."""
+MOST_LATE = 1_000_000
+"""Kept of all that was said of posts which are not here; the oldest go first. Anybody can be any number of accounts."""
 FLOOR_MICROS = 10_000_000
 COUNT_EVERY = 10_000_000
 """Microseconds between two accounts whose share in counts is so large that it takes a moment."""
 REPLAY_DAYS = 7
-"""An account nothing points to is kept this long, as a fence against replays; relays hold events for three days."""
+"""An account nothing points to is kept this long, as a fence against replays; relays hold events for three days. And
+so is what was said of posts that are not here: what has not come in all that time will not come.
+"""
+_NEWEST_INTERACTIONS = "SELECT at FROM interaction ORDER BY at DESC"
+_NEWEST_LATE = "SELECT noted_at FROM late ORDER BY noted_at DESC"
 
 
 class Housekeeping:
@@ -49,8 +53,7 @@ class Housekeeping:
         self._clock = clock
         self._actors_after = 0
         self._counted_at = 0
-        self._floor = 0
-        self._floor_at = 0
+        self._floors: dict[str, tuple[int, int]] = {}
 
     def step(self, matcher: Matcher) -> bool:
         """Do one small piece of what is to be done; returns whether more is waiting."""
@@ -58,6 +61,7 @@ class Housekeeping:
         work = (
             self._count(connection)
             or self._purge(connection)
+            or self._end_bans(connection)
             or self._expire_posts(connection)
             or self._expire_small(connection)
             # Last, for it begins anew with every change of a list: whoever changes one must not hold the others up.
@@ -94,6 +98,8 @@ class Housekeeping:
         actor = row[0]
 
         def work() -> None:
+            if self._index.forget_records(actor, STEP_ROWS, self._clock()):
+                return
             posts = connection.execute("SELECT id FROM post WHERE actor = ? LIMIT ?", (actor, STEP_ROWS)).fetchall()
             for (post,) in posts:
                 self._remove_post(connection, post)
@@ -114,6 +120,20 @@ class Housekeeping:
                 )
                 self._index.forget_account(actor)
                 self._index.counts["accounts purged"] += 1
+
+        return work
+
+    def _end_bans(self, connection: Connection) -> Callable[[], None] | None:
+        """Bans that have run out: what their authors had in the community is shown again."""
+        now = self._clock()
+        row = connection.execute(
+            "SELECT community, actor FROM membership WHERE until <= ? AND status = 'banned' LIMIT 1", (now,)
+        ).fetchone()
+        if row is None:
+            return None
+
+        def work() -> None:
+            self._index.end_ban(row[0], row[1], now)
 
         return work
 
@@ -153,22 +173,12 @@ class Housekeeping:
         after = meta.get(connection, REAPPLY)
         if after is None:
             return None
-        items = "SELECT 1 FROM feed_item WHERE post = ? LIMIT 1"
 
         def work() -> None:
-            rows = connection.execute(
-                "SELECT p.id, p.record, a.did FROM post p JOIN actor a ON a.id = p.actor"
-                " WHERE p.id > ? ORDER BY p.id LIMIT ?",
-                (int(after), STEP_ROWS),
-            ).fetchall()
-            for post, record, did in rows:
-                facts = _facts(record)
-                matches = matcher.match(did, facts) if facts else []
-                video = int(facts is not None and facts.is_video)
-                connection.execute("UPDATE post SET video = ? WHERE id = ? AND video != ?", (video, post, video))
-                self._index.admit(post, matches, matcher.rules)
-                if not matches and not connection.execute(items, (post,)).fetchone():
-                    self._index.remove_post(post)
+            query = "SELECT id FROM post WHERE id > ? ORDER BY id LIMIT ?"
+            rows = connection.execute(query, (int(after), STEP_ROWS)).fetchall()
+            for (post,) in rows:
+                if not self._index.judge_stored(post, self._clock(), matcher.rules):
                     self._index.counts["posts no longer matching"] += 1
             if rows:
                 meta.put(connection, REAPPLY, str(rows[-1][0]))
@@ -178,13 +188,14 @@ class Housekeeping:
         return work
 
     def _expire_small(self, connection: Connection) -> Callable[[], None] | None:
-        """Interactions, used tokens, and accounts that nothing points to any more."""
+        """Interactions, used tokens, what was said of posts that never came, and accounts that nothing points to."""
         now = self._clock()
-        oldest = max(now - INTERACTION_DAYS * DAY, self._interactions_floor(connection, now))
+        oldest = max(now - INTERACTION_DAYS * DAY, self._floor(connection, _NEWEST_INTERACTIONS, MOST_INTERACTIONS))
+        oldest_late = max(now - REPLAY_DAYS * DAY, self._floor(connection, _NEWEST_LATE, MOST_LATE))
         expired = connection.execute(
             "SELECT EXISTS (SELECT 1 FROM interaction WHERE at < ?),"
-            " EXISTS (SELECT 1 FROM used_token WHERE expires < ?)",
-            (oldest, now // 1_000_000),
+            " EXISTS (SELECT 1 FROM used_token WHERE expires < ?), EXISTS (SELECT 1 FROM late WHERE noted_at < ?)",
+            (oldest, now // 1_000_000, oldest_late),
         ).fetchone()
         last = connection.execute("SELECT max(id) FROM actor").fetchone()
         after = self._actors_after
@@ -202,19 +213,23 @@ class Housekeeping:
                 " (SELECT iss, jti FROM used_token WHERE expires < ? LIMIT ?)",
                 (now // 1_000_000, STEP_ROWS),
             )
-            some, oldest_rev = (after, after + STEP_ROWS), tid(now - REPLAY_DAYS * DAY)
-            # What the stream has not brought in all that time it will not bring.
             connection.execute(
-                "DELETE FROM late WHERE actor IN (SELECT id FROM actor WHERE id > ? AND id <= ? AND rev < ?)",
-                (*some, oldest_rev),
+                "DELETE FROM late WHERE (actor, kind, rkey) IN"
+                " (SELECT actor, kind, rkey FROM late WHERE noted_at < ? ORDER BY noted_at LIMIT ?)",
+                (oldest_late, STEP_ROWS),
             )
             gone = connection.execute(
                 "DELETE FROM actor WHERE id > ? AND id <= ? AND shown = 1 AND rev < ?"
                 " AND NOT EXISTS (SELECT 1 FROM post WHERE post.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM engagement WHERE engagement.actor = actor.id)"
                 " AND NOT EXISTS (SELECT 1 FROM repo WHERE repo.actor = actor.id)"
-                " AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.actor = actor.id) RETURNING 1",
-                (*some, oldest_rev),
+                " AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM late WHERE late.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM declaration d WHERE d.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM membership_event m WHERE m.actor = actor.id)"
+                " AND NOT EXISTS (SELECT 1 FROM decided d WHERE d.actor = actor.id) RETURNING 1",
+                (after, after + STEP_ROWS, tid(now - REPLAY_DAYS * DAY)),
             ).fetchall()
             if gone:
                 self._index.forget()
@@ -222,24 +237,19 @@ class Housekeeping:
 
         return work
 
-    def _interactions_floor(self, connection: Connection, now: int) -> int:
-        """The time below which interactions are too many, looked up every ten seconds."""
-        if not 0 <= now - self._floor_at < FLOOR_MICROS:
-            query = "SELECT at FROM interaction ORDER BY at DESC LIMIT 1 OFFSET ?"
-            row = connection.execute(query, (MOST_INTERACTIONS,)).fetchone()
-            self._floor, self._floor_at = (row[0] + 1 if row else 0), now
-        return self._floor
+    def _floor(self, connection: Connection, newest: str, most: int) -> int:
+        """The time below which there are too many, looked up every ten seconds. `newest`: the query of times."""
+        now = self._clock()
+        floor, looked_at = self._floors.get(newest, (0, 0))
+        if not 0 <= now - looked_at < FLOOR_MICROS:
+            row = connection.execute(f"{newest} LIMIT 1 OFFSET ?", (most,)).fetchone()
+            floor = row[0] + 1 if row else 0
+            self._floors[newest] = floor, now
+        return floor
 
     def begin_round(self) -> None:
         """Look through all accounts again from the first; call this about once a day."""
         self._actors_after = 0
-
-
-def _facts(record: bytes) -> Post | None:
-    try:
-        return read_post(read_record(record))
-    except RecordError:
-        return None
 
 
 def recount(connection: Connection) -> int:

@@ -1,54 +1,33 @@
-"""Events into rows: the fence, the chain, and how accounts stand. Everything here runs inside the caller's transaction.
+"""Commits and whole repositories into rows: the fence and the chain. Everything here runs inside the caller's
+transaction.
 
 Each function may be called again with what it was already given and then changes nothing: a commit is applied only when
 its rev is above the account's last one (the fence).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from firehose.events import Account, Sync
-from firehose.ops import (
-    ENGAGEMENTS,
-    LIST_ITEM,
-    POST,
-    QUOTE,
-    REPLY,
-    Commit,
-    Delete,
-    Op,
-    PutEngagement,
-    PutPost,
-)
-from firehose.rows import COUNTERS, Actor, Rows
+from firehose.accounts import Accounts
+from firehose.actors import Actor
+from firehose.events import Sync
+from firehose.noted import COLLECTIONS, Noted
+from firehose.ops import LIST, LIST_ITEM, POST, QUOTE, REPLY, Commit, Delete, Op
 from firehose.snapshot import Snapshot
-from firehose.states import CONFIRM, CONFIRMED, DESYNCHRONIZED, ERROR, PENDING, RESYNCING, SYNCED, UNRESOLVABLE
-from firehose.times import event_micros, tid_micros
+from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING, SYNCED
+from firehose.times import tid_micros
 from models.database import Connection
 
-COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
-_FENCED = "SELECT id, active, allowed, purge FROM actor WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
-MOST_DOUBTS = 1000
-MOST_COUNTED = 5000
-"""Likes, reposts, replies and quotes of an account that are counted, or not any more, in the batch that says so."""
 MOST_NOTED, MOST_NOTED_BYTES = 2000, 16 * 1024 * 1024
 """Commits, and bytes of their posts, that are noted of an account while its repository is read (B6)."""
 
 
-class Noted(list[Commit]):
-    """What was applied of an account since its repository began to be read. `size`: bytes of its posts."""
-
-    size = 0
-
-
-class Index(Rows):
+class Index(Accounts):
     """Applies events to the tables. `forget` must be called when a transaction that it wrote in was rolled back."""
 
     def __init__(self, connection: Connection, max_age: int) -> None:
         """`max_age`: microseconds; a post older than that at its event is not admitted."""
         super().__init__(connection, max_age)
-        self.doubts: dict[str, None] = {}
-        """Accounts that the stream has just called inactive, each once; the sweep asks their own hosts."""
         self.buffers: dict[str, Noted] = {}
         """What was applied of accounts whose repositories are being read just now, since that began."""
 
@@ -57,123 +36,16 @@ class Index(Rows):
         self._actors.clear()
         self.buffers.clear()
 
-    def forget_accounts(self) -> None:
-        """Drop what is cached of accounts: another process may have changed them."""
-        self._actors.clear()
-
     def forget_account(self, actor: int) -> None:
         """Drop what is cached of one account, after its rows were changed behind this one's back."""
         (did,) = self._sql("SELECT did FROM actor WHERE id = ?", (actor,)).fetchall()[0]
         self._actors.pop(did, None)
         self.buffers.pop(did, None)
 
-    def account(self, event: Account, source: str, now: int) -> None:
-        """Apply `#account`: an overlay that hides or shows all of the account's posts and its share in counts (A46).
-
-        `source` and the event's seq fence what is repeated and late. The rows of a deleted account are purged once its
-        host has confirmed that; one that comes back is read anew if anything was missed.
-        """
-        row = self._sql(_FENCED, (event.did, source, event.seq)).get
-        if row is None:
-            return
-        actor, was_active, allowed, purge = row
-        active = event.active
-        if active != bool(was_active) and allowed:
-            self.show(actor, active)
-        if active:
-            if event.status:
-                self.doubt(event.did)  # "desynchronized", "throttled": something of it may not have come
-            purge = purge if purge == CONFIRMED else 0  # rows that are going already go, and are read anew
-            self._sql("UPDATE repo SET due_at = ? WHERE actor = ? AND state != ?", (now, actor, SYNCED))
-        elif event.status == "deleted":
-            purge = purge or CONFIRM
-        elif event.status != "takendown":
-            self.doubt(event.did)  # it may be the host that the account has left (B9)
-        self._sql(
-            "UPDATE actor SET active = ?, status = ?, account_seq = ?, account_source = ?, purge = ?, ahead = 0"
-            " WHERE id = ?",
-            (int(active), None if active else event.status, event.seq, source, purge, actor),
-        )
-        self._actors.pop(event.did, None)
-        self.counts["account " + ("shown" if active else "hidden")] += 1
-
-    def doubt(self, did: str) -> None:
-        """Have an account's own host asked before long, unless too many are to be asked already."""
-        if len(self.doubts) < MOST_DOUBTS:
-            self.doubts[did] = None
-
-    def overlay(self, did: str, active: bool, status: str | None) -> None:
-        """Let an account be active or not, as its own host says."""
-        self._actors.pop(did, None)  # another process may have taken it down
-        actor = self.intern(did)
-        if active != actor.active and self._allowed(actor.id):
-            self.show(actor.id, active)
-        purge = CONFIRMED if status == "deleted" and not active else 0
-        self._sql(
-            "UPDATE actor SET active = ?, status = ?, purge = ?, ahead = ? WHERE id = ?",
-            (int(active), None if active else status, purge, int(not active and not purge), actor.id),
-        )
-        self._actors.pop(did, None)
-        self.counts["account " + ("shown" if active else "hidden")] += 1
-
-    def take_down(self, did: str, allowed: bool) -> None:
-        """Let this site show an account or not, whatever its host says of it (A47)."""
-        self._actors.pop(did, None)
-        actor = self.intern(did)
-        if self._allowed(actor.id) != allowed:
-            if actor.active:
-                self.show(actor.id, allowed)
-            self._sql("UPDATE actor SET allowed = ? WHERE id = ?", (int(allowed), actor.id))
-            self._actors.pop(did, None)
-
-    def _allowed(self, actor: int) -> bool:
-        return bool(self._sql("SELECT allowed FROM actor WHERE id = ?", (actor,)).get)
-
-    def show(self, actor: int, active: bool) -> None:
-        """Show or hide what an account wrote, and count or discount what it did; if that is much, later.
-
-        Anybody can like anything any number of times, and then go and come back all day.
-        """
-        self._sql(
-            "UPDATE feed_item SET hidden = ? WHERE post IN (SELECT id FROM post WHERE actor = ?)",
-            (int(not active), actor),
-        )
-        some = "SELECT count(*) FROM (SELECT 1 FROM engagement WHERE actor = ? LIMIT ?)"
-        if self._sql(some, (actor, MOST_COUNTED + 1)).get <= MOST_COUNTED:
-            self.count(actor, active)
-
-    def count(self, actor: int, counted: bool) -> None:
-        """Let the counts hold what an account did, or not."""
-        if bool(self._sql("SELECT counted FROM actor WHERE id = ?", (actor,)).get) != counted:
-            for kind in COUNTERS:
-                self._recount(actor, kind, 1 if counted else -1)
-            self._sql("UPDATE actor SET counted = ? WHERE id = ?", (int(counted), actor))
-
-    def _recount(self, actor: int, kind: int, by: int) -> None:
-        self._sql(
-            f"UPDATE post SET {COUNTERS[kind]} = {COUNTERS[kind]} + ? WHERE id IN"
-            " (SELECT DISTINCT post FROM engagement WHERE actor = ? AND kind = ?)",
-            (by, actor, kind),
-        )
-
-    def follow(self, dids: frozenset[str]) -> None:
-        """Let these be the accounts whose repositories are followed; new ones are to be read whole first."""
-        rows = self._sql("SELECT a.did, a.id, r.state, r.why FROM repo r JOIN actor a ON a.id = r.actor").fetchall()
-        held = {did for did, *_ in rows}
-        for did, actor, state, why in rows:
-            if did not in dids and (state == SYNCED or (state == PENDING and not why)):
-                self._sql("DELETE FROM repo WHERE actor = ?", (actor,))
-                self._actors.pop(did, None)
-        for did in dids - held:
-            self._sql("INSERT INTO repo (actor, state) VALUES (?, ?)", (self.intern(did).id, PENDING))
-            self._actors.pop(did, None)
-
     def commit(self, commit: Commit, received_at: int) -> None:
         """Apply the operations of one commit. `received_at`: microseconds, our clock."""
         known = self.actor(commit.did)
         if known is not None and not self._is_next(commit, known, received_at):
-            if known.late and commit.rev <= known.rev:
-                self._catch_up(commit, known, event_micros(commit.time, received_at))
             if commit.makes_members:
                 self._list_changed(commit.did)  # the matcher has believed it already: it is compiled anew
             # What an inactive account deletes must not come back with it.
@@ -181,44 +53,18 @@ class Index(Rows):
             if known.active or known.ahead or commit.rev <= known.rev or not removed:
                 return
             commit = replace(commit, ops=removed)
-        if known is not None and known.late and commit.rev > known.rev:
-            self._note_late(known, {})
         applied = self.apply(commit, received_at)
         if applied or (known is not None and known.state == SYNCED):
             # The fence: this commit, and any before it, will not be applied again.
             self.advance(self.intern(commit.did), commit)
         if (buffer := self.buffers.get(commit.did)) is not None:
-            buffer.append(commit)
-            buffer.size += sum(len(op.block) for op in commit.ops if type(op) is PutPost)
+            buffer.add(commit)
             if len(buffer) > MOST_NOTED or buffer.size > MOST_NOTED_BYTES:
                 self.desynchronize(commit.did, "it wrote too much while its repository was read", received_at)
 
     def disbelieve(self, did: str) -> None:
         """The matcher has believed a commit to the account's lists that was not proven: it is compiled anew."""
         self._list_changed(did)
-
-    def _note_late(self, actor: Actor, late: Mapping[tuple[str, str], bytes]) -> None:
-        """Note what a repository held that was read ahead of the stream; nothing any more, once it has come as far."""
-        self._sql("DELETE FROM late WHERE actor = ?", (actor.id,))
-        for (collection, rkey), cid in late.items():
-            self._sql("INSERT INTO late VALUES (?, ?, ?, ?)", (actor.id, collection, rkey, cid))
-        actor.late = bool(late)
-
-    def _catch_up(self, commit: Commit, known: Actor, at: int) -> None:
-        """A repository was read before the stream had brought a post that it likes or answers; now it has.
-
-        Only what the repository held then counts: what it held no more was undone, and another record may have been
-        made under the same key since.
-        """
-        rows = self._sql("SELECT collection, rkey, cid FROM late WHERE actor = ?", (known.id,)).fetchall()
-        late = {(collection, rkey): cid for collection, rkey, cid in rows}
-        for op in commit.ops:
-            if type(op) is PutEngagement and late.get((COLLECTIONS[op.kind], op.rkey)) == op.cid:
-                self._put_engagement(commit.did, op.kind, op.rkey, op.subject, at)
-            elif type(op) is PutPost and late.get((POST, op.rkey)) == op.cid:
-                for kind, subject in ((REPLY, op.parent), (QUOTE, op.quote)):
-                    if subject is not None:
-                        self._put_engagement(commit.did, kind, op.rkey, subject, at)
 
     def advance(self, actor: Actor, commit: Commit) -> None:
         """Set how far an account has come."""
@@ -256,14 +102,6 @@ class Index(Rows):
             self.desynchronize(commit.did, broken, now)
             return False
         return True
-
-    def identity(self, did: str, now: int) -> None:
-        """What could not be read may be read now: the account may have another host, or a document again (A45)."""
-        self._sql(
-            "UPDATE repo SET due_at = min(due_at, ?), tries = 0 WHERE state IN (?, ?, ?)"
-            " AND actor = (SELECT id FROM actor WHERE did = ?)",
-            (now, DESYNCHRONIZED, ERROR, UNRESOLVABLE, did),
-        )
 
     def sync(self, event: Sync, now: int) -> None:
         """Apply `#sync`: an account whose repository stands elsewhere than known is read anew (A51)."""
@@ -308,12 +146,18 @@ class Index(Rows):
         """Make the rows of an account equal to its repository: what it holds comes, all else goes (B6).
 
         In steps, between which the transaction may end and the stream go on: what is older than the repository is
-        fenced from the first step on, what is newer must be noted, and applied behind the last. The keys of its
-        records tell when it did what it did. `now`: microseconds.
+        fenced from the first step on, what is newer must be noted, is left alone, and applied again behind the last.
+        The keys of its records tell when it did what it did. `now`: microseconds.
         """
+        noted = self.buffers.get(did) or Noted()
+
+        def newer(collection: str, rkey: str) -> bool:
+            return noted.wrote(collection, rkey, snapshot.rev)
+
         actor = self._fence(did, snapshot.rev)
-        if snapshot.late or actor.late:
-            self._note_late(actor, snapshot.late)
+        if actor.late:
+            self._late.drop_all(actor)
+        yield from self._replace_records(did, actor, snapshot, newer, now)
         puts = {put.rkey: (put, event_at) for put, event_at in zip(snapshot.puts, snapshot.event_at, strict=True)}
         held = dict(self._sql("SELECT rkey, cid FROM post WHERE actor = ?", (actor.id,)).fetchall())
         wanted = {(op.kind, op.rkey): op.subject for op in snapshot.engagements}
@@ -321,40 +165,71 @@ class Index(Rows):
             wanted |= {
                 (kind, put.rkey): uri for kind, uri in ((REPLY, put.parent), (QUOTE, put.quote)) if uri is not None
             }
+        late = {(op.kind, op.rkey): op.subject for op in snapshot.late}
+        wanted |= late
         for rkey in held:
-            if rkey not in puts or not puts[rkey][0].matches:
+            # One that no word of its own speaks for may be submitted, or approved.
+            kept = rkey in puts and (puts[rkey][0].matches or puts[rkey][0].stands)
+            if not kept and not newer(POST, rkey):
                 self._delete_post(did, rkey)
                 yield
         edges = self._sql("SELECT kind, rkey FROM engagement WHERE actor = ?", (actor.id,)).fetchall()
         for kind, rkey in edges:
-            if (kind, rkey) not in wanted:
+            if (kind, rkey) not in wanted and not newer(COLLECTIONS.get(kind, POST), rkey):
                 self._remove_engagement(did, kind, rkey)
                 yield
         latest = min(tid_micros(snapshot.rev), now)
         for rkey, (put, event_at) in puts.items():
-            if held.get(rkey) != put.cid:
+            if newer(POST, rkey):
+                continue
+            if held.get(rkey) == put.cid:
+                # It may belong elsewhere too by now: its author has joined, or submitted it.
+                self._judge_again(actor, rkey, now)
+            else:
                 # Its key may be older than what stands under it now.
-                self._put_post(did, put, event_at, latest)
-                yield
+                self._put_post(did, put, event_at, now, latest)
+            yield
         for (kind, rkey), subject in wanted.items():
+            if newer(COLLECTIONS.get(kind, POST), rkey):
+                continue
             self._put_engagement(did, kind, rkey, subject, min(tid_micros(rkey), now))
+            if (kind, rkey) in late and not subject.startswith(f"at://{did}/") and self.find_post(subject) is None:
+                self._late.note(self.intern(did), kind, rkey, subject, now)
             yield
         for rkey, gone in self._sql("SELECT rkey, gone FROM pin WHERE actor = ?", (actor.id,)).fetchall():
-            if bool(gone) == (rkey in snapshot.keys):
+            if bool(gone) == (rkey in snapshot.keys) and not newer(POST, rkey):
                 self._sql("UPDATE pin SET gone = ? WHERE actor = ? AND rkey = ?", (1 - gone, actor.id, rkey))
         members = {member.rkey: member for member in snapshot.members}
         items = self._sql("SELECT rkey, list, subject FROM list_item WHERE owner = ?", (did,)).fetchall()
         for rkey, _, _ in items:
-            if rkey not in members:
+            if rkey not in members and not newer(LIST_ITEM, rkey):
                 self._delete(did, Delete(LIST_ITEM, rkey))
                 yield
         said = {(rkey, uri, subject) for rkey, uri, subject in items}
         for member in members.values():
+            list_rkey = member.list.rpartition("/")[2]
+            if newer(LIST_ITEM, member.rkey) or newer(LIST, list_rkey):
+                continue
             if (member.rkey, member.list, member.subject) not in said:
                 self._put_list_item(did, member)
                 yield
         self._fence(did, snapshot.rev)  # what came meanwhile is applied anew
         self.counts["repository read"] += 1
+
+    def _replace_records(
+        self, did: str, actor: Actor, snapshot: Snapshot, newer: Callable[[str, str], bool], now: int
+    ) -> Iterator[None]:
+        """Make what the account says of communities equal to its repository."""
+        query = "SELECT collection, rkey FROM declaration WHERE actor = ? AND gone = 0"
+        there = {(put.collection, put.rkey) for put in snapshot.said}
+        for collection, rkey in self._sql(query, (actor.id,)).fetchall():
+            if (collection, rkey) not in there and not newer(collection, rkey):
+                self._delete_record(did, collection, rkey, now)
+                yield
+        for put in snapshot.said:
+            if not newer(put.collection, put.rkey):
+                self._put_record(did, put, now)
+                yield
 
     def _fence(self, did: str, rev: str) -> Actor:
         """Let nothing be applied of an account up to this rev, and anything above it."""

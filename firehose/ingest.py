@@ -12,6 +12,9 @@ from typing import Any
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
+from communities.access import Posting
+from communities.directory import Settings
+from communities.records import POST, SUBMISSION
 from firehose.backoff import Backoff
 from firehose.dialect import dialect_of
 from firehose.housekeeping import Housekeeping
@@ -29,23 +32,51 @@ from firehose.storage import STORAGE_FAULTS, StorageError
 from firehose.subscribe import Subscription
 from firehose.times import now_micros
 from firehose.waiting import pause
+from lexicons.catalog import documents
 from models import meta
 from models.database import Connection, check_in_place, file_identity, sql, writing
+from xrpc.lexicon import Catalog
 
 log = logging.getLogger(__name__)
 
+MEMBERS_NOTICED = "members_noticed"
+"""Meta key: the number of the last change of a membership that was taken notice of."""
+MOST_NOTICED = 1000
+"""Members, and decisions, that are noticed in one go."""
+_JOINED = (
+    "SELECT e.id, e.community, a.did FROM membership_event e JOIN actor a ON a.id = e.actor WHERE e.id > ?"
+    " AND e.status = 'member' AND e.act != 'setRole' ORDER BY e.id LIMIT ?"
+)
+_APPROVED = (
+    "SELECT d.at, a.did, d.rkey FROM decided d JOIN actor a ON a.id = d.actor WHERE d.at > ?"
+    " AND d.verdict = 'approved' ORDER BY d.at LIMIT ?"
+)
 REPEAT_SECONDS = 60.0
 """A fault of the storage that lasts is logged again after so long."""
 
 
 def known_posts(connection: Connection) -> Known:
     """The filter of indexed posts, by URI, pinned ones included."""
-    count = connection.execute("SELECT (SELECT count(*) FROM post) + (SELECT count(*) FROM pin)").fetchone()
+    count = connection.execute(
+        "SELECT (SELECT count(*) FROM post) + (SELECT count(*) FROM pin) + (SELECT count(*) FROM decided)"
+        " + (SELECT count(*) FROM declaration)"
+    ).fetchone()
     rows = connection.execute(
         "SELECT a.did, p.rkey FROM post p JOIN actor a ON a.id = p.actor"
         " UNION ALL SELECT a.did, p.rkey FROM pin p JOIN actor a ON a.id = p.actor"
+        " UNION ALL SELECT a.did, p.rkey FROM decided p JOIN actor a ON a.id = p.actor WHERE p.verdict = 'approved'"
     )
-    return Known.of((f"at://{did}/app.bsky.feed.post/{rkey}" for did, rkey in rows), count[0] if count else 0)
+    known = Known.of((f"at://{did}/app.bsky.feed.post/{rkey}" for did, rkey in rows), count[0] if count else 0)
+    for (uri,) in connection.execute("SELECT subject FROM declaration WHERE collection = ?", (SUBMISSION,)):
+        known.add(uri)
+    return known
+
+
+def known_records(connection: Connection) -> Known:
+    """The filter of records that shape communities, by URI."""
+    (count,) = connection.execute("SELECT count(*) FROM declaration").fetchall()[0]
+    rows = connection.execute("SELECT a.did, d.collection, d.rkey FROM declaration d JOIN actor a ON a.id = d.actor")
+    return Known.of((f"at://{did}/{collection}/{rkey}" for did, collection, rkey in rows), count)
 
 
 def known_actors(connection: Connection) -> Known:
@@ -73,10 +104,14 @@ class Ingest:
         self.index = Index(connection, max_age)
         self.rules = Rules(database, rules_path)
         self.rules.load(self.index)
-        self.scope = Scope(known_posts(connection), known_actors(connection))
+        self.scope = Scope(known_posts(connection), known_actors(connection), declared=known_records(connection))
+        self.scope.catalog = Catalog(documents())
+        self._joined_after = int(meta.get(connection, MEMBERS_NOTICED) or 0)
+        (self._decided_after,) = connection.execute("SELECT coalesce(max(at), 0) FROM decided").fetchall()[0]
         if proofs is not None:
             self.scope.dropped = proofs.dropped
         self._proofs = proofs
+        self._begun = False
         self.use(self.rules.compile())
         self.pipeline = Pipeline(database, sources[0].url, self.scope, self.index, dialect=dialect_of(sources[0]),
                                  proofs=proofs, pace=self._pace)  # fmt: skip
@@ -85,6 +120,7 @@ class Ingest:
         self.housekeeping = Housekeeping(database, self.index, retention)
         self.counters: dict[str, Counter[str]] = {}
         """What others count that run beside the stream, by their names: put in by whoever starts them."""
+        self._begun = True
         self._file = file_identity(database)
         self._rules_stale = False
         self._lists_stale = meta.get(connection, LISTS_CHANGED) is not None
@@ -104,6 +140,12 @@ class Ingest:
     def use(self, compiled: Compiled) -> None:
         """Hold everything from the next event on against these rules."""
         self.scope.matcher = compiled.matcher
+        known = self.index.admissions.directory.by_uri.keys()
+        self.index.admissions.use(compiled.matcher, compiled.directory)
+        wanted = self.scope.wanted
+        self.scope.accounts = frozenset(compiled.directory.by_account)
+        if self.scope.wanted != wanted and self._begun:
+            self.subscription.ask_again()  # of other collections
         self.scope.lists = compiled.lists
         self.scope.list_owners = compiled.list_owners
         full = compiled.full if self._proofs is not None else frozenset()
@@ -113,6 +155,9 @@ class Ingest:
             self.scope.full = full
             for did in full:
                 self.scope.actors.add(did)
+        with writing(self.database):
+            # What came before its community counts from now on.
+            self.index.catch_up(compiled.directory.by_uri.keys() - known, now_micros())
 
     def lists_changed(self) -> None:
         """Members of a list came or went: it is compiled anew before long, and the stored posts are looked at again."""
@@ -146,6 +191,7 @@ class Ingest:
             now = time.monotonic()
             try:
                 self.pipeline.tick()
+                self._notice_members()
                 if now >= next_rules:
                     next_rules = now + self._pace.rules
                     self._refresh()
@@ -177,7 +223,7 @@ class Ingest:
         self._rules_stale |= self.rules.refresh(self.index)
         self._lists_stale |= self.index.list_changes.total() != self._lists_seen
         lists = self._lists_stale and began >= self._lists_due
-        full = self.scope.posts.full or self.scope.actors.full
+        full = self.scope.posts.full or self.scope.actors.full or self.scope.declared.full
         if not (self._rules_stale or lists or full):
             return
         # What waits was held against the rules and is in the filters as they were until now.
@@ -192,9 +238,44 @@ class Ingest:
         if self._rules_stale or full:
             self.scope.posts = known_posts(sql(self.database))
             self.scope.actors = known_actors(sql(self.database))
+            self.scope.declared = known_records(sql(self.database))
         self.pipeline.expect()
         self._lists_stale &= not lists
         self._rules_stale = False
+
+    def _notice_members(self) -> None:
+        """Take notice of who has joined, wherever, and of what moderators have put in: their posts may not be here."""
+        connection = sql(self.database)
+        joined = connection.execute(_JOINED, (self._joined_after, MOST_NOTICED)).fetchall()
+        approved = connection.execute(_APPROVED, (self._decided_after, MOST_NOTICED)).fetchall()
+        for at, did, rkey in approved:
+            self._decided_after = at
+            self.scope.actors.add(did)
+            self.scope.posts.add(f"at://{did}/{POST}/{rkey}")
+        index, now = self.index, now_micros()
+        if not joined and not index.awaited:
+            return
+        with writing(self.database) as connection:
+            for number, community, did in joined:
+                settings = index.admissions.directory.by_id.get(community)
+                if settings is not None:
+                    self._welcome(settings, did, now)
+                meta.put(connection, MEMBERS_NOTICED, str(number))
+            for did, why in index.awaited.items():
+                index.desynchronize(did, why, now)
+        index.awaited.clear()
+        if joined:
+            self._joined_after = joined[-1][0]
+
+    def _welcome(self, settings: Settings, did: str, now: int) -> None:
+        """Somebody has become a member: what they wrote before may belong now, and a role may wait for them."""
+        if settings.uri is not None:
+            self.index.grant_waiting(settings, did, now)
+        if settings.joined:
+            self.scope.matcher.add_member(settings.id, did)
+            self.scope.actors.add(did)
+        if settings.joined or settings.posting is not Posting.ANYONE:
+            self.index.awaited[did] = "it has joined a community"
 
     def _keep_house(self, until: float) -> None:
         while self.housekeeping.step(self.scope.matcher):

@@ -5,18 +5,22 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from communities.matching import Match, Matcher
+from communities.matching import Joins, Match, Matcher
 from communities.post import Post
+from communities.records import OURS, RELATIONS, Said, SubmissionRecord
 from firehose.known import Known
 from firehose.verify import Verified
+from xrpc.lexicon import Catalog
 
 LIKE, REPOST, REPLY, QUOTE = 1, 2, 3, 4
 POST = "app.bsky.feed.post"
 LIST, LIST_ITEM = "app.bsky.graph.list", "app.bsky.graph.listitem"
 ENGAGEMENTS = {"app.bsky.feed.like": LIKE, "app.bsky.feed.repost": REPOST}
 LISTS = frozenset((LIST, LIST_ITEM))
-WATCHED = frozenset((POST, *LISTS, *ENGAGEMENTS))
+WATCHED = frozenset((POST, *LISTS, *ENGAGEMENTS, *OURS, *RELATIONS))
 """Collections whose records can matter."""
+SELDOM = LISTS | RELATIONS
+"""Of these, those that matter of few accounts or none (`Scope.cares`)."""
 
 PUTS = ("create", "update")
 POST_URI = re.compile(r"at://(did:[a-z]{1,20}:[A-Za-z0-9._:%-]{1,500})/app\.bsky\.feed\.post/([A-Za-z0-9._~:-]{1,512})")
@@ -24,7 +28,9 @@ POST_URI = re.compile(r"at://(did:[a-z]{1,20}:[A-Za-z0-9._:%-]{1,500})/app\.bsky
 
 @dataclass(slots=True)
 class PutPost:
-    """A post was created or changed. `matches` may be empty: then only what it answers or quotes may matter."""
+    """A post was created or changed. `matches` may be empty: then only what it answers or quotes may matter, or that it
+    was submitted, or approved by a moderator (`stands`: it may be, or be indexed already).
+    """
 
     rkey: str
     cid: bytes
@@ -33,6 +39,8 @@ class PutPost:
     matches: list[Match]
     parent: str | None
     quote: str | None
+    joins: tuple[Joins, ...] = ()
+    stands: bool = False
 
 
 @dataclass(slots=True)
@@ -42,7 +50,6 @@ class PutEngagement:
     kind: int
     rkey: str
     subject: str
-    cid: bytes = b""
 
 
 @dataclass(slots=True)
@@ -55,6 +62,16 @@ class PutListItem:
 
 
 @dataclass(slots=True)
+class PutRecord:
+    """A record that shapes communities was written."""
+
+    collection: str
+    rkey: str
+    cid: bytes
+    said: Said
+
+
+@dataclass(slots=True)
 class Delete:
     """A record is gone, or is no longer valid, which is the same."""
 
@@ -62,7 +79,7 @@ class Delete:
     rkey: str
 
 
-Op = PutPost | PutEngagement | PutListItem | Delete
+Op = PutPost | PutEngagement | PutListItem | PutRecord | Delete
 
 
 @dataclass(slots=True)
@@ -103,6 +120,12 @@ class Scope:
     list_owners: frozenset[str] = frozenset()
     full: frozenset[str] = frozenset()
     """Accounts whose every commit is followed: members, owners."""
+    declared: Known = field(default_factory=Known)
+    """The at-uris of records that shape communities."""
+    accounts: frozenset[str] = frozenset()
+    """Accounts of communities: whoever follows or blocks one, or is blocked by one, means something by it."""
+    catalog: Catalog = field(default_factory=lambda: Catalog(()))
+    """The lexicons that records of communities are held against."""
     latest_rev: str = "zzzzzzzzzzzzz"
     dropped: Counter[str] = field(default_factory=Counter)
     on_identity: Callable[[str], None] = _nobody
@@ -110,12 +133,25 @@ class Scope:
     on_doubt: Callable[[str], None] = _nobody
     """Called with the URI of each list that a source without proofs says was changed."""
 
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Collections whose records can matter now."""
+        return WATCHED if self.accounts else WATCHED - RELATIONS
+
+    def cares(self, collection: str, did: str) -> bool:
+        """Whether a record of a collection of SELDOM can matter in the repository of `did`."""
+        return did in self.list_owners if collection in LISTS else bool(self.accounts)
+
     def expect(self, commit: "Commit") -> None:
         """Look for what follows from a commit from the next event on, before it is stored."""
         self.actors.add(commit.did)
         for op in commit.ops:
             if type(op) is PutPost and op.matches:
                 self.posts.add(f"at://{commit.did}/{POST}/{op.rkey}")
+            elif type(op) is PutRecord:
+                self.declared.add(f"at://{commit.did}/{op.collection}/{op.rkey}")
+                if type(op.said) is SubmissionRecord:
+                    self.posts.add(op.said.post)
             elif type(op) is PutListItem and op.list.startswith(f"at://{commit.did}/"):
                 # A new member's next post may be the very next event.
                 self.matcher.add_list_member(op.list, op.subject)

@@ -20,16 +20,17 @@ import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.matching import Matcher
+from firehose.actors import Actor
 from firehose.failures import Failures
 from firehose.getrepo import MOST_BYTES, MOST_BYTES_OF_OTHERS, Gone, Parked, ResyncError, fetch_repo
-from firehose.index import Index, Noted
+from firehose.index import Index
+from firehose.noted import Noted
 from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.repo import RepoError
-from firehose.rows import Actor
 from firehose.rules import REAPPLY
 from firehose.snapshot import Snapshot, read_snapshot
-from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING, SYNCED
+from firehose.states import DESYNCHRONIZED, RESYNCING, SYNCED, due
 from firehose.storage import STORAGE_FAULTS
 from firehose.times import now_micros
 from firehose.waiting import pause
@@ -44,14 +45,11 @@ AT_ONCE, AT_ONCE_OF_OTHERS, AT_ONCE_OF_A_HOST = 8, 4, 3
 """Repositories read at once: in all, of accounts that are not followed, and from one host. Anybody may have his own
 read by breaking his commits, from hosts that take as long as they may: some places are always left for the others.
 """
-MOST_DUE = 5000
-"""Accounts that are looked at for who is next."""
 GAP_SECONDS = 12.0
 """Between two readings of the same repository: one whose every commit breaks must not keep its host busy (B11)."""
 STORAGE_DELAY = 5.0
 STEP_SECONDS, STEP_PAUSE = 0.05, 0.05
 """For so long rows may be written in one go, and so long is the pause before more."""
-_ORDER = {PENDING: 0, RESYNCING: 1, DESYNCHRONIZED: 2}
 
 
 class Resync:
@@ -107,28 +105,16 @@ class Resync:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self) -> None:
-        """Begin with as many as there is room for: those that matter, then new accounts, then broken ones, then those
-        that failed.
-        """
+        """Begin with as many as there is room for."""
         room, full = AT_ONCE - len(self._tasks), self._scope.full
         if room <= 0:
             return
-        rows = (
-            sql(self._database)
-            .execute(
-                "SELECT a.did, r.state FROM repo r JOIN actor a ON a.id = r.actor"
-                " WHERE r.state != ? AND r.due_at <= ? AND a.active = 1 AND a.purge = 0 ORDER BY r.due_at LIMIT ?",
-                (SYNCED, self._clock(), MOST_DUE),
-            )
-            .fetchall()
-        )
         now = asyncio.get_running_loop().time()
         self._parked = {host: until for host, until in self._parked.items() if until > now}
         earliest = now - GAP_SECONDS * self._pace.patience
         self._read_at = {did: at for did, at in self._read_at.items() if at > earliest}
-        rows.sort(key=lambda row: (row[0] not in full, _ORDER.get(row[1], 9)))
         others = AT_ONCE_OF_OTHERS - len(self._tasks.keys() - full)
-        for did, _ in rows:
+        for did in due(sql(self._database), self._clock(), full):
             if did in self._tasks or did in self._read_at or self._is_busy(did) or (did not in full and others <= 0):
                 continue
             others -= did not in full
@@ -296,11 +282,9 @@ class Resync:
         return actor, noted
 
     def _finish(self, connection: Connection, actor: Actor, noted: Noted, snapshot: Snapshot) -> None:
-        """The rows are those of the repository: what the stream brought meanwhile is applied on top; what does not
-        follow marks the account again.
-        """
+        """The rows are those of the repository: the stream's go on top; what does not follow marks it again."""
         now, did = self._clock(), snapshot.did
-        if did in self._scope.full:
+        if full := did in self._scope.full:
             connection.execute(
                 "UPDATE repo SET state = ?, data = ?, why = '', tries = 0, checked_at = ?, read_at = ? WHERE actor = ?",
                 (SYNCED, snapshot.data, now, now, actor.id),
@@ -310,5 +294,7 @@ class Resync:
             connection.execute("DELETE FROM repo WHERE actor = ?", (actor.id,))
             actor.state, actor.data = "", None
         self._index.buffers.pop(did, None)
-        for commit in noted:
+        for commit in noted.last():
             self._index.commit(commit, now)
+            if not full:  # also if nothing of it changes anything now: it must not be applied again
+                self._index.advance(self._index.intern(did), commit)

@@ -4,12 +4,17 @@ Each function may be called again with what it was already given and then change
 idempotent by (did, collection, rkey).
 """
 
-from collections import Counter, OrderedDict
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 
 import apsw
 
-from communities.matching import Match
+from communities.admission import BY_HAND, HIDDEN_AUTHOR
+from communities.post import Post, read_post
+from communities.records import SHAPING
+from firehose.actors import Actors
+from firehose.admissions import Admissions, Item, Written
+from firehose.late import Late
 from firehose.ops import (
     ENGAGEMENTS,
     LIKE,
@@ -26,7 +31,8 @@ from firehose.ops import (
     PutListItem,
     PutPost,
 )
-from firehose.times import event_micros, sort_micros
+from firehose.records import RecordError, read_record
+from firehose.times import event_micros, sort_micros, tid_micros
 from models.database import Connection
 
 LISTS_CHANGED = "lists_changed"
@@ -36,160 +42,155 @@ _COUNT = {
     kind: f"UPDATE post SET {column} = {column} + ?, active_at = max(active_at, ?) WHERE id = ?"
     for kind, column in COUNTERS.items()
 }
+_RECOUNT = {
+    kind: f"UPDATE post SET active_at = max(active_at, ?2), {column} = (SELECT count(DISTINCT e.actor)"
+    " FROM engagement e JOIN actor a ON a.id = e.actor"
+    f" WHERE e.post = ?1 AND e.kind = {kind} AND a.counted = 1) WHERE id = ?1"
+    for kind, column in COUNTERS.items()
+}
 _PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
 _PUT_ITEM = (
     "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
-    " SELECT ?1, 1 - a.shown, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, ?2"
+    " SELECT ?1, 1 - a.shown | ?4, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, ?2"
     " FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?3"
     " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
 )
-_ACTOR = (
-    "SELECT a.id, a.rev, a.active, a.counted, r.state, r.data, a.split,"
-    " EXISTS (SELECT 1 FROM late WHERE actor = a.id), a.ahead"
-    " FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.did = ?"
-)
-_CACHED_ACTORS = 50_000
+_STORED = "SELECT id, sort_at, cid FROM post WHERE actor = ? AND rkey = ?"
+_WRITTEN = "SELECT p.record, p.rkey, p.cid, p.actor, a.did FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?"
+_HELD = "SELECT community, hidden FROM feed_item WHERE post = ?"
 
 
-class Actor:
-    """What the fence and the chain need of an account; a mirror of its rows.
-
-    `state`: empty without a repo row. `counted`: whether what it did is in the counts. `split`: whether its last commit
-    may be here in part only. `late`: whether its repository was read ahead of the stream. `ahead`: whether its host
-    alone has called it inactive so far.
-    """
-
-    __slots__ = ("active", "ahead", "counted", "data", "id", "late", "rev", "split", "state")
-
-    def __init__(
-        self,
-        id: int,
-        rev: str = "",
-        active: int = 1,
-        counted: int = 1,
-        state: str | None = None,
-        data: bytes | None = None,
-        split: int = 0,
-        late: int = 0,
-        ahead: int = 0,
-    ) -> None:
-        self.id = id
-        self.rev = rev
-        self.active = bool(active)
-        self.counted = bool(counted)
-        self.state = state or ""
-        self.data = data
-        self.split = bool(split)
-        self.late = bool(late)
-        self.ahead = bool(ahead)
-
-
-class Rows:
+class Rows(Actors):
     """Puts and takes away what operations say, whatever was applied before."""
 
     def __init__(self, connection: Connection, max_age: int) -> None:
         """`max_age`: microseconds; a post older than that at its event is not admitted."""
-        # One cursor for all, so every statement must run to its end: rows are taken with `get` or `fetchall`.
-        self._sql = connection.cursor().execute
+        super().__init__(connection)
+        self.admissions = Admissions(self._sql)
         self._max_age = max_age
-        self._actors: OrderedDict[str, Actor] = OrderedDict()
+        self._late = Late(self._sql)
         self.counts: Counter[str] = Counter()
         self.list_changes: Counter[str] = Counter()
         """How often the lists of each owner were changed by the stream, since start."""
-
-    def actor(self, did: str) -> Actor | None:
-        """The account's row, or None when nothing was ever stored for it."""
-        cached = self._actors.get(did)
-        if cached is not None:
-            return cached
-        row = self._sql(_ACTOR, (did,)).get
-        return self._cache(did, Actor(*row)) if row else None
-
-    def intern(self, did: str) -> Actor:
-        """The account's row, made if need be."""
-        known = self.actor(did)
-        if known is not None:
-            return known
-        row: int = self._sql("INSERT INTO actor (did) VALUES (?) RETURNING id", (did,)).get
-        return self._cache(did, Actor(row))
-
-    def _cache(self, did: str, actor: Actor) -> Actor:
-        self._actors[did] = actor
-        if len(self._actors) > _CACHED_ACTORS:
-            self._actors.popitem(last=False)
-        return actor
 
     def apply(self, commit: Commit, received_at: int) -> bool:
         """Apply the operations, whatever was applied before; whether any concerned the index."""
         applied = False
         for op in commit.ops:
             if type(op) is PutPost:
-                applied |= self._put_post(commit.did, op, event_micros(commit.time, received_at))
+                applied |= self._put_post(commit.did, op, event_micros(commit.time, received_at), received_at)
             elif type(op) is PutEngagement:
                 at = event_micros(commit.time, received_at)
                 applied |= self._put_engagement(commit.did, op.kind, op.rkey, op.subject, at)
             elif type(op) is PutListItem:
                 applied |= self._put_list_item(commit.did, op)
-            elif type(op) is Delete:
+            elif type(op) is Delete and op.collection not in SHAPING:
                 applied |= self._delete(commit.did, op)
         return applied
 
-    def _put_post(self, did: str, op: PutPost, event_at: int, latest: int | None = None) -> bool:
+    def _put_post(self, did: str, op: PutPost, event_at: int, now: int, latest: int | None = None) -> bool:
         """A post stands in a repository. `event_at`: since when; `latest`: or since some time up to that."""
         known = self.actor(did)
-        row = known and self._sql("SELECT id, sort_at FROM post WHERE actor = ? AND rkey = ?", (known.id, op.rkey)).get
-        matches = op.matches
+        row = known and self._sql(_STORED, (known.id, op.rkey)).get
+        held = dict(self._sql(_HELD, (row[0],))) if row else {}
+        # A submission, a membership or a decision may speak for it even if nothing in it does.
+        items: dict[int, Item] = {}
+        if op.matches or op.stands or row:
+            written = Written(did, op.rkey, op.cid, op.post if op.post.record else _facts(op.block) or op.post)
+            items = self.admissions.items(
+                known.id if known else 0, written, op.matches, held, row[2] if row else b"", now
+            )
         sort_at = row[1] if row else sort_micros(op.post.created_at, event_at, latest)
-        if not row and matches and sort_at < event_at - self._max_age:
+        if not row and items and sort_at < event_at - self._max_age:
             self.counts["post too old to admit"] += 1
-            matches = []
+            items = {community: item for community, item in items.items() if item.evidence.endswith(BY_HAND)}
         applied = False
-        if matches and row:
+        if items and row:
             self._sql(
                 "UPDATE post SET cid = ?, record = ?, video = ? WHERE id = ?",
                 (op.cid, op.block, int(op.post.is_video), row[0]),
             )
-            self.admit(row[0], matches)
+            self.admit(row[0], items)
             self.counts["post changed"] += 1
             applied = True
-        elif matches:
+        elif items:
             actor = self.intern(did)
             post = self._sql(
                 "INSERT INTO post (actor, rkey, cid, record, sort_at, event_at, active_at, video)"
                 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5, ?7) RETURNING id",
                 (actor.id, op.rkey, op.cid, op.block, sort_at, event_at, int(op.post.is_video)),
             ).get
-            self.admit(post, matches)
+            self.admit(post, items)
             self._sql("UPDATE pin SET gone = 0 WHERE actor = ? AND rkey = ?", (actor.id, op.rkey))
+            self._take_late(f"at://{did}/{POST}/{op.rkey}", post)
             self.counts["post admitted"] += 1
             applied = True
         elif row:
             self.remove_post(row[0])
             self.counts["post no longer matches"] += 1
             applied = True
-        for kind, subject in ((REPLY, op.parent), (QUOTE, op.quote)):
+        for kind, subject, said in ((REPLY, op.parent, op.post.parent), (QUOTE, op.quote, op.post.quote)):
             if subject is not None:
                 applied |= self._put_engagement(did, kind, op.rkey, subject, event_at)
             elif known is not None:
                 # It may have answered or quoted something before it was changed.
-                applied |= self._remove_engagement(did, kind, op.rkey)
+                applied |= self._remove_engagement(did, kind, op.rkey, said or "")
         return applied
 
-    def admit(self, post: int, matches: list[Match], judged: Collection[int] | None = None) -> bool:
-        """Make the feed items of a post equal to `matches`; returns whether any came or went.
+    def _take_late(self, uri: str, post: int) -> None:
+        """A post has come: what repositories were found to say of it counts from now on."""
+        said = self._late.about(uri)
+        if not said:
+            return
+        self._late.take(uri, post)
+        # Very many may have waited for the same post: they are counted all at once.
+        for kind in {kind for kind, *_ in said}:
+            done = [min(tid_micros(rkey), noted) for one, rkey, noted, counted in said if one == kind and counted]
+            self._sql(_RECOUNT[kind], (post, max(done, default=0)))
+        for kind, *_ in said:
+            self.counts[COUNTERS[kind]] += 1
+
+    def admit(self, post: int, items: Mapping[int, Item], judged: Collection[int] | None = None) -> bool:
+        """Make the feed items of a post equal to `items`, by community; returns whether any came or went.
 
         `judged`: the communities whose items may go (None: all).
         """
-        wanted = {match.community: "\n".join(match.evidences) for match in matches}
-        held = dict(self._sql("SELECT community, evidence FROM feed_item WHERE post = ?", (post,)))
-        for community in held.keys() - wanted.keys():
-            if judged is not None and community not in judged:
+        query = "SELECT community, evidence, hidden & ~? FROM feed_item WHERE post = ?"
+        rows = self._sql(query, (HIDDEN_AUTHOR, post)).fetchall()
+        held = {community: Item(evidence, hidden) for community, evidence, hidden in rows}
+        for community, item in held.items():
+            wanted = items.get(community)
+            if wanted is None and judged is not None and community not in judged:
                 continue
-            self._sql("DELETE FROM feed_item WHERE post = ? AND community = ?", (post, community))
-        for community, evidence in wanted.items():
-            if held.get(community) != evidence:
-                self._sql(_PUT_ITEM, (community, evidence, post))
-        return held.keys() != wanted.keys()
+            if wanted is None or wanted.hidden != item.hidden:
+                self._sql("DELETE FROM feed_item WHERE post = ? AND community = ?", (post, community))
+        for community, item in items.items():
+            if held.get(community) != item:
+                self._sql(_PUT_ITEM, (community, item.evidence, post, item.hidden))
+        return held.keys() != items.keys()
+
+    def judge_stored(self, post: int, now: int, judged: Collection[int] | None = None) -> bool:
+        """Judge a stored post anew, by what holds now; returns whether it is still in any community.
+
+        `judged`: the communities whose items may go (None: all).
+        """
+        query = (
+            "SELECT p.record, p.rkey, p.cid, p.actor, a.did FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?"
+        )
+        record, rkey, cid, actor, did = self._sql(query, (post,)).fetchall()[0]
+        post_facts = _facts(record)
+        items: dict[int, Item] = {}
+        if post_facts is not None:
+            held = dict(self._sql(_HELD, (post,)))
+            matches = self.admissions.matcher.match(did, post_facts)
+            items = self.admissions.items(actor, Written(did, rkey, cid, post_facts), matches, held, cid, now)
+        video = int(post_facts is not None and post_facts.is_video)
+        self._sql("UPDATE post SET video = ? WHERE id = ? AND video != ?", (video, post, video))
+        self.admit(post, items, judged)
+        if items or self._sql("SELECT 1 FROM feed_item WHERE post = ? LIMIT 1", (post,)).get:
+            return True
+        self.remove_post(post)
+        return False
 
     def remove_post(self, post: int) -> None:
         """Take a post out, with its items and the engagement of others with it."""
@@ -200,8 +201,10 @@ class Rows:
     def _put_engagement(self, did: str, kind: int, rkey: str, subject: str, at: int) -> bool:
         post = self.find_post(subject)
         if post is None:
-            return self._remove_engagement(did, kind, rkey)
+            return self._remove_engagement(did, kind, rkey, subject)
         actor = self.intern(did)
+        if actor.late:
+            self._late.drop(actor, kind, rkey)
         held = self._engaged(post, kind, actor.id)
         if (rkey,) in held:
             return True
@@ -216,14 +219,16 @@ class Rows:
         self.counts[COUNTERS[kind]] += 1
         return True
 
-    def _remove_engagement(self, did: str, kind: int, rkey: str) -> bool:
+    def _remove_engagement(self, did: str, kind: int, rkey: str, about: str = "") -> bool:
+        """A record is no engagement of any post here (any more). `about`: what it is about; empty if it is gone."""
         actor = self.actor(did)
         if actor is None:
             return False
+        noted = actor.late and self._late.drop(actor, kind, rkey, about)
         query = "DELETE FROM engagement WHERE actor = ? AND kind = ? AND rkey = ? RETURNING post"
         post = self._sql(query, (actor.id, kind, rkey)).get
         if post is None:
-            return False
+            return noted
         # Two like records of one account count once: the count falls with the last of them.
         if actor.counted and not self._engaged(post, kind, actor.id):
             self._count(post, kind, -1)
@@ -293,3 +298,11 @@ class Rows:
         )
         self._list_changed(did)
         return True
+
+
+def _facts(record: bytes) -> Post | None:
+    """What rules look at in a stored post; None when it is none any more by today's reading."""
+    try:
+        return read_post(read_record(record))
+    except RecordError:
+        return None

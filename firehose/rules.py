@@ -5,13 +5,15 @@ nothing: the rules in force stay, and the fault is reported until it is mended.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.community import Community
 from communities.declaration import DeclarationError, read_declaration
+from communities.directory import Directory, settle
 from communities.matching import Matcher, compile_rules
 from firehose.index import Index
 from firehose.ops import POST_URI
@@ -23,6 +25,14 @@ from models.database import Connection, sql, writing
 
 log = logging.getLogger(__name__)
 
+_MODERATORS = (
+    "SELECT DISTINCT a.did FROM membership m JOIN actor a ON a.id = m.actor WHERE m.status = 'member' AND m.role > 1"
+)
+_MEMBERS = "SELECT a.did FROM membership m JOIN actor a ON a.id = m.actor WHERE m.community = ? AND m.status = 'member'"
+_ADMIN = (
+    "SELECT 1 FROM membership m JOIN actor a ON a.id = m.actor WHERE m.community = ? AND a.did = ?"
+    " AND m.status = 'member' AND m.role = 3 AND (m.until IS NULL OR m.until > ?)"
+)
 REAPPLY = "reapply_after"
 """Meta key: the id of the last stored post that the rules in force were applied to; absent when all were."""
 
@@ -35,7 +45,10 @@ class Compiled:
     lists: frozenset[str]
     list_owners: frozenset[str]
     full: frozenset[str]
-    """Accounts that matter as such: members, owners of communities and of lists."""
+    """Accounts that matter as such: owners of communities and of lists, accounts of communities, moderators, and
+    members whose every post belongs.
+    """
+    directory: Directory = field(default_factory=Directory)
 
 
 class Rules:
@@ -84,28 +97,18 @@ class Rules:
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
     def _place_pins(self, connection: Connection, index: Index) -> None:
-        """Those of the declarations, and behind them those of moderators. Pins stay gone only as long as the same post
+        """Those of the declarations; those of moderators stay before them. Pins stay gone only as long as the same post
         is pinned.
         """
-        query = "SELECT community, actor, rkey, gone, moderator FROM pin ORDER BY community, position"
-        before = connection.execute(query).fetchall()
-        gone = {(actor, rkey) for _, actor, rkey, is_gone, _ in before if is_gone}
-        connection.execute("DELETE FROM pin")
-        pins: dict[int, dict[tuple[int, str], int]] = {}
+        gone = set(connection.execute("SELECT actor, rkey FROM pin WHERE gone = 1"))
+        connection.execute("DELETE FROM pin WHERE moderator = 0")
         for row in community_rows.declared(connection):
-            for parts in filter(None, map(POST_URI.fullmatch, row.rule["pins"])):
-                pins.setdefault(row.id, {})[index.intern(parts[1]).id, parts[2]] = 0
-        for community, actor, rkey, _, moderator in before:
-            if moderator:
-                pins.setdefault(community, {}).setdefault((actor, rkey), 1)
-        connection.executemany(
-            "INSERT INTO pin (community, position, actor, rkey, gone, moderator) VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (community, position, *post, int(post in gone), moderator)
-                for community, placed in pins.items()
-                for position, (post, moderator) in enumerate(placed.items())
-            ],
-        )
+            for position, parts in enumerate(filter(None, map(POST_URI.fullmatch, row.rule["pins"]))):
+                actor = index.intern(parts[1]).id
+                connection.execute(
+                    "INSERT INTO pin (community, position, actor, rkey, gone) VALUES (?, ?, ?, ?, ?)",
+                    (row.id, position, actor, parts[2], int((actor, parts[2]) in gone)),
+                )
 
     def _note_lists(self, connection: Connection) -> None:
         rows = community_rows.declared(connection)
@@ -134,7 +137,20 @@ def compile_stored(connection: Connection) -> Compiled:
         if uri in lists:
             lists[uri].append(subject)
     rows = community_rows.declared(connection)
-    matcher = compile_rules([(row.id, Community.from_json(row.rule)) for row in rows], lists)
+    declared = [(row.id, row.uri, Community.from_json(row.rule)) for row in rows]
+    members = {
+        number: [did for (did,) in connection.execute(_MEMBERS, (number,))]
+        for number, _, community in declared
+        if community.include.joined
+    }
+    matcher = compile_rules([(number, community) for number, _, community in declared], lists, members)
     owners = frozenset(uri.removeprefix("at://").partition("/")[0] for uri in lists)
     named = (row.owner for row in rows if row.owner)
-    return Compiled(matcher, frozenset(lists), owners, frozenset((*matcher.authors, *owners, *named)))
+    directory = settle(declared, partial(_administers, connection))
+    moderators = (did for (did,) in connection.execute(_MODERATORS))
+    full = frozenset((*matcher.authors, *owners, *named, *directory.by_account, *moderators))
+    return Compiled(matcher, frozenset(lists), owners, full, directory)
+
+
+def _administers(connection: Connection, did: str, community: int) -> bool:
+    return connection.execute(_ADMIN, (community, did, now_micros())).fetchone() is not None

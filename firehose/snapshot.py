@@ -5,17 +5,33 @@ from dataclasses import dataclass, field, replace
 from mmap import mmap
 
 from firehose.known import Known
-from firehose.ops import ENGAGEMENTS, LIST_ITEM, POST, WATCHED, PutEngagement, PutListItem, PutPost, Scope
+from firehose.ops import (
+    POST,
+    QUOTE,
+    REPLY,
+    SELDOM,
+    WATCHED,
+    PutEngagement,
+    PutListItem,
+    PutPost,
+    PutRecord,
+    Scope,
+)
 from firehose.records import RecordError
 from firehose.repo import read_repo
-from firehose.times import sort_micros, tid_micros
+from firehose.times import sort_micros, tid, tid_micros
 from firehose.triage import is_rkey, judge
 from xrpc.key import PublicKey
 
 MOST_POSTS = 50_000
+MOST_SAID = 2000
 MOST_ENGAGEMENTS = 200_000
-MOST_LATE = 10_000
-"""Of one account, the newest. Somebody may have filled his repository with nothing else, to fill our memory."""
+MOST_LATE, MOST_LATE_OF_OTHERS = 10_000, 1_000
+"""Of one account, the newest. Somebody may have filled his repository with nothing else, to fill our memory. What is
+about posts that are not here stays in the database for a while: of accounts that are not followed there is less.
+"""
+LONGEST_URI = 300
+"""Of a post that is not here and is remembered: room for every name of a host."""
 
 
 @dataclass(slots=True)
@@ -23,8 +39,8 @@ class Snapshot:
     """The state of a repository at `rev`. `data`: root of its tree; times are microseconds.
 
     `event_at` says when each post of `puts` was written, as far as its key tells. `keys` are the keys of all posts,
-    of those too that are of no use. `late`: collection and key, and CID, of what was written so lately that the stream
-    may still have to bring what it is about.
+    of those too that are of no use. `late`: likes, reposts, replies and quotes that may be of a post which is still to
+    come, and are to be noted unless it is here.
     """
 
     did: str
@@ -35,8 +51,9 @@ class Snapshot:
     event_at: list[int] = field(default_factory=list)
     engagements: list[PutEngagement] = field(default_factory=list)
     members: list[PutListItem] = field(default_factory=list)
+    said: list[PutRecord] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
-    late: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    late: list[PutEngagement] = field(default_factory=list)
 
     def trim(self) -> None:
         """Keep the newest MOST_POSTS posts, in their order."""
@@ -46,29 +63,58 @@ class Snapshot:
             self.puts = [self.puts[at] for at in newest]
             self.event_at = [self.event_at[at] for at in newest]
 
+    def trim_late(self, most: int) -> None:
+        """Keep the newest of `late`."""
+        self.late.sort(key=lambda op: op.rkey)
+        del self.late[:-most]
+
     def posts(self) -> Iterator[str]:
         """URIs of the posts that belong to communities."""
         return (f"at://{self.did}/{POST}/{put.rkey}" for put in self.puts if put.matches)
 
 
-_EDGED = frozenset((POST, *ENGAGEMENTS))
+_POSTS = f"/{POST}"
 
 
-class _Own(Known):
-    """The posts that are known, and those found in this repository: what answers them stands behind them.
+class _Wanted(Known):
+    """The posts that are here, which are those that are known and those found in this repository (what answers them
+    stands behind them), and those that may still come.
 
     The filter itself belongs to another thread.
     """
 
-    __slots__ = ("_known", "also")
+    __slots__ = ("_known", "_oldest", "_since", "also", "authors", "lately")
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, oldest: int, stream_at: int) -> None:
         super().__init__()
         self.also: set[str] = set()
+        self.authors: frozenset[str] = frozenset()
+        """Accounts whose repositories bring their posts, if the stream does not."""
+        self.lately = False
+        """Whether what is looked at was written when the stream had not come so far: it may be about any post."""
         self._known = known
+        self._oldest = oldest
+        self._since = tid(stream_at)
 
     def __contains__(self, key: str | None) -> bool:
+        return self.here(key) or (key is not None and self.may_come(key))
+
+    def here(self, key: str | None) -> bool:
+        """Whether a post may be here already."""
         return key in self.also or key in self._known
+
+    def is_late(self, rkey: str) -> bool:
+        """Whether a record was written when the stream had not come so far, as its key tells."""
+        return len(rkey) == 13 and rkey >= self._since
+
+    def may_come(self, uri: str) -> bool:
+        """Whether a post may still be admitted, as far as its URI tells."""
+        place, _, rkey = uri.rpartition("/")
+        if len(uri) > LONGEST_URI or not place.endswith(_POSTS):
+            return False
+        if self.lately or self.is_late(rkey):
+            return True
+        return place[5 : -len(_POSTS)] in self.authors and not 0 < tid_micros(rkey) < self._oldest
 
 
 def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, oldest: int, stream_at: int) -> Snapshot:
@@ -77,8 +123,10 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
     """
     repo = read_repo(car, did, key, scope.latest_rev)
     found = Snapshot(did, repo.rev, repo.data)
-    own = _Own(scope.posts)
-    scope = replace(scope, posts=own)
+    most_late = MOST_LATE if did in scope.full else MOST_LATE_OF_OTHERS
+    others, with_itself = scope.full - {did}, scope.full | {did}
+    posts = _Wanted(scope.posts, oldest, stream_at)
+    scope = replace(scope, posts=posts)
     now = tid_micros(scope.latest_rev)
     for path, cid, block in repo.records():
         found.records += 1
@@ -87,31 +135,44 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
             continue
         if collection == POST:
             found.keys.add(rkey)
-        elif collection == LIST_ITEM and did not in scope.list_owners:
+        elif collection in SELDOM and not scope.cares(collection, did):
             continue
-        if collection in _EDGED and len(found.late) < MOST_LATE and tid_micros(rkey) >= stream_at:
-            found.late[collection, rkey] = cid
+        posts.lately = posts.is_late(rkey)
+        # Its own posts stand behind its likes, and before what answers them.
+        posts.authors = others if collection == POST else with_itself
         try:
             op = judge(collection, rkey, cid, block, did, scope)
         except RecordError:
             continue
+        edges: list[tuple[int, str | None]] = []
         if type(op) is PutPost:
             written = tid_micros(rkey) or sort_micros(op.post.created_at, now)
             written = min(written, now)
             if written >= oldest:
+                edges = [(REPLY, op.parent), (QUOTE, op.quote)]
                 if op.matches:
-                    own.also.add(f"at://{did}/{POST}/{rkey}")
-                op.post.record = {}  # it was judged; the block is kept
-                found.puts.append(op)
-                found.event_at.append(written)
-                if len(found.puts) >= 2 * MOST_POSTS:
-                    found.trim()
+                    posts.also.add(f"at://{did}/{POST}/{rkey}")
+                if op.matches or op.stands or posts.here(op.parent) or posts.here(op.quote):
+                    op.post.record = {}  # it was judged; the block is kept
+                    found.puts.append(op)
+                    found.event_at.append(written)
+                    if len(found.puts) >= 2 * MOST_POSTS:
+                        found.trim()
         elif type(op) is PutEngagement:
-            found.engagements.append(op)
+            edges = [(op.kind, op.subject)]
+            if posts.here(op.subject):
+                found.engagements.append(op)
             if len(found.engagements) >= 2 * MOST_ENGAGEMENTS:
                 del found.engagements[:-MOST_ENGAGEMENTS]
+        elif type(op) is PutRecord:
+            if len(found.said) < MOST_SAID:
+                found.said.append(op)
         elif type(op) is PutListItem and op.list.startswith(f"at://{did}/"):
             found.members.append(op)
+        found.late += [PutEngagement(kind, rkey, uri) for kind, uri in edges if uri is not None and posts.may_come(uri)]
+        if len(found.late) >= 2 * most_late:
+            found.trim_late(most_late)
     found.trim()
+    found.trim_late(most_late)
     del found.engagements[:-MOST_ENGAGEMENTS]
     return found

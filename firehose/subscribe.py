@@ -177,7 +177,8 @@ class Subscription:
                 self.pipeline.connected(elsewhere=start.elsewhere)
             cursor = start.cursor()
             made = partial(Socket, self.pipeline.receive, lambda: self.pipeline.crowded, self.dialect.texts)
-            opening = connect(self.source, self.dialect, cursor, self._user_agent, create_connection=made)
+            wanted = self.pipeline.scope.wanted
+            opening = connect(self.source, self.dialect, cursor, self._user_agent, wanted, create_connection=made)
             socket = await unless(stop, opening)
             if socket is None:
                 return End("stopped")

@@ -7,9 +7,8 @@ host's own word purges.
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
@@ -22,6 +21,7 @@ from firehose.standing import DELETED, NOWHERE, Standing, by_answer, by_error
 from firehose.states import CONFIRM, CONFIRMED, SYNCED
 from firehose.storage import STORAGE_FAULTS
 from firehose.times import now_micros, tid_micros
+from firehose.turns import Turns
 from firehose.waiting import pause
 from models.database import sql, writing
 from xrpc.did import DidDocument
@@ -30,15 +30,12 @@ from xrpc.resolver import DidError, DidInvalid, DidRefreshRefused, DidResolver, 
 
 log = logging.getLogger(__name__)
 
-EVERY = 3_600_000_000
-"""Microseconds between two looks at an account whose repository is followed."""
 UNPROVEN = 86_400_000_000
 """Microseconds between two readings of a followed repository whose commits come without proofs."""
 LAG = 300_000_000
 """Microseconds by which the stream may be behind a host."""
 MOST_POSTS = 20
 """Of an author who is no member, so many of the newest posts are asked for."""
-RETRY = 60.0
 AT_ONCE = 4
 LOOK_SECONDS = 30.0
 """For all that one account's host is asked."""
@@ -66,11 +63,7 @@ class Sweep:
         self._session = session
         self._pace = pace or Pace()
         self._clock = clock
-        self._after = 0
-        self._turns = deque((self._doubted, self._said_to_be_gone, self._followed, self._author))
-        self._gone_after = 0
-        self._gone_at = 0.0
-        self._round_at: float | None = None
+        self.turns = Turns(database, index, pace=self._pace, clock=clock)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look at one account after the other until `stop`: at a few at once, since some hosts take their time."""
@@ -80,11 +73,11 @@ class Sweep:
         while not stop.is_set():
             try:
                 self.looking += 1
-                did = self._next()
+                did = self.turns.next()
                 if did is not None:
                     async with asyncio.timeout(LOOK_SECONDS):
                         await self._look_at(did)
-                if (without := self._unresolvable()) is not None:
+                if (without := self.turns.unresolvable()) is not None:
                     async with asyncio.timeout(LOOK_SECONDS):
                         await self._look_up(without)
             except TimeoutError:
@@ -95,91 +88,6 @@ class Sweep:
             finally:
                 self.looking -= 1
             await pause(stop, self._pace.sweep * AT_ONCE)
-
-    def _next(self) -> str | None:
-        """The next account. Each reason to look at one has its turn: whoever makes those of one many, or has a host
-        that never answers, must not keep the others waiting.
-        """
-        for _ in range(len(self._turns)):
-            turn = self._turns[0]
-            self._turns.rotate(-1)
-            if (did := turn()) is not None:
-                return did
-        return None
-
-    def _doubted(self) -> str | None:
-        """An account of which the stream has just said something that only its host can know."""
-        did = next(iter(self._index.doubts), None)
-        if did is not None:
-            del self._index.doubts[did]
-        return did
-
-    def _said_to_be_gone(self) -> str | None:
-        """The next of those that are to be purged; a round of them begins RETRY seconds after the last one."""
-        now = asyncio.get_running_loop().time()
-        if not self._gone_after and now < self._gone_at:
-            return None
-        query = "SELECT id, did FROM actor WHERE purge = ? AND id > ? ORDER BY id LIMIT 1"
-        row = sql(self._database).execute(query, (CONFIRM, self._gone_after)).fetchone()
-        if row is None:
-            self._gone_after = 0
-            return None
-        if not self._gone_after:
-            self._gone_at = now + RETRY * self._pace.patience
-        self._gone_after = row[0]
-        return str(row[1])
-
-    def _followed(self) -> str | None:
-        """The account of a followed repository that was looked at the longest time ago. Or one that is not active: it
-        may be again, and the event that said so be lost.
-        """
-        row = (
-            sql(self._database)
-            .execute(
-                "SELECT a.did, a.id FROM repo r JOIN actor a ON a.id = r.actor"
-                " WHERE (r.state = 'synced' OR a.active = 0) AND r.checked_at < ? ORDER BY r.checked_at LIMIT 1",
-                (self._clock() - EVERY,),
-            )
-            .fetchone()
-        )
-        return self._checked(row)
-
-    def _unresolvable(self) -> str | None:
-        """The account without a usable document that was looked up the longest time ago."""
-        row = (
-            sql(self._database)
-            .execute(
-                "SELECT a.did, a.id FROM repo r JOIN actor a ON a.id = r.actor"
-                " WHERE r.state = 'unresolvable' AND r.checked_at < ? ORDER BY r.checked_at LIMIT 1",
-                (self._clock() - EVERY,),
-            )
-            .fetchone()
-        )
-        return self._checked(row)
-
-    def _checked(self, row: Any) -> str | None:
-        """Note that an account is looked at now. `row`: its DID and id, if there is one."""
-        if row is None:
-            return None
-        with writing(self._database) as connection:
-            connection.execute("UPDATE repo SET checked_at = ? WHERE actor = ?", (self._clock(), row[1]))
-        return str(row[0])
-
-    def _author(self) -> str | None:
-        """The next of all authors of posts; each once a round."""
-        now = asyncio.get_running_loop().time()
-        if self._round_at is None:
-            self._round_at = now + self._pace.sweep_after
-        if not self._after and now < self._round_at:
-            return None
-        execute = sql(self._database).execute
-        (author,) = execute("SELECT min(actor) FROM post WHERE actor > ?", (self._after,)).fetchone()
-        if author is None:
-            self._after, self._round_at = 0, now + self._pace.round
-            return None
-        self._after = author
-        row = execute("SELECT did FROM actor WHERE id = ?", (author,)).fetchone()
-        return str(row[0]) if row else None
 
     async def _look_at(self, did: str) -> None:
         self.counts["accounts looked at"] += 1
@@ -232,18 +140,18 @@ class Sweep:
     def _compare(self, did: str, said: Standing) -> None:
         now = self._clock()
         found = (
-            "SELECT a.active, a.status, a.purge, a.rev, coalesce(r.read_at, 0)"
+            "SELECT a.active, a.status, a.ahead, a.purge, a.rev, coalesce(r.read_at, 0)"
             " FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.did = ?"
         )
         row = sql(self._database).execute(found, (did,)).fetchone()
         if row is None:
             return
-        active, held, purge, rev, read_at = row
+        active, held, ahead, purge, rev, read_at = row
         with writing(self._database) as connection:
             if purge == CONFIRM and not said.active:
                 connection.execute("UPDATE actor SET purge = ? WHERE did = ?", (CONFIRMED, did))
                 self.counts["deletions confirmed"] += 1
-            elif said.active and held == "takendown":
+            elif said.active and held == "takendown" and not ahead:
                 self.counts["accounts that the relay has taken down"] += 1
             elif bool(active) != said.active or (said.status == "deleted" != held and not said.active):
                 self._index.overlay(did, said.active, said.status)

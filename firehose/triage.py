@@ -8,19 +8,21 @@ Values come from anybody, so each is checked before it is used; one bad path or 
 commit that contradicts itself is dropped whole (com.atproto.sync.subscribeRepos#commit).
 """
 
+import logging
 import re
 from dataclasses import replace
 from typing import Any
 
 from communities.post import read_post
+from communities.records import OURS, RELATIONS, RecordRefusedError, read_said
 from firehose.car import CarError, is_record_cid, likely_block, read_blocks
 from firehose.ops import (
     ENGAGEMENTS,
     LIST,
     LIST_ITEM,
-    LISTS,
     POST,
     PUTS,
+    SELDOM,
     WATCHED,
     Commit,
     Delete,
@@ -28,9 +30,12 @@ from firehose.ops import (
     PutEngagement,
     PutListItem,
     PutPost,
+    PutRecord,
     Scope,
 )
 from firehose.records import RecordError, check_data_model, glance, read_record
+
+log = logging.getLogger(__name__)
 
 MAX_OPS = 200
 _DID = re.compile(r"did:(?:plc:[a-z2-7]{24}|web:[A-Za-z0-9.%-]{1,253})")
@@ -63,7 +68,7 @@ def read_commit(payload: dict[str, Any], seq: int, scope: Scope) -> Commit | Non
             scope.dropped["op contradicts itself"] += 1
             return None
         collection, _, rkey = path.partition("/")
-        if collection not in WATCHED or (collection in LISTS and did not in scope.list_owners):
+        if collection not in WATCHED or (collection in SELDOM and not scope.cares(collection, did)):
             continue
         if cid is None:
             # Deletions are looked at only for accounts that rows may point to.
@@ -116,8 +121,13 @@ def _glance_at(car: object, did: str, wanted: _Wanted, scope: Scope) -> _Glanced
     return block, op
 
 
+def concerns(did: str, subject: object, scope: Scope) -> bool:
+    """Whether a follow or block is by or of an account of a community."""
+    return did in scope.accounts or (type(subject) is str and subject in scope.accounts)
+
+
 def may_stand(collection: str, rkey: str, did: str, scope: Scope) -> bool:
-    """Whether a post of this name may be indexed."""
+    """Whether a post of this name may be indexed, or is awaited."""
     return collection == POST and did in scope.actors and f"at://{did}/{POST}/{rkey}" in scope.posts
 
 
@@ -144,13 +154,13 @@ def _read_wanted(
             scope.dropped[str(error)] += 1
             return []
     found: list[Op] = []
-    read: dict[tuple[str, bytes], Op | None] = {}
+    read: dict[tuple[str, bytes | str], Op | None] = {}
     for collection, rkey, cid, replaces in wanted:
         if cid is None:
             found.append(Delete(collection, rkey))
         else:
             # One block may stand under two hundred paths: it is read once, or a small commit could cost minutes.
-            key = collection, cid
+            key = collection, rkey if collection in OURS else cid
             op = read[key] if key in read else _read_put(collection, rkey, cid, blocks[cid], did, scope, glanced)
             read[key] = op
             if op is not None:
@@ -218,7 +228,7 @@ def amounts_to(
     op: Op | None = None
     if kind := ENGAGEMENTS.get(collection):
         if (uri := _subject(record)) in scope.posts:
-            op = PutEngagement(kind, rkey, uri, cid)
+            op = PutEngagement(kind, rkey, uri)
     elif collection == POST:
         post = read_post(record)
         if post is None:
@@ -226,12 +236,21 @@ def amounts_to(
         matches = scope.matcher.match(did, post)
         parent = post.parent if post.parent in scope.posts else None
         quote = post.quote if post.quote in scope.posts else None
-        if matches or parent or quote:
-            op = PutPost(rkey, cid, block, post, matches, parent, quote)
+        joins = scope.matcher.joined_by(post) if scope.matcher.joins else ()
+        stands = may_stand(collection, rkey, did, scope)
+        if matches or parent or quote or joins or stands:
+            op = PutPost(rkey, cid, block, post, matches, parent, quote, joins, stands)
     elif collection == LIST_ITEM:
         listed, member = record.get("list"), record.get("subject")
         if type(listed) is str and listed in scope.lists and type(member) is str and _DID.fullmatch(member):
             op = PutListItem(rkey, listed, member)
+    elif collection in OURS or (collection in RELATIONS and concerns(did, record.get("subject"), scope)):
+        try:
+            said = read_said(scope.catalog, did, collection, rkey, read_record(block))
+        except RecordRefusedError as refused:
+            log.info("at://%s/%s/%s has no effect: %s: %s", did, collection, rkey, refused.name, refused)
+            raise RecordError(f"record refused: {refused.name}") from None
+        op = PutRecord(collection, rkey, cid, said)
     if op is not None and record.get("$type") != collection:
         raise RecordError("record is not of its collection")
     return op

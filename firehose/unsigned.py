@@ -9,10 +9,11 @@ from typing import Any
 
 from cbrrr import CID, encode_dag_cbor
 
+from communities.records import RELATIONS, SHAPING
 from firehose.events import Lost
 from firehose.ops import LIST, LIST_ITEM, LISTS, PUTS, WATCHED, Commit, Delete, Op, Scope
 from firehose.records import RecordError
-from firehose.triage import amounts_to, judge, make_commit, may_stand
+from firehose.triage import amounts_to, concerns, judge, make_commit, may_stand
 
 
 def read_operation(
@@ -46,6 +47,8 @@ def read_operation(
                 scope.on_doubt(uri)
         return None
     indexed = did in scope.actors
+    if collection in SHAPING:
+        return _shaping(collection, rkey, record, did, seq, scope)
     if deleted:
         ops: list[Op] = [Delete(collection, rkey)] if indexed else []
     else:
@@ -64,6 +67,16 @@ def read_operation(
     if commit is not None:
         scope.expect(commit)
     return commit
+
+
+def _shaping(collection: str, rkey: str, record: object, did: str, seq: int, scope: Scope) -> Lost | None:
+    """Who owns a community, is in it or decides for it is never believed unproven: the repository is read (S95)."""
+    if f"at://{did}/{collection}/{rkey}" not in scope.declared:
+        subject = record.get("subject") if type(record) is dict else None
+        if record is None or (collection in RELATIONS and not concerns(did, subject, scope)):
+            return None
+    scope.dropped["record of communities without proof"] += 1
+    return Lost(seq, did, "a source without proofs says that it wrote of communities")
 
 
 def _changed(did: str, collection: str, rkey: str, made: object, scope: Scope) -> set[str]:

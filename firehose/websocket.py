@@ -1,7 +1,7 @@
 """WebSocket connections, through `websockets`: how they are opened, and how their messages are handed on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from websockets.protocol import Event
 from websockets.typing import BytesLike, Subprotocol
 
 from firehose.dialect import Dialect
+from firehose.ops import WATCHED
 from firehose.source import Source
 
 MAX_MESSAGE = 8 * 1024 * 1024
@@ -89,10 +90,17 @@ class Socket(ClientConnection):
         self.transport.resume_reading()
 
 
-def connect(source: Source, dialect: Dialect, cursor: int | None, user_agent: str, **options: Any) -> opening:
-    """Open a connection to a source, to read from `cursor` on (None: from the live end)."""
+def connect(
+    source: Source,
+    dialect: Dialect,
+    cursor: int | None,
+    user_agent: str,
+    wanted: Collection[str] = WATCHED,
+    **options: Any,
+) -> opening:
+    """Open a connection to a source, to read from `cursor` on (None: from the live end). `wanted`: collections."""
     return _Opening(
-        dialect.url(source.base, cursor),
+        dialect.url(source.base, cursor, wanted),
         **SOCKET,
         subprotocols=[Subprotocol(name) for name in dialect.subprotocols] or None,
         additional_headers={"Authorization": source.authorization} if source.authorization else None,

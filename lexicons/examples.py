@@ -208,7 +208,10 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             }
         },
     ),
-    "leave": ({"community": "birds"}, {"viewer": _NOBODY}),
+    "leave": (
+        {"community": "birds"},
+        {"viewer": _NOBODY, "record": f"at://{_MEMBER}/{OURS}membership/3kznmn7xqxl23"},
+    ),
     "decide": (
         {
             "community": "birds",

@@ -1,7 +1,7 @@
 """Rows of declared communities: those of the file are taken over here, and all are read back by whoever needs them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from models import meta
@@ -15,17 +15,20 @@ SLUG_TAKEN = "SlugTaken"
 
 
 class CommunityRow(NamedTuple):
-    """A declared community. `rule` is its declaration as a plain value."""
+    """A declared community. `uri`: of the record that declares it, if one does; `rule`: its declaration as a plain
+    value.
+    """
 
     id: int
     slug: str
     name: str
     description: str
     owner: str | None
+    uri: str | None
     rule: dict[str, Any]
 
 
-_SELECT = "SELECT id, slug, name, description, owner, rule FROM community"
+_SELECT = "SELECT id, slug, name, description, owner, uri, rule FROM community"
 
 
 def declared(connection: Connection) -> list[CommunityRow]:
@@ -50,10 +53,10 @@ def declare(connection: Connection, rules: Iterable[Mapping[str, Any]], now: int
     Communities of records stay as they are, unless the file wants their slug: the operator's word counts more.
     """
     before = connection.execute("SELECT slug, rule FROM community WHERE declared = 1 AND uri IS NULL").fetchall()
-    wanted = {rule["slug"]: (rule, json.dumps(rule, sort_keys=True, ensure_ascii=False)) for rule in rules}
+    wanted = {rule["slug"]: (rule, _text(rule)) for rule in rules}
     if sorted(before) == sorted((slug, text) for slug, (_, text) in wanted.items()):
         return False
-    meta.put(connection, REVISION, str(int(meta.get(connection, REVISION) or 0) + 1))
+    _revise(connection)
     connection.execute("UPDATE community SET declared = 0 WHERE declared = 1 AND uri IS NULL")
     for slug in wanted:
         _free(connection, slug)
@@ -65,6 +68,20 @@ def declare(connection: Connection, rules: Iterable[Mapping[str, Any]], now: int
         [(slug, rule["name"], rule["description"], rule["owner"], text, now) for slug, (rule, text) in wanted.items()],
     )
     return True
+
+
+class RuleRow(NamedTuple):
+    """A declared community, whose declaration is not read yet. `uri`: of its record; None: the file declares it."""
+
+    id: int
+    uri: str | None
+    name: str
+    rule: str
+
+
+def rules(connection: Connection) -> Iterator[RuleRow]:
+    """Every declared community, one after the other; nothing may be written while they are read."""
+    return map(RuleRow._make, connection.execute("SELECT id, uri, name, rule FROM community WHERE declared = 1"))
 
 
 def _free(connection: Connection, slug: str) -> None:
@@ -82,9 +99,60 @@ def _free(connection: Connection, slug: str) -> None:
     )
 
 
-def uris(connection: Connection) -> dict[int, str]:
-    """The at-uris of the records that declare communities, by the ids of these."""
-    return dict(connection.execute("SELECT id, uri FROM community WHERE declared = 1 AND uri IS NOT NULL").fetchall())
+def declare_record(connection: Connection, uri: str, rule: Mapping[str, Any], now: int, *, most: int) -> str | None:
+    """Take over a community from the record at `uri`; returns the name of what forbids it. Call inside a write.
+
+    `rule`: the declaration as a plain value; `now`: microseconds; `most`: how many its owner may have by records.
+    """
+    row = connection.execute("SELECT id, rule FROM community WHERE uri = ?", (uri,)).fetchone()
+    if row is not None and json.loads(row[1])["kind"] != rule["kind"]:
+        return "TypeChanged"
+    taken = connection.execute(
+        "SELECT 1 FROM community WHERE slug = ? AND uri IS NOT ?", (rule["slug"], uri)
+    ).fetchone()
+    if taken is not None:
+        return SLUG_TAKEN
+    owned = "SELECT count(*) FROM community WHERE owner = ? AND uri IS NOT NULL AND declared = 1 AND uri != ?"
+    (count,) = connection.execute(owned, (rule["owner"], uri)).fetchall()[0]
+    if count >= most:
+        return "TooMany"
+    connection.execute(
+        "INSERT INTO community (slug, name, description, owner, rule, declared, uri, created_at)"
+        " VALUES (?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT (slug) DO UPDATE SET name = excluded.name,"
+        " description = excluded.description, rule = excluded.rule, declared = 1",
+        (rule["slug"], rule["name"], rule["description"], rule["owner"], _text(rule), uri, now),
+    )
+    _revise(connection)
+    return None
+
+
+def end_record(connection: Connection, uri: str) -> bool:
+    """The record of a community is gone: it ends, and keeps its row and items. Call inside a write."""
+    query = "UPDATE community SET declared = 0 WHERE uri = ? AND declared = 1 RETURNING 1"
+    if connection.execute(query, (uri,)).fetchone() is None:
+        return False
+    _revise(connection)
+    return True
+
+
+def transfer(connection: Connection, old: str, new: str, rule: Mapping[str, Any]) -> bool:
+    """Let the community of the record `old` be that of the record `new`, with its members and decisions.
+
+    Returns whether it was not yet. Call inside a write.
+    """
+    query = "UPDATE community SET uri = ?, owner = ?, rule = ?, declared = 1 WHERE uri = ? RETURNING id"
+    if connection.execute(query, (new, rule["owner"], _text(rule), old)).fetchone() is None:
+        return False
+    _revise(connection)
+    return True
+
+
+def _text(rule: Mapping[str, Any]) -> str:
+    return json.dumps(rule, sort_keys=True, ensure_ascii=False)
+
+
+def _revise(connection: Connection) -> None:
+    meta.put(connection, REVISION, str(int(meta.get(connection, REVISION) or 0) + 1))
 
 
 def rule(connection: Connection, community: int) -> dict[str, Any]:

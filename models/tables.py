@@ -160,17 +160,18 @@ class Repo(Model):
 
 
 class Late(Model):
-    """A record of a repository that was read ahead of the stream, until the stream has come as far."""
+    """A like, repost, reply or quote that a repository held of a post which was not here, until that comes."""
 
     actor = IntegerField()
-    collection = TextField()
+    kind = IntegerField()
     rkey = TextField()
-    cid = BlobField()
+    subject = TextField()
+    noted_at = IntegerField()
 
     class Meta:
-        """Keyed by account and path."""
+        """Keyed by the record."""
 
-        primary_key = CompositeKey("actor", "collection", "rkey")
+        primary_key = CompositeKey("actor", "kind", "rkey")
 
 
 class Post(Model):

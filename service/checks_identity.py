@@ -103,7 +103,7 @@ def _certificate_end(host: str, port: int) -> float:
 
 
 async def did_document(patient: Patient) -> Finding:
-    """The DID document of the service leads feed requests to it."""
+    """The DID document of the service leads feed requests to it, and calls of the methods of communities."""
     did, wanted = patient.config.did, patient.config.endpoint
     answer = await patient.document(did)
     if answer.status != 200 or not isinstance(answer.body, dict):
@@ -112,15 +112,19 @@ async def did_document(patient: Patient) -> Finding:
     if answer.body.get("id") != did:
         seen = f"{answer.url} is the document of {answer.body.get('id')}, not of {did}"
         return fail(seen, OTHER_SETTINGS)
-    entry = next((s for s in services(answer.body) if s.get("id") in ("#bsky_fg", did + "#bsky_fg")), None)
-    expected = f"#bsky_fg of type BskyFeedGenerator with endpoint {wanted}"
-    fix = f"put the service {expected} into the DID document"
-    if entry is None:
-        return fail(f"{answer.url} has no service #bsky_fg", fix)
-    if entry.get("type") != "BskyFeedGenerator" or entry.get("serviceEndpoint") != wanted:
-        kind, endpoint = entry.get("type"), entry.get("serviceEndpoint")
-        return fail(f"{answer.url}: #bsky_fg is of type {kind} with endpoint {endpoint}", fix)
-    return ok(f"{did} -> {wanted}")
+    found = []
+    for fragment, kind, judged in (
+        ("#bsky_fg", "BskyFeedGenerator", fail),
+        ("#communities", "CommunitiesService", warn),
+    ):
+        entry = next((s for s in services(answer.body) if s.get("id") in (fragment, did + fragment)), None)
+        fix = f"put the service {fragment} of type {kind} with endpoint {wanted} into the DID document"
+        if entry is None:
+            found.append(judged(f"{answer.url} has no service {fragment}", fix))
+        elif entry.get("type") != kind or entry.get("serviceEndpoint") != wanted:
+            other, endpoint = entry.get("type"), entry.get("serviceEndpoint")
+            found.append(judged(f"{answer.url}: {fragment} is of type {other} with endpoint {endpoint}", fix))
+    return summed(f"{did} -> {wanted}", found)
 
 
 async def records(patient: Patient) -> Finding:

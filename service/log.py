@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from communities import logbook
+from communities.community import Community
 from communities.decision_view import moment, read_view, view
-from communities.log import BrokenLogError, Event, Head, genesis, redact, setting, verify
+from communities.log import BrokenLogError, Event, Head, genesis, redact, verify
 from models import communities as community_rows
 from models.communities import CommunityRow
 from models.database import Connection, open_database, sql
@@ -110,7 +111,7 @@ def _find(connection: Connection, slug: str) -> CommunityRow:
 
 
 def _export(connection: Connection, community: CommunityRow) -> int:
-    show = setting(community.rule.get("log"))
+    show = Community.from_json(community.rule).log
 
     def printed() -> Iterator[Event]:
         for event in logbook.read(connection, community.id):

@@ -175,8 +175,9 @@ async def serving(
             )
             civic = CivicMethods(
                 database,
-                # Qualified only: a token for the feeds must not decide anything (S15).
-                ServiceAuth(resolver, frozenset((f"{config.did}{COMMUNITIES}",))),
+                # A PDS that forwards a call names the bare DID, whatever service the client asked for; `lxm` is what
+                # keeps a token for the feeds from deciding anything.
+                ServiceAuth(resolver, frozenset((config.did, f"{config.did}{COMMUNITIES}"))),
                 Catalog(documents()),
                 site=site,
                 publisher=config.publisher,

@@ -54,10 +54,14 @@ class Town:
         self.site = site
         self.writer = writer
         self.clock = clock
+        self._known: dict[int, Account] = {}
 
     def person(self, number: int | None = None) -> Account:
-        """Somebody whom the directory knows; new, unless a number is given."""
-        return self.site.account(next(_numbers) if number is None else number)
+        """Somebody whom the directory knows, always with the same key; new, unless a number is given."""
+        number = next(_numbers) if number is None else number
+        if number not in self._known:
+            self._known[number] = self.site.account(number)
+        return self._known[number]
 
     def found(self, slug: str, owner: str | None = OWNER, **more: Any) -> str:
         """A community as its record declares it; returns its at-uri."""
@@ -114,7 +118,8 @@ class Town:
 
     def token(self, who: Account, method: str, **claims: Any) -> str:
         """A fresh token for one call."""
-        return token(who, NSID + method, **({"aud": AUDIENCE} | claims))
+        lxm = claims.pop("lxm", NSID + method)
+        return token(who, lxm, **({"aud": AUDIENCE} | claims))
 
     def ask(self, method: str, who: Account | None = None, **params: Any) -> Reply:
         """Call a query; its answer must be what the lexicon says."""

@@ -6,6 +6,7 @@ Nothing of the service knows of it. What was wrapped says in the file `--mark` t
 """
 
 import argparse
+import dataclasses
 import functools
 import importlib
 import os
@@ -81,6 +82,16 @@ def limit_pages(more: int) -> None:
     database.open_database = opened
 
 
+def hurry() -> None:
+    """Everything at the pace of tests, and each step of a repository's rows in a transaction of its own."""
+    from firehose import resync
+    from firehose.pace import Pace
+    from tests.ingest_site import QUICK
+
+    Pace.__init__.__defaults__ = dataclasses.astuple(QUICK)
+    resync.STEP_SECONDS = resync.STEP_PAUSE = 0.0
+
+
 def main(words: Sequence[str]) -> int:
     """Prepare what is asked for, then run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash_child")
@@ -91,8 +102,11 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--more-pages", type=int, help="a disk that is full when the database has grown by so many")
     parser.add_argument("--file-size", type=int, help="bytes; no file may become larger (RLIMIT_FSIZE)")
     parser.add_argument("--busy", type=float, help="seconds for which a locked database is waited for")
+    parser.add_argument("--quick", action="store_true", help="at the pace of tests, in small steps")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args(words)
+    if args.quick:
+        hurry()
     if args.point:
         wrap(args.point, args.when, args.call, args.mark)
     if args.more_pages is not None:

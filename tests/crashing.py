@@ -9,15 +9,16 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models.database import DatabaseError, open_database, sql
+from tests.crash_points import Point
 from tests.fault_run import stepping
-from tests.history import History, declaration, rules
+from tests.followed import FollowedHistory
+from tests.history import declaration, rules
 from tests.ingest_rows import dump_file, seen
 from tests.ingest_site import Site
 from tests.oracle import Verdict
@@ -29,64 +30,51 @@ ROOT = Path(__file__).parents[1]
 DEADLINE = 40.0
 
 Dump = dict[str, list[tuple[Any, ...]]]
-
-
-@dataclass(frozen=True)
-class Point:
-    """A place in the service where the process ends: before or after a call, or when a block is left."""
-
-    name: str
-    function: str
-    when: str
-    call: int = 1
-
-
-POINTS = (
-    Point("frame received", "firehose.pipeline:Pipeline.receive", "before", 5),
-    Point("before the transaction", "firehose.batch:writing", "before"),
-    Point("in it, between the rows", "firehose.index:Index.commit", "after", 7),
-    Point("in it, behind the rows and before the cursor", "firehose.batch:Batch._store_cursor", "before"),
-    Point("before COMMIT", "firehose.batch:Batch._store_cursor", "after"),
-    Point("after COMMIT", "firehose.batch:writing", "left"),
-    Point("in housekeeping", "firehose.housekeeping:Housekeeping._remove_post", "after"),
-    Point("housekeeping done", "firehose.housekeeping:Housekeeping.step", "after", 3),
-    Point("in quarantine.put", "firehose.quarantine:put", "before"),
-    Point("behind quarantine.put, before COMMIT", "firehose.quarantine:put", "after"),
-    Point("a list was changed", "firehose.index:Index._list_changed", "after"),
-    Point("rules to be applied again", "firehose.rules:Rules.reapply", "after"),
-    Point("a deletion is confirmed", "firehose.sweep:Sweep._compare", "after"),
-)
-"""Those of a running ingest; a migration is another story."""
+Deeds = Callable[[], Awaitable[None] | None]
+REV = "SELECT a.rev FROM repo r JOIN actor a ON a.id = r.actor WHERE r.state = 'synced' AND a.did = ?"
 
 
 class CrashRun:
     """A network with a history, and an ingest process on a database of its own."""
 
-    def __init__(self, folder: Path, seed: int, start: int | None = None, *, begin: bool = True) -> None:
-        """With `begin` the process reads when the block is entered; otherwise once `begin` was called."""
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        start: int | None = None,
+        *,
+        begin: bool = True,
+        quick: bool = False,
+        members: int = 0,
+    ) -> None:
+        """With `begin` the process reads when the block is entered; otherwise once `begin` was called. `quick`: at the
+        pace of tests. With `members` their repositories are followed.
+        """
         self.folder = folder
         self.seed = seed
         self.world = World(seed, stepping(start))
         self.world.tombstones = False
         self.rng = random.Random(f"crashes {seed}")
-        self.history: History
+        self.history: FollowedHistory
         self.service: Service
+        self.quick = quick
+        self.members = members
         self._begin = begin
 
     async def __aenter__(self) -> "CrashRun":
         await self.world.__aenter__()
         self.service = Service(
             self.folder,
-            declaration(rules(self.seed)),
+            declaration(rules(self.seed, self.members)),
             "ingest",
             source=self.world.relay_url,
             plc_url=self.world.plc_url,
             egress_allow="127.0.0.1",
-            verify="none",
+            verify="members" if self.members else "none",
         )
         self.service.environ["PYTHONPATH"] = str(ROOT)
         self._command = self.service.command
-        self.history = History(self.world, self.seed)
+        self.history = FollowedHistory(self.world, self.seed, members=self.members)
         if self._begin:
             try:
                 await self.begin()
@@ -116,11 +104,13 @@ class CrashRun:
         self._start(*options)
 
     def _start(self, *options: str) -> None:
+        if self.quick:
+            options = "--quick", *options
         child = [sys.executable, "-m", "tests.crash_child", *options, "ingest"]
         self.service.command = child if options else self._command
         self.service.start()
 
-    async def die_at(self, point: Point, deeds: Callable[[], object]) -> None:
+    async def die_at(self, point: Point, deeds: Deeds) -> None:
         """Start it so that it ends at a point, let people do what leads there once all of before is stored, and see it
         end there. It may get there before.
         """
@@ -131,7 +121,7 @@ class CrashRun:
         self._start("--point", point.function, "--when", point.when, "--call", str(point.call), "--mark", str(mark))
         last = self.history.curator.identity()
         await self.until(f"cursor {last}", lambda: self._ended() or self.cursor >= last, alive=False)
-        deeds()
+        await _done(deeds)
         await self.until(f"the end at {point.name}", self._ended, alive=False)
         assert mark.exists(), f"{point.name} was not reached\n{self.service.log_tail()}"
         assert await asyncio.to_thread(self.service.wait_exit) == -signal.SIGKILL
@@ -157,11 +147,11 @@ class CrashRun:
 
     # What is in its database
 
-    def ask(self, query: str) -> int:
-        """The number that a query gives; 0 where there is none."""
+    def ask(self, query: str, *values: str) -> Any:
+        """The number or text that a query gives; 0 where there is none."""
         try:
             with closing(open_database(self.service.database, readonly=True)) as database:
-                row = sql(database).execute(query).fetchone()
+                row = sql(database).execute(query, values).fetchone()
         except DatabaseError:
             return 0
         return row[0] if row else 0
@@ -169,7 +159,7 @@ class CrashRun:
     @property
     def cursor(self) -> int:
         """The stored cursor, 0 while there is none."""
-        return self.ask("SELECT cursor FROM source")
+        return int(self.ask("SELECT cursor FROM source"))
 
     async def settled(self) -> None:
         """Everything that was sent is stored, and what follows from it is done."""
@@ -180,11 +170,16 @@ class CrashRun:
             " + (SELECT count(*) FROM meta WHERE key IN ('lists_changed', 'reapply_after'))"
         )
         await self.until("rest", lambda: not self.ask(waiting))
+        for member in self.history.members():
+            await self.until(f"{member.did} to be read", lambda one=member: self.ask(REV, one.did) == one.repo.rev)  # type: ignore[misc]
+            if member.did in self.history.unread:
+                self.history.reread(member)
 
     async def judge(self) -> Verdict:
         """Let it come to rest, undisturbed, and hold the index against what people did."""
         if self.service.process is None:
             self._start()
+        self.history.come_back()
         await self.settled()
         with closing(open_database(self.service.database, readonly=True)) as database:
             return self.history.oracle.verdict(seen(sql(database)))
@@ -199,12 +194,13 @@ class CrashRun:
 class CalmRun:
     """The same deeds at the same times with an ingest in this process that nobody disturbs."""
 
-    def __init__(self, folder: Path, seed: int, start: int) -> None:
+    def __init__(self, folder: Path, seed: int, start: int, *, members: int = 0) -> None:
         folder.mkdir(parents=True)
-        self.site = Site(folder, declaration(rules(seed)), seed=seed, now=stepping(start))
+        verify = "members" if members else "none"
+        self.site = Site(folder, declaration(rules(seed, members)), seed=seed, now=stepping(start), verify=verify)
         self.world = self.site.world
         self.world.tombstones = False
-        self.history = History(self.world, seed)
+        self.history = FollowedHistory(self.world, seed, members=members)
 
     async def __aenter__(self) -> "CalmRun":
         await self.site.__aenter__()
@@ -217,14 +213,31 @@ class CalmRun:
     async def _settled(self) -> None:
         await self.site.caught_up(self.history.curator.identity())
         await self.site.settled()
+        for member in self.history.members():
+            await self.until(
+                f"{member.did} to be read",
+                lambda one=member: self.site.rows(REV, one.did) == [(one.repo.rev,)],  # type: ignore[misc]
+            )
+            if member.did in self.history.unread:
+                self.history.reread(member)
 
-    async def die_at(self, point: Point, deeds: Callable[[], object]) -> None:
+    async def die_at(self, point: Point, deeds: Deeds) -> None:
         """The deeds only."""
         await self.site.caught_up(self.history.curator.identity())
-        deeds()
+        await _done(deeds)
+
+    async def until(self, what: str, check: Callable[[], object], *, alive: bool = True) -> None:
+        """See CrashRun."""
+        await self.site.until(what, check)
+
+    @property
+    def cursor(self) -> int:
+        """See CrashRun."""
+        return self.site.cursor or 0
 
     async def judge(self) -> Verdict:
         """See CrashRun."""
+        self.history.come_back()
         await self._settled()
         return self.history.oracle.verdict(seen(self.site.connection))
 
@@ -233,14 +246,29 @@ class CalmRun:
         return await self.judge(), self.site.dump()
 
 
-async def random_kills(folder: Path, seed: int, count: int) -> Verdict:
-    """One history while the process is killed so often, each time when some frames of a piece were sent."""
-    async with CrashRun(folder, seed) as run:
+async def _done(deeds: Deeds) -> None:
+    doing = deeds()
+    if doing is not None:
+        await doing
+
+
+async def random_kills(folder: Path, seed: int, count: int, *, members: int = 0) -> Verdict:
+    """One history while the process is killed so often, each time when some frames of a piece were sent; with `members`
+    one of their repositories has to be read then.
+    """
+    async with CrashRun(folder, seed, quick=members > 0, members=members) as run:
         relay = run.world.relay
         for _ in range(count):
+            if members:
+                run.history.come_back()
+                await run.settled()
             before = run.cursor
             sessions = len(relay.sessions)
             run.history.run(run.rng.randrange(10, 60))
+            if members:
+                member = run.history.member()
+                run.history.withheld(member)
+                member.sync()
             await run.until("a connection", lambda: relay.sessions[-1].open)
             moment = relay.sessions[-1].sent + run.rng.randrange(60)
             await run.until("the moment", lambda at=moment: _reached(relay, at))  # type: ignore[misc]

@@ -89,7 +89,8 @@ class Door:
 
 def did_json(**service: str) -> dict[str, Any]:
     entry = {"id": "#bsky_fg", "type": "BskyFeedGenerator", "serviceEndpoint": "https://feeds.example.org"}
-    return {"@context": ["https://www.w3.org/ns/did/v1"], "id": DID, "service": [entry | service]}
+    methods = {"id": "#communities", "type": "CommunitiesService", "serviceEndpoint": "https://feeds.example.org"}
+    return {"@context": ["https://www.w3.org/ns/did/v1"], "id": DID, "service": [entry | service, methods]}
 
 
 def health(**changed: Any) -> dict[str, Any]:

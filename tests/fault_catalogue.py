@@ -3,9 +3,8 @@
 The names are those under which the network counts what really happened (`world.fired`).
 """
 
-import copy
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from cbrrr import encode_dag_cbor
 
 from models.database import sql
 from tests.ingest_site import Site, write_lock
-from tests.world import Account, Write, frames, outages
+from tests.world import frames, outages
 from tests.world.faults import Change, Script, cut, garbage, repeat
 
 if TYPE_CHECKING:
@@ -219,83 +218,3 @@ CATALOGUE: dict[str, Lay] = {
     "500 of the directory": _directory,
 }
 """Faults after which nothing may be missing, whatever becomes of whole repositories."""
-
-
-async def _swallowed(
-    run: "FaultRun", tell: Callable[[Account], object] = Account.sync, wrong: Sequence[outages.Outage] = ()
-) -> None:
-    """The relay does not send what a member writes; then `tell` sends something that shows it. The host answers wrongly
-    when it is asked for the repository.
-    """
-    if members := run.history.members():
-        member = run.rng.choice(members)
-        await run.settle()
-        host = run.world.pds if member.pds_url == run.world.pds.url else run.world.second
-        host.outages.add("com.atproto.sync.getRepo", *wrong)
-        run.history.withheld(member)
-        tell(member)
-        await run.read_unread()
-
-
-async def _chain_broken(run: "FaultRun") -> None:
-    """The next commit that is heard does not go on from the one that was heard last."""
-    if run.history.members():
-        await _swallowed(run, lambda member: member.follow(member))
-        run.world.fired["chain broken"] += 1
-
-
-async def _lost_at_the_source(run: "FaultRun") -> None:
-    """The source no longer has what was missed, and says so."""
-    if members := run.history.members():
-        await run.play_out()
-        await run.settle()
-        for member in members:
-            run.history.withheld(member)
-        run.world.relay.faults.add(Script(first=(OUTDATED,)))
-        run.world.fired["events lost at the source"] += 1
-        await run.play_out()
-        await run.read_unread()
-
-
-def _while_reading(wrong: Callable[[random.Random], outages.Outage]) -> Lay:
-    return lambda run: _swallowed(run, wrong=(wrong(run.rng),))
-
-
-async def _forged(run: "FaultRun") -> None:
-    """Somebody else writes in a member's name."""
-    if members := run.history.members():
-        member = run.rng.choice(members)
-        forged = copy.copy(member.repo)
-        forged.records = dict(forged.records)
-        now = run.world.clock
-        value = {"$type": "app.bsky.feed.post", "text": "forged", "tags": ["python", "rust"], "createdAt": now.iso()}
-        writes = [Write("create", f"app.bsky.feed.post/{now.tid()}", value)]
-        writes += [Write("delete", path) for path in list(forged.records)[:2]]
-        stranger = run.history.curator.key
-        run.world.relay.send("#commit", forged.commit(writes, now.tid(), sign=stranger.sign))
-        run.world.fired["commit forged"] += 1
-
-
-def _changing(name: str, change: Callable[["FaultRun"], Account]) -> Lay:
-    """An account signs with another key from now on, perhaps at another host."""
-
-    async def lay(run: "FaultRun") -> None:
-        await run.settle()
-        run.history.sign_anew(change(run))
-        run.world.fired[name] += 1
-
-    return lay
-
-
-TRUSTED: dict[str, Lay] = {
-    "key changed": _changing("key changed", lambda run: run.history.rotate()),
-    "moved to another host": _changing("moved to another host", lambda run: run.history.migrate()),
-    "commit swallowed": _swallowed,
-    "chain broken": _chain_broken,
-    "events lost at the source": _lost_at_the_source,
-    "commit forged": _forged,
-    "503": _while_reading(lambda _: outages.refuse(503)),
-    "CAR cut at a block": _while_reading(lambda rng: outages.cut_at_block(rng.randrange(3))),
-    "bit of an answer flipped": _while_reading(lambda rng: outages.flipped(rng.randrange(1 << 16))),
-}
-"""Faults that only proofs and whole repositories make up for."""

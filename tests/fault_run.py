@@ -13,11 +13,15 @@ from peewee import OperationalError
 
 from firehose.ingest import Ingest
 from models.database import writing
-from tests.fault_catalogue import CATALOGUE, TRUSTED
-from tests.history import History, declaration, rules
+from tests.fault_catalogue import CATALOGUE, Lay
+from tests.followed import FollowedHistory
+from tests.history import declaration, rules
 from tests.ingest_rows import seen
 from tests.ingest_site import QUICK, Site
 from tests.oracle import Verdict
+from tests.trust_catalogue import TRUST
+from tests.world import Account
+from tests.world.pds import Pds
 
 PACE = replace(QUICK, silence=0.3)
 PATIENCE = 20
@@ -32,7 +36,7 @@ def stepping(start: int | None = None) -> Callable[[], int]:
 
 @dataclass
 class Outcome:
-    """What came of a run. `verdict` is the first that is not clean, or the last."""
+    """What came of a run. `verdict` is the first that is not clean, or the last; `noticed` what the service counted."""
 
     seed: int
     verdict: Verdict
@@ -41,6 +45,7 @@ class Outcome:
     connections: int
     posts: int
     deeds: dict[str, int]
+    noticed: Counter[str]
 
 
 class FaultRun:
@@ -51,7 +56,7 @@ class FaultRun:
         their repositories are followed.
         """
         self.seed = seed
-        self.catalogue = CATALOGUE | TRUSTED if trust else CATALOGUE
+        self.catalogue: dict[str, Lay] = CATALOGUE | TRUST if trust else CATALOGUE
         self.kinds = list(self.catalogue if kinds is None else kinds)
         self.rng = random.Random(f"faults {seed}")
         self.members = 3 if trust else 0
@@ -65,7 +70,7 @@ class FaultRun:
         )
         self.world = self.site.world
         self.world.tombstones = False
-        self.history: History
+        self.history: FollowedHistory
         self._operated: tuple[Ingest, int] | None = None
 
     async def run(self, rounds: int = 4, events: int = 60, at_once: int = 6) -> Outcome:
@@ -76,7 +81,7 @@ class FaultRun:
 
     async def _run(self, rounds: int, events: int, at_once: int) -> Outcome:
         async with self.site:
-            self.history = History(self.world, self.seed, members=self.members)
+            self.history = FollowedHistory(self.world, self.seed, members=self.members)
             await self.settle()
             verdict = Verdict()
             waiting = [*self.kinds]
@@ -101,6 +106,7 @@ class FaultRun:
                 len(self.world.relay.sessions),
                 len(self.history.oracle.posts),
                 self.history.deeds,
+                self._counts(),
             )
 
     async def _strike(self, kinds: Sequence[str], events: int) -> None:
@@ -131,16 +137,42 @@ class FaultRun:
 
         await self.site.until(what, looked_after)
 
+    # Members
+
+    def host(self, member: Account) -> Pds:
+        """The server where an account lives."""
+        return self.world.pds if member.pds_url == self.world.pds.url else self.world.second
+
+    def rev(self, member: Account) -> str | None:
+        """The rev of the repository that is followed; None while it has still to be read."""
+        query = "SELECT a.rev FROM repo r JOIN actor a ON a.id = r.actor WHERE r.state = 'synced' AND a.did = ?"
+        rows = self.site.rows(query, member.did)
+        return rows[0][0] if rows else None
+
+    async def followed(self, member: Account) -> None:
+        """Until the repository of a member is followed as it is now."""
+        await self.reach(f"{member.did} to be read", lambda: self.rev(member) == member.repo.rev)
+
     async def read_unread(self) -> None:
         """Until the repositories of members who were not heard are followed as they are now; the oracle is told."""
-        query = "SELECT r.state, a.rev FROM repo r JOIN actor a ON a.id = r.actor WHERE a.did = ?"
         for member in self.history.members():
             if member.did in self.history.unread:
-                await self.reach(
-                    f"{member.did} to be read",
-                    lambda one=member: self.site.rows(query, one.did) == [("synced", one.repo.rev)],  # type: ignore[misc]
-                )
+                await self.followed(member)
                 self.history.reread(member)
+
+    def hours_later(self) -> None:
+        """Let it be so long since hosts were last asked that they are asked again."""
+        with writing(self.site.ingest.database) as connection:
+            connection.execute("UPDATE repo SET checked_at = 0")
+
+    def noticed(self, what: str) -> int:
+        """How often the service, since its last start, has counted something."""
+        return self._counts()[what]
+
+    def _counts(self) -> Counter[str]:
+        site = self.site
+        counters = site.ingest.index.counts, site.resync.counts, site.sweep.counts, site.ingest.pipeline.gaps.counts
+        return sum(counters, Counter(site.dropped))
 
     def earlier(self) -> int:
         """A position a little before the cursor."""

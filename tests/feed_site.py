@@ -251,7 +251,9 @@ class Writer:
         """Declare communities anew."""
         self._path.write_text(rules, encoding="utf-8")
         self._rules.load(self._index)
-        self._matcher = self._rules.compile().matcher
+        compiled = self._rules.compile()
+        self._matcher = compiled.matcher
+        self._index.admissions.use(compiled.matcher, compiled.directory)
 
     def declare_record(self, owner: int, slug: str, **rule: Any) -> str:
         """Account `owner` declares a community by a record, as ingest takes it over; returns the at-uri."""

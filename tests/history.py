@@ -63,6 +63,7 @@ class History:
         self.list = self._create(self.curator, LIST, {"name": "friends", "purpose": f"{LIST}#curate"}, "friends")
         self.people: list[Account] = []
         self.unread: set[str] = set()
+        """DIDs of those who stay as they are until their repositories were read; see tests/followed.py."""
         for _ in range(people):
             self.arrive()
         self.deeds: dict[str, int] = {}
@@ -306,13 +307,15 @@ class History:
     # Accounts
 
     def hide_or_show(self) -> Account | None:
-        hidden = [one for one in self.people if not one.active and one.status != "deleted"]
+        staying = [one for one in self.people if one.did not in self.unread]
+        hidden = [one for one in staying if not one.active and one.status != "deleted"]
         if hidden and self.rng.random() < 0.6:
             account = self.rng.choice(hidden)
             self._stands(account, True)
             return account
-        if len(hidden) < sum(one.active for one in self.people) // 2:
-            account = self.anyone()
+        shown = [one for one in staying if one.active]
+        if len(hidden) < len(shown) // 2:
+            account = self.rng.choice(shown)
             self._stands(account, False, self.rng.choice(HIDING))
             return account
         return None
@@ -323,7 +326,7 @@ class History:
             return None
         staying = [one for one in self.people if one.status != "deleted"]
         account = self.rng.choice(staying)
-        if [one.did for one in staying if one.did in self._followed()] == [account.did]:
+        if account.did in self.unread or [one.did for one in staying if one.did in self.followed()] == [account.did]:
             return None  # somebody is to be followed to the end
         self._stands(account, False, "deleted")
         self.arrive()
@@ -339,64 +342,25 @@ class History:
         """An account is deleted."""
         self._stands(account, False, "deleted")
 
-    def rotate(self) -> Account:
-        """A new signing key."""
-        account = self.anyone()
+    def rotate(self, account: Account | None = None) -> Account:
+        """A new signing key, of anyone unless it is said whose."""
+        account = account or self.anyone()
         account.rotate_key()
         return account
 
-    def migrate(self) -> Account:
+    def migrate(self, account: Account | None = None) -> Account:
         """To another host, with another key."""
-        account = self.anyone()
+        account = account or self.anyone()
         self.world.migrate(account)
         return account
+
+    def followed(self) -> set[str]:
+        """DIDs of the members of communities, whose repositories are followed."""
+        return {did for rule in self.oracle.rules for did in rule.members}
 
     def sign_anew(self, account: Account) -> None:
         """As a host does after a change of the key: until then nobody can verify the repository."""
         self._tell(account, self._new(FOLLOW, {"subject": self.curator.did}))
-
-    # Members; what of theirs is not sent
-
-    def members(self) -> list[Account]:
-        """Those who are followed, and may write."""
-        followed = self._followed()
-        return [one for one in self.people if one.active and one.did in followed]
-
-    def _followed(self) -> set[str]:
-        return {did for rule in self.oracle.rules for did in rule.members}
-
-    def withheld(self, member: Account) -> None:
-        """A member writes, changes and deletes, and nobody hears of it until the repository is read (`reread`)."""
-        posts = [path for path in member.repo.records if path.startswith(POST + "/")]
-        likes = [path for path in member.repo.records if path.startswith("app.bsky.feed.like/")]
-        writes = [self._new(POST, self._words()) for _ in range(self.rng.randrange(1, 4))]
-        if (post := self.indexed()) is not None:
-            writes.append(self._new("app.bsky.feed.like", {"subject": post.ref}))
-        gone = self.rng.sample(posts, min(len(posts), 2)) + self.rng.sample(likes, min(len(likes), 1))
-        for path in gone:
-            if self.rng.random() < 0.5 or not path.startswith(POST):
-                writes.append(Write("delete", path))
-            else:
-                value = {"$type": POST, "createdAt": member.read(path).value["createdAt"]} | self._words()
-                writes.append(Write("update", path, value))
-        for write in writes:
-            member.commit(write)
-        self.unread.add(member.did)
-        self.world.fired["commit swallowed"] += len(writes)
-
-    def come_back(self) -> None:
-        """Let those be active again who were not heard: nobody reads the repository of one who is not."""
-        for account in self.people:
-            if account.did in self.unread and not account.active and account.status != "deleted":
-                self._stands(account, True)
-
-    def reread(self, member: Account) -> None:
-        """What the repository of a member holds is known now."""
-        self.unread.discard(member.did)
-        records = {path: member.read(path) for path in member.repo.records}
-        self.oracle.reread(
-            member.did, {path: (record.cid, record.value) for path, record in records.items()}, self._now()
-        )
 
     # The list; to be done when the index has come to rest, for rules are held against events in batches
 
@@ -411,7 +375,7 @@ class History:
         None when nobody who may write is on it.
         """
         listed = {member for _, member in self.oracle.lists.values()}
-        apart = [member.did for member in self.members()]  # everything of theirs is indexed anyway
+        apart = self.followed()  # everything of theirs is indexed anyway
         friends = [one for one in self.people if one.active and one.did in listed and one.did not in apart]
         return self._create(self.rng.choice(friends), POST, {"text": "good bye"}) if friends else None
 

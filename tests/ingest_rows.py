@@ -71,11 +71,23 @@ def check_rest(connection: Connection) -> None:
         "items without a post": "feed_item i LEFT JOIN post p ON p.id = i.post WHERE p.id IS NULL",
         "items sorted unlike their post": "feed_item i JOIN post p ON p.id = i.post WHERE p.sort_at != i.sort_at",
         "items shown unlike their author": "feed_item i JOIN post p ON p.id = i.post JOIN actor a ON a.id = p.actor"
-        " WHERE i.hidden != 1 - a.shown OR i.uri != 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey",
+        " WHERE (i.hidden & 1) != 1 - a.shown OR i.uri != 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey",
+        "wrong counts of communities": "community_count n WHERE n.members != (SELECT count(*) FROM membership m"
+        " WHERE m.community = n.community AND m.status = 'member') OR n.posts != (SELECT count(*) FROM feed_item i"
+        " WHERE i.community = n.community AND i.hidden = 0)",
+        "communities without counts": "community c WHERE NOT EXISTS (SELECT 1 FROM community_count n"
+        " WHERE n.community = c.id)",
+        "memberships of nobody": "membership m LEFT JOIN actor a ON a.id = m.actor WHERE a.id IS NULL",
+        "declarations of nobody": "declaration d LEFT JOIN actor a ON a.id = d.actor WHERE a.id IS NULL",
         "posts in no community": "post p WHERE NOT EXISTS (SELECT 1 FROM feed_item i WHERE i.post = p.id)",
         "posts without an account": "post p LEFT JOIN actor a ON a.id = p.actor WHERE a.id IS NULL",
         "engagement of nobody": "engagement e LEFT JOIN actor a ON a.id = e.actor WHERE a.id IS NULL",
         "engagement of nothing": "engagement e LEFT JOIN post p ON p.id = e.post WHERE p.id IS NULL",
+        "notes of nobody": "late l LEFT JOIN actor a ON a.id = l.actor WHERE a.id IS NULL",
+        "notes about a post that is here": "late l JOIN (SELECT 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey"
+        " AS uri FROM post p JOIN actor a ON a.id = p.actor) ON uri = l.subject",
+        "notes of what is engagement": "late l JOIN engagement e ON e.actor = l.actor AND e.kind = l.kind"
+        " AND e.rkey = l.rkey",
     }
     for what, where in broken.items():
         assert connection.execute(f"SELECT count(*) FROM {where}").fetchone() == (0,), what

@@ -169,9 +169,13 @@ class Site:
     async def again(self) -> None:
         """Stop, and start anew on the same file."""
         await self.stop()
+        self.reopen()
+        await self.start()
+
+    def reopen(self) -> None:
+        """`open` anew what was stopped."""
         self._database.close()
         self.open()
-        await self.start()
 
     async def read_lists(self, interval: float = 3600.0) -> ListReader:
         """Read the lists that rules name from their owners' PDS, and again every `interval` seconds, until the end."""
@@ -203,8 +207,7 @@ class Site:
         with writing(self._database) as connection:
             connection.execute("UPDATE source SET cursor = ?", (seq,))
             connection.execute("UPDATE actor SET account_seq = 0")
-        self._database.close()
-        self.open()
+        self.reopen()
         await self.start()
 
     async def until(self, what: str, check: Callable[[], T], deadline: float = 20) -> T:

@@ -83,7 +83,9 @@ class _Post:
     cid: str
     sort_at: int
     earliest: int
-    """Where it may stand if its events were missed: where another stood under its key, or when that was made."""
+    """Where it may stand if its events were missed: where another stood under its key, or when the first of them was
+    made, whether that was of any interest or not.
+    """
     places: dict[str, frozenset[str]]
 
 
@@ -100,12 +102,14 @@ class Oracle:
         self.standing: dict[str, tuple[bool, str | None]] = {}
         self._max_age = max_age
         self._stood: dict[str, int] = {}
+        self._made: dict[str, int] = {}
 
     # What people do
 
     def put(self, did: str, path: str, cid: str, record: Mapping[str, Any], at: int) -> None:
         """A record was created or changed."""
         self.records.setdefault(did, {})[path] = cid, record
+        self._made.setdefault(uri_of(did, path), at - KEY_BEFORE)
         if self.active(did):
             self._take(did, path, at)
 
@@ -187,7 +191,7 @@ class Oracle:
         if not places or (held is None and sort_at < at - self._max_age):
             self._drop(uri)
         else:
-            made = at - KEY_BEFORE if sort_at == at else sort_at
+            made = self._made.get(uri, at - KEY_BEFORE) if sort_at == at else sort_at
             earliest = self._stood.setdefault(uri, made)
             self.posts[uri] = _Post(did, cid, sort_at, min(earliest, made), places)
 

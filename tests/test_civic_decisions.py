@@ -11,6 +11,7 @@ from communities.post_decisions import MAX_PINS
 from tests.civic_posts import a_cid, decide, declare, done, hidden, ref, version, wait_for_approval
 from tests.civic_site import OWNER, Town, town
 from tests.didnet import plc
+from tests.feed_site import RULES
 
 PIN = "app.bsky.feed.defs#skeletonReasonPin"
 BLOCK, SUBMISSION = "app.bsky.graph.block", "social.communities.submission"
@@ -259,6 +260,24 @@ def test_pins_of_the_declaration_are_the_operators(site: Town) -> None:
     assert site.site.page("python").json["feed"][0]["reason"]["$type"] == PIN
     done(decide(site, moderator, "python", "remove", post))
     assert site.site.page("python").posts == [], "a decision wins over the pin"
+
+
+def test_pins_of_moderators_outlast_a_changed_file_and_come_before_its_own(site: Town) -> None:
+    moderator = site.moderator("python")
+    posts = [site.writer.post(number) for number in (1, 2, 3)]
+    for post in posts[1:]:
+        done(decide(site, moderator, "python", "pin", post))
+    pinned = RULES.replace('slug = "python"', f'slug = "python"\npins = ["{posts[0]}", "{posts[1]}"]')
+    try:
+        site.writer.declare(pinned)
+        page = site.site.page("python", limit=10)
+        assert page.posts == [posts[2], posts[1], posts[0]], "each once"
+        assert all("reason" in item for item in page.json["feed"])
+        done(decide(site, moderator, "python", "unpin", posts[1]))
+        assert site.site.page("python", limit=10).posts == [posts[2], posts[0], posts[1]], "the file pins it still"
+    finally:
+        site.writer.declare(RULES)
+    assert site.site.page("python", limit=10).posts == [posts[2], posts[1], posts[0]]
 
 
 @pytest.mark.parametrize("action", ["approve", "restore"])

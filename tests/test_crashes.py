@@ -4,7 +4,6 @@ F1, F3, F4 of security.md 12; A40-A42 of ingest.md; invariant 1.
 """
 
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +11,10 @@ import apsw
 import pytest
 
 from models import migrations
-from tests.crashing import POINTS, CalmRun, CrashRun, Dump, Point, random_kills
+from tests.crash_points import POINTS, READING, Point
+from tests.crashing import CalmRun, CrashRun, Deeds, Dump, random_kills
+from tests.trust_stream import GET_REPO
+from tests.world import outages
 
 ROWS = ("posts", "items", "engagement", "lists")
 """What must be the same; which accounts were ever heard of depends on what a host took back meanwhile."""
@@ -22,7 +24,7 @@ def an_hour_ago() -> int:
     return (time.time_ns() // 1_000_000 - 3_600_000) * 1000
 
 
-def deeds(run: CrashRun | CalmRun, name: str) -> Callable[[], object]:
+def deeds(run: CrashRun | CalmRun, name: str) -> Deeds:
     """What leads to a point; the same in every run."""
 
     def do() -> None:
@@ -55,15 +57,60 @@ async def history(run: CrashRun | CalmRun) -> Dump:
 async def test_f1_killed_at_every_named_point_it_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
     start = an_hour_ago()
     calm = await history(CalmRun(tmp_path / "calm", 1, start))
-    run = CrashRun(tmp_path / "crashes", 1, start)
+    run = CrashRun(tmp_path / "crashes", 1, start, quick=True)
     rows = await history(run)
     assert all(run.world.fired[point.name] == 1 for point in POINTS)
     assert len(calm["items"]) > 20
     assert {name: rows[name] for name in ROWS} == {name: calm[name] for name in ROWS}
 
 
-async def test_f1_killed_at_random_moments(tmp_path: Path) -> None:
-    verdict = await random_kills(tmp_path, 7, 5)
+def missed(run: CrashRun | CalmRun, name: str) -> Deeds:
+    """What leads to a point at which a repository is read; the same in every run."""
+    history, pds = run.history, run.world.pds
+
+    async def do() -> None:
+        history.run(15)
+        member = history.member()
+        history.withheld(member)
+        if name == "a repository was not to be had":
+            pds.outages.add(GET_REPO, outages.refuse(503))
+        held = pds.hold(member.did) if "meanwhile" in name else None
+        member.sync()
+        if held is not None:
+            await run.until("the repository to be asked for", held.asked.is_set)
+            for write in history.say(member):
+                history._tell(member, write)
+            last = history.curator.identity()
+            await run.until(f"cursor {last}", lambda: run.cursor >= last)
+            held.release()
+
+    return do
+
+
+async def reading(run: CrashRun | CalmRun) -> Dump:
+    async with run:
+        for point in READING:
+            await run.die_at(point, missed(run, point.name))
+            verdict = await run.judge()
+            assert verdict.clean, f"{point.name}: {verdict}"
+        verdict, rows = await run.finish()
+        assert verdict.clean, verdict
+        return rows
+
+
+async def test_f1_killed_while_a_repository_is_read_it_is_read_again(tmp_path: Path) -> None:
+    start = an_hour_ago()
+    calm = await reading(CalmRun(tmp_path / "calm", 1, start, members=3))
+    run = CrashRun(tmp_path / "crashes", 1, start, quick=True, members=3)
+    rows = await reading(run)
+    assert all(run.world.fired[point.name] == 1 for point in READING)
+    assert len(calm["items"]) > 20
+    assert {name: rows[name] for name in ROWS} == {name: calm[name] for name in ROWS}
+
+
+@pytest.mark.parametrize("members", [0, 3])
+async def test_f1_killed_at_random_moments(tmp_path: Path, members: int) -> None:
+    verdict = await random_kills(tmp_path, 7, 5, members=members)
     assert verdict.clean, verdict
 
 

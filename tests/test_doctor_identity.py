@@ -125,8 +125,11 @@ async def test_did_plc(scene: Scene, examine: Examine) -> None:
     service = scene.world.account("service")
     finding = await examine("did", service_did=service.did)
     assert (finding.status, "has no service #bsky_fg" in finding.seen) == ("fail", True)
-    entry = did_json()["service"][0] | {"id": f"{service.did}#bsky_fg"}
-    scene.world.plc.overrides[service.did] = service.document | {"service": [entry]}
+    entries = [entry | {"id": service.did + entry["id"]} for entry in did_json()["service"]]
+    scene.world.plc.overrides[service.did] = service.document | {"service": entries[:1]}
+    finding = await examine("did", service_did=service.did)
+    assert (finding.status, "has no service #communities" in finding.seen) == ("warn", True)
+    scene.world.plc.overrides[service.did] = service.document | {"service": entries}
     assert (await examine("did", service_did=service.did)).status == "ok"
     scene.world.plc.failing = 500
     assert "answered 500" in (await examine("did", service_did=service.did)).seen

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault_catalogue import CATALOGUE, TRUSTED
+from tests.fault_catalogue import CATALOGUE
 from tests.fault_run import FaultRun
+from tests.trust_catalogue import TRUST
 
 
 @pytest.mark.parametrize("kind", CATALOGUE)
@@ -19,11 +20,13 @@ async def test_one_fault_at_a_time(tmp_path: Path, kind: str) -> None:
     assert outcome.posts > 3
 
 
-@pytest.mark.parametrize("kind", TRUSTED)
+@pytest.mark.parametrize("kind", TRUST)
 async def test_what_only_proofs_and_repositories_make_up_for(tmp_path: Path, kind: str) -> None:
     outcome = await FaultRun(tmp_path, 1, [kind], trust=True).run(rounds=1, events=40, at_once=3)
     assert outcome.verdict.clean, outcome.verdict
     assert outcome.fired[kind] > 0
+    noticed = TRUST[kind].noticed
+    assert not noticed or outcome.noticed[noticed] > 0, outcome.noticed
     assert outcome.posts > 3
 
 

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from communities.matching import Match
+from communities.community import Community
+from communities.directory import settle
+from communities.matching import Match, Matcher
 from communities.post import read_post
 from firehose.events import Account, Event
 from firehose.index import Index
@@ -91,6 +93,14 @@ def in_a_write(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[C
 Run = Callable[[Callable[[Connection], Any]], Any]
 
 
+def indexed(connection: Connection) -> Index:
+    """An index of two communities that take whatever matches."""
+    index = Index(connection, 10**18)
+    declared = [(number, None, Community(str(number), str(number))) for number in (1, 2)]
+    index.admissions.use(Matcher(), settle(declared, lambda did, community: False))
+    return index
+
+
 def apply(index: Index, events: Sequence[Event], times: int = 1) -> None:
     for event in events:
         for _ in range(times):
@@ -101,7 +111,7 @@ def apply(index: Index, events: Sequence[Event], times: int = 1) -> None:
 
 
 def rows(connection: Connection, events: Sequence[Event], times: int = 1, forget_every: int = 0) -> Any:
-    index = Index(connection, 10**18)
+    index = indexed(connection)
     for number, event in enumerate(events):
         apply(index, [event], times)
         if forget_every and number % forget_every == 0:
@@ -137,7 +147,7 @@ def test_s98_what_comes_late_changes_nothing(
     """A commit at or below the account's rev, and an account event at or below the last one applied."""
 
     def work(connection: Connection) -> None:
-        index = Index(connection, 10**18)
+        index = indexed(connection)
         apply(index, events)
         before = dump(connection)
         known = connection.execute("SELECT rev, account_seq FROM actor WHERE did = ? AND rev != ''", (did,)).fetchone()
@@ -155,7 +165,7 @@ def test_s98_what_comes_late_changes_nothing(
 @given(events=histories())
 def test_an_account_that_goes_and_comes_back_leaves_everything_as_it_was(in_a_write: Run, events: list[Event]) -> None:
     def work(connection: Connection) -> None:
-        index = Index(connection, 10**18)
+        index = indexed(connection)
         apply(index, [*events, *(Account(50 + n, did, True, None) for n, did in enumerate(DIDS))])
         before = dump(connection)
         for number, did in enumerate(DIDS * 2):
@@ -168,7 +178,7 @@ def test_an_account_that_goes_and_comes_back_leaves_everything_as_it_was(in_a_wr
 
 def test_kinds_have_each_their_column(in_a_write: Run) -> None:
     def work(connection: Connection) -> None:
-        index = Index(connection, 10**18)
+        index = indexed(connection)
         post = SUBJECTS[0]
         apply(index, [Commit(1, DIDS[0], tid(NOW), "", [put_post("one", {1}, None, None)])])
         said = [put_post("one", set(), post, None), put_post("two", set(), None, post)]

@@ -128,7 +128,7 @@ def changed(**more: Any) -> dict[str, Any]:
         ("op malformed", changed(cid={"$link": COMMIT["cid"]})),
         ("op malformed", changed(record=[])),
         ("op malformed", changed(record=...)),
-        ("outside the filter", changed(collection="app.bsky.graph.follow")),
+        ("outside the filter", changed(collection="app.bsky.graph.starterpack")),
         ("outside the filter", changed(collection="")),
         ("op contradicts itself", changed(operation="delete")),
         ("op contradicts itself", changed(operation="upsert")),

@@ -26,7 +26,7 @@ BELOW = {
     "communities": {"models", "xrpc"},
     "civic": {"communities", "models", "xrpc"},
     "feedgen": {"communities", "models", "xrpc"},
-    "firehose": {"communities", "models", "xrpc"},
+    "firehose": {"communities", "models", "xrpc", "lexicons"},
     "labeler": {"communities", "models", "xrpc", "lexicons"},
     "service": {"civic", "communities", "feedgen", "firehose", "labeler", "lexicons", "models", "xrpc"},
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from firehose import proofs, resync, snapshot, sweep
+from firehose import proofs, resync, snapshot, sweep, turns
 from tests.ingest_site import QUICK, uris
 from tests.test_ingest_resync import POST, unseen
 from tests.trust_site import TrustSite
@@ -119,7 +119,7 @@ async def test_a_flood_of_one_account_asks_its_host_few_times(site: TrustSite) -
 async def test_a46_hosts_that_never_confirm_a_deletion_keep_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "EVERY", 0)
+    monkeypatch.setattr(turns, "EVERY", 0)
     monkeypatch.setattr(sweep, "LAG", 0)
     async with TrustSite(tmp_path, pace=replace(QUICK, patience=0.0)) as site:
         alice, *crowd = site.people("alice", "carol", "dora", "emil")
@@ -173,6 +173,7 @@ async def test_b5_of_a_repository_that_is_full_of_posts_the_newest_are_taken(
     """Hundreds of megabytes of posts that all match would take several gigabytes of memory."""
     monkeypatch.setattr(snapshot, "MOST_POSTS", 5)
     monkeypatch.setattr(snapshot, "MOST_ENGAGEMENTS", 3)
+    monkeypatch.setattr(snapshot, "MOST_LATE", 3)
     alice, carol = site.people("alice", "carol")
     theirs = [carol.post(f"{number} #python") for number in range(8)]
     await site.synced(alice)

@@ -45,7 +45,7 @@ class Later:
             assert steps < 10_000
 
     def sizes(self) -> list[int]:
-        tables = ("actor", "interaction", "used_token")
+        tables = ("actor", "interaction", "used_token", "late")
         return [self.site.rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables]
 
 
@@ -193,13 +193,32 @@ async def test_b6_what_was_read_ahead_of_a_stream_that_never_brought_it_goes(sit
     await site.caught_up()
     await site.stop()
     with writing(site.ingest.database) as connection:
-        connection.execute("INSERT INTO late SELECT id, 'app.bsky.feed.like', 'x', x'01' FROM actor")
+        connection.execute("INSERT INTO late SELECT id, 1, 'x', 'at://x', ? FROM actor", (now_micros(),))
     later = Later(site)
     later.after(REPLAY_DAYS - 1)
     assert site.rows("SELECT count(*) FROM late") == [(2,)]
     later.after(REPLAY_DAYS + 1)
     assert site.rows("SELECT count(*) FROM late") == [(0,)]
     assert dids(site) == {alice.did}
+    await site.start()
+
+
+async def test_of_what_waits_for_posts_that_never_come_the_newest_is_kept(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can be any number of accounts whose repositories are full of it."""
+    monkeypatch.setattr("firehose.housekeeping.MOST_LATE", 500)
+    (alice,) = site.people("alice")
+    alice.post("#python")
+    await site.caught_up()
+    await site.stop()
+    now = now_micros()
+    with writing(site.ingest.database) as connection:
+        connection.executemany(
+            "INSERT INTO late SELECT id, 1, ?, 'at://x', ? FROM actor", [(f"{n:04}", now + n) for n in range(1200)]
+        )
+    Later(site).after(0)
+    assert site.rows("SELECT count(*), min(rkey) FROM late") == [(500, "0700")]
     await site.start()
 
 

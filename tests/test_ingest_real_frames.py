@@ -12,6 +12,7 @@ import zstandard
 from cbrrr import CID, decode_dag_cbor
 
 from communities.community import Community, Include
+from communities.directory import settle
 from communities.matching import compile_rules
 from firehose.frames import read_frame
 from firehose.index import Index
@@ -103,8 +104,10 @@ def test_f7_f8_the_rows_of_real_posts(tmp_path: Path, frames: list[bytes], expec
         with writing(database) as connection:
             declare(connection, [Community("all", "All").to_json()], now=0)
         index = Index(sql(database), 10**18)
+        scope = everything(expected)
+        index.admissions.use(scope.matcher, settle([(1, None, Community("all", "All"))], lambda did, community: False))
         now = max(event["time_us"] for event in expected)
-        pipeline = Pipeline(database, "wss://relay.example", everything(expected), index, clock=lambda: now)
+        pipeline = Pipeline(database, "wss://relay.example", scope, index, clock=lambda: now)
         for _ in range(2):  # the second time nothing happens
             pipeline.connected()
             for frame in frames:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from firehose import resync, sweep
+from firehose import resync, sweep, turns
 from firehose.snapshot import Snapshot, read_snapshot
 from tests.fault_run import stepping
 from tests.ingest_site import uris
@@ -272,7 +272,7 @@ async def test_b6_b10_the_sweep_notices_that_an_unresolvable_account_has_a_docum
     with resync.writing(site.ingest.database) as connection:
         connection.execute("UPDATE repo SET due_at = ?", (1 << 62,))
     del site.world.plc.overrides[alice.did]
-    monkeypatch.setattr(sweep, "EVERY", 0)
+    monkeypatch.setattr(turns, "EVERY", 0)
     await site.synced(alice)
     assert await site.feed() == [missed.uri]
 
@@ -288,8 +288,8 @@ async def test_a46_a_document_that_says_nothing_of_use_purges_nobody(
         broken = {"id": carol.did.replace("did:plc:", "did:plc:a")} if what == "another's" else {"service": []}
         site.world.plc.overrides[who.did] = who.document | broken
         site.resolver.forget(who.did)
-    monkeypatch.setattr(sweep, "EVERY", 0)
-    site.sweep._round_at = 0.0
+    monkeypatch.setattr(turns, "EVERY", 0)
+    site.sweep.turns.begin_round()
     asked = "accounts not to be had" if what == "another's" else "accounts put right"
     await site.until("asked", lambda: site.count(asked) >= 2)
     await site.settled()
@@ -349,7 +349,7 @@ async def test_b8_an_account_that_comes_back_after_its_purge_is_read_anew(site: 
     posts = {who.name: who.post("#python") for who in (alice, carol)}
     await site.synced(alice)
     with resync.writing(site.ingest.database) as connection:
-        connection.execute("INSERT INTO late SELECT id, 'x', 'x', x'01' FROM actor WHERE did = ?", (carol.did,))
+        connection.execute("INSERT INTO late SELECT id, 1, 'x', 'x', ? FROM actor WHERE did = ?", (1 << 60, carol.did))
     for who in (alice, carol):
         who.set_status(False, "deleted")
     await site.settled()
@@ -374,7 +374,7 @@ async def test_a46_what_an_inactive_account_wrote_is_read_when_it_comes_back(sit
 
 
 async def test_b10_the_sweep_finds_what_the_stream_withheld(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "EVERY", 0)
+    monkeypatch.setattr(turns, "EVERY", 0)
     monkeypatch.setattr(sweep, "LAG", 0)
     async with TrustSite(tmp_path) as site:
         alice, carol, dora = site.people("alice", "carol", "dora")
@@ -384,7 +384,7 @@ async def test_b10_the_sweep_finds_what_the_stream_withheld(tmp_path: Path, monk
         missed = unseen(alice)
         carol.commit(Write("delete", gone.path))
         dora.active, dora.status = False, "takendown"
-        site.sweep._round_at = 0.0
+        site.sweep.turns.begin_round()
         await site.until("the member", lambda: site.counts(missed))
         await site.until("the post", lambda: not site.counts(gone))
         await site.until("the account", lambda: site.count("accounts put right"))
@@ -419,7 +419,7 @@ async def test_a46_a_host_that_is_ahead_of_the_stream_makes_nobody_lose_anything
     dave.like(last)
     carol.set_status(False, "deactivated")
     site.open()
-    site.sweep._round_at = 0.0
+    site.sweep.turns.begin_round()
     stop = asyncio.Event()
     asking = asyncio.create_task(site.sweep.run(stop))
     try:
@@ -488,12 +488,73 @@ async def test_a48_a_takedown_by_the_relay_stands_whatever_the_host_says(site: T
     await site.caught_up()
     carol._relay.send("#account", {"did": carol.did, "active": False, "status": "takendown"})
     await site.caught_up()
-    site.sweep._round_at = 0.0
+    site.sweep.turns.begin_round()
     await site.until("asked", lambda: site.count("accounts that the relay has taken down"))
     assert await site.feed() == []
     carol._relay.send("#account", {"did": carol.did, "active": True})
     await site.caught_up()
     assert await site.feed() == [post.uri]
+
+
+async def test_a48_nor_does_a_takedown_by_the_relay_become_the_host_s_word(site: TrustSite) -> None:
+    """The host has said the same meanwhile, for its repository was being asked for."""
+    (carol,) = site.people("carol")
+    carol.post("#python")
+    await site.caught_up()
+    carol._relay.send("#account", {"did": carol.did, "active": False, "status": "takendown"})
+    await site.caught_up()
+    with resync.writing(site.ingest.database):
+        site.ingest.index.overlay(carol.did, False, "takendown")
+    site.sweep.turns.begin_round()
+    await site.until("asked", lambda: site.count("accounts that the relay has taken down"))
+    assert await site.feed() == []
+
+
+@pytest.fixture
+async def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TrustSite]:
+    """A site that may look documents up anew as often as it wants to."""
+    monkeypatch.setattr("xrpc.resolver._REFRESH_COOLDOWN", 0.001)
+    async with TrustSite(tmp_path) as site:
+        yield site
+
+
+async def test_b4_a_member_whose_host_said_by_mistake_that_it_is_taken_down_comes_back(
+    asking: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream never says anything of it."""
+    site = asking
+    (alice,) = site.people("alice")
+    shown = alice.post("#python")
+    await site.synced(alice)
+    missed = unseen(alice)
+    outages = site.world.pds.outages
+    # It says so again when it is asked; and each such answer has it asked a second time.
+    outages.add("com.atproto.sync.getRepoStatus", *[gone("RepoTakendown")] * 2)
+    outages.add("com.atproto.sync.getRepo", gone("RepoTakendown"))
+    alice.sync()
+    await site.until("asked again", lambda: not outages.waiting and not site.sweep.looking)
+    assert await site.feed() == [] and site.count("accounts put right") == 0
+    monkeypatch.setattr(turns, "EVERY", 0)
+    await site.synced(alice)
+    assert await site.feed() == uris(missed, shown)
+
+
+async def test_b10_who_has_nothing_but_likes_and_was_called_inactive_by_mistake_is_asked_for_until_he_is_back(
+    asking: TrustSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = asking
+    carol, dora = site.people("carol", "dora")
+    post = carol.post("#python")
+    dora.like(post)
+    await site.caught_up()
+    outages = site.world.pds.outages
+    outages.add("com.atproto.sync.getRepoStatus", *[gone("RepoTakendown")] * 4)
+    site.ingest.index.doubt(dora.did)
+    await site.until("asked again", lambda: not outages.waiting and not site.sweep.looking)
+    assert site.counts(post) == (0, 0, 0, 0)
+    monkeypatch.setattr(turns, "EVERY", 0)
+    await site.until("back", lambda: site.counts(post) == (1, 0, 0, 0))
+    await site.until("read", lambda: site.state(dora) is None)
 
 
 async def test_a47_a_local_takedown_and_the_network_are_two_overlays(site: TrustSite) -> None:
@@ -525,55 +586,6 @@ async def test_a47_a_local_takedown_and_the_network_are_two_overlays(site: Trust
     await site.caught_up()
     assert await site.feed() == uris(later, other, post) and site.counts(other) == (1, 0, 0, 0)
     assert site.counts(later) == (1, 0, 0, 0) and site.counts(post) == (1, 0, 0, 0)
-
-
-async def ahead(site: TrustSite) -> tuple[Account, Record]:
-    """Alice's repository was read while the stream has still to bring what she likes there, and her likes."""
-    alice, carol = site.people("alice", "carol")
-    await site.synced(alice)
-    relay = site.world.relay
-    sessions = len(relay.sessions)
-    relay.faults.stall_after(0)
-    await relay.drop()
-    await relay.connected(sessions + 1)
-    post = carol.post("#python")
-    alice.like(post)
-    undone = alice.repost(post)
-    alice.reply(post, "yes")
-    alice.delete(undone)
-    site.ingest.index.desynchronize(alice.did, "a test", 0)
-    await site.until("read ahead", site._is_synced(alice))
-    assert site.counts(post) is None
-    return alice, post
-
-
-async def test_b6_a_repository_that_is_ahead_of_the_stream_counts_what_it_says_when_its_subject_comes(
-    site: TrustSite,
-) -> None:
-    """The host has the like already, and the stream still has to bring the post that it is of."""
-    alice, post = await ahead(site)
-    await site.world.relay.drop()
-    await site.synced(alice)
-    assert site.counts(post) == (1, 0, 1, 0)
-    await site.caught_up(alice.write())
-    assert site.rows("SELECT count(*) FROM late") == [(0,)]
-
-
-@pytest.mark.parametrize("what", ["a stop", "a write that failed", "a gap"])
-async def test_b6_what_a_repository_said_ahead_of_the_stream_is_not_forgotten(site: TrustSite, what: str) -> None:
-    _, post = await ahead(site)
-    if what == "a stop":
-        await site.again()
-    else:
-        if what == "a gap":
-            site.world.pds.failing = 503  # nothing is mended by reading it again
-            with resync.writing(site.ingest.database):
-                site.ingest.index.desynchronize_all("a test", 0)
-        else:
-            site.ingest.index.forget()
-        await site.world.relay.drop()
-    await site.caught_up()
-    assert site.counts(post) == (1, 0, 1, 0)
 
 
 async def test_a_stop_in_the_middle_begins_the_reading_anew(site: TrustSite) -> None:

@@ -213,7 +213,7 @@ def declare_by_record(site: Site, list_uri: str) -> int:
             (json.dumps(rule), URI),
         )
         number: int = connection.execute("SELECT id FROM community WHERE uri = ?", (URI,)).get
-        connection.execute("INSERT INTO pin VALUES (?, 0, ?, 'pinned', 0, 1)", (number, actor))
+        connection.execute("INSERT INTO pin VALUES (?, -1, ?, 'pinned', 0, 1)", (number, actor))
         connection.execute("INSERT INTO list (uri) VALUES (?)", (list_uri,))
     return number
 
@@ -260,23 +260,23 @@ async def test_the_file_takes_a_slug_over(site: Site) -> None:
     assert site.rows("SELECT declared FROM community WHERE id = ?", number) == [(0,)]
 
 
-async def test_pins_of_moderators_stay_behind_those_of_the_file(site: Site) -> None:
+async def test_pins_of_moderators_stay_before_those_of_the_file(site: Site) -> None:
     alice, bob = site.people("alice", "bob")
     first, second, third = alice.post("#python 1"), alice.post("#python 2"), bob.post("#python 3")
     await site.caught_up()
     with writing(site.ingest.database) as connection:
         connection.execute(
-            "INSERT INTO pin (community, position, actor, rkey, moderator) SELECT c.id, row_number() OVER () - 1,"
+            "INSERT INTO pin (community, position, actor, rkey, moderator) SELECT c.id, -row_number() OVER (),"
             " p.actor, p.rkey, 1 FROM community c, post p WHERE c.slug = 'python' AND p.rkey IN (?, ?) ORDER BY p.id",
             (first.rkey, second.rkey),
         )
     pinned = RULES.replace('name = "Python"', f'name = "Python"\npins = ["{third.uri}", "{second.uri}"]')
     await site.declare(pinned)
     query = "SELECT rkey, moderator FROM pin ORDER BY position"
-    assert site.rows(query) == [(third.rkey, 0), (second.rkey, 0), (first.rkey, 1)]
-    assert await site.feed() == uris(third, second, first)
+    assert site.rows(query) == [(second.rkey, 1), (first.rkey, 1), (third.rkey, 0), (second.rkey, 0)]
+    assert await site.feed() == uris(second, first, third)
     await site.declare(pinned.replace(f', "{second.uri}"', ""))
-    assert site.rows(query) == [(third.rkey, 0), (first.rkey, 1)]
+    assert site.rows(query) == [(second.rkey, 1), (first.rkey, 1), (third.rkey, 0)]
 
 
 async def test_pins(site: Site) -> None:

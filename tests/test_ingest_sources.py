@@ -236,9 +236,10 @@ async def test_j2_j12_the_filter_stands_in_the_url_and_nothing_is_ever_sent(site
     for visit in site.jetstream.visits:
         assert visit.path == PATHS[site.sources[0]]
         names = visit.query["wantedCollections" if visit.path == PATHS[V1] else "collections"]
+        # Follows and blocks are many, and matter only where a community has an account.
         assert set(names) == {
             f"app.bsky.{name}" for name in ("feed.post", "feed.like", "feed.repost", "graph.list", "graph.listitem")
-        }
+        } | {f"social.communities.{name}" for name in ("community", "membership", "role", "submission")}
         assert not {"maxMessageSizeBytes", "dids", "wantedDids"} & set(visit.query)
         assert visit.received == []
         assert visit.user_agent.startswith("communities/test (+https://")

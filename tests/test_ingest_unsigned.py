@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from firehose import sweep
+from firehose import sweep, turns
 from tests.ingest_site import RULES, uris
 from tests.source_site import TAP, V1, V2, SourceSite
 from tests.world import Account, Record, Write
@@ -79,7 +79,7 @@ async def test_t5_j15_what_a_resync_of_the_source_does_not_say_is_found_by_the_s
         await site.reread(alice, missed)
         assert site.repo(alice) == [("synced", alice.repo.rev)]
         assert set(await site.feed("club")) == set(uris(missed, kept, gone))
-        monkeypatch.setattr(sweep, "EVERY", 0)
+        monkeypatch.setattr(turns, "EVERY", 0)
         monkeypatch.setattr(sweep, "UNPROVEN", 0)
     await site.until("the deletion", lambda: site.counts(gone) is None)
     await site.synced(alice)
@@ -97,7 +97,7 @@ async def test_t5_b10_a_commit_that_was_skipped_shows_when_the_repository_is_rea
     await site.caught_up()
     assert await site.feed("club") == [later.uri]
     assert site.repo(alice) == [("synced", alice.repo.rev)]  # as far as its rev tells
-    monkeypatch.setattr(sweep, "EVERY", 0)
+    monkeypatch.setattr(turns, "EVERY", 0)
     await site.until("asked", lambda: site.sweep.counts["accounts looked at"] > 3)
     assert not site.sweep.counts["accounts followed without proofs"]  # it was read just now
     monkeypatch.setattr(sweep, "UNPROVEN", 0)
@@ -118,7 +118,7 @@ async def test_t5_j17_what_a_stranger_deleted_unheard_is_found_by_the_sweep(
     await site.caught_up()
     carol.commit(Write("delete", gone.path))
     monkeypatch.setattr(sweep, "LAG", 0)
-    site.sweep._round_at = 0.0
+    site.sweep.turns.begin_round()
     await site.until("the deletion", lambda: site.counts(gone) is None)
     assert await site.feed() == [kept.uri]
 

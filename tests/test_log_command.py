@@ -10,6 +10,7 @@ import pytest
 
 from communities import logbook
 from communities.access import Action
+from communities.community import Community, Log
 from communities.log import Acting, Decision
 from models.communities import declare
 from models.database import open_database, sql, writing
@@ -26,7 +27,7 @@ BAN = Decision(
     Action.BAN, "did:plc:boss", Acting.ADMIN, "did:plc:banned", reason="they insult", until=AT + 86_400_000_000
 )
 EDIT = Decision(Action.EDIT, "did:plc:boss", Acting.OWNER)
-LOGS: dict[str, Any] = {"birds": None, "trees": {"who": "actor", "showSubject": True}, "bees": {"who": "nobody"}}
+LOGS = {"birds": Log(), "trees": Log("actor", True), "bees": Log("nobody")}
 
 
 @pytest.fixture
@@ -34,12 +35,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three communities, the first of which is no longer declared: its log stays."""
     monkeypatch.chdir(tmp_path)
     with closing(open_database(tmp_path / "data" / "communities.db")) as database:
-        rules = [
-            {"slug": slug, "name": slug, "description": "", "owner": None, "log": log} for slug, log in LOGS.items()
-        ]
+        rules = [Community(slug, slug, log=log).to_json() for slug, log in LOGS.items()]
         with writing(database) as connection:
-            declare(connection, rules)
-            declare(connection, rules[1:])
+            declare(connection, rules, AT)
+            declare(connection, rules[1:], AT)
     return tmp_path
 
 
@@ -199,6 +198,7 @@ def test_a_public_log_that_was_changed_is_broken(folder: Path, capsys: Capture) 
 def test_a_file_that_is_no_log_is_code_1(folder: Path, capsys: Capture, content: bytes) -> None:
     (folder / "log.jsonl").write_bytes(content)
     assert "log.jsonl: " in said(capsys, "verify", "--file", "log.jsonl", code=1)
+    assert ("it is empty" in said(capsys, "verify", "--file", "log.jsonl", code=1)) == (content == b"")
     assert "cannot be read" in said(capsys, "verify", "--file", "none.jsonl", code=1)
     assert "cannot be read" in said(capsys, "verify", "--file", ".", code=1)
 

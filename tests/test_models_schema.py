@@ -207,24 +207,48 @@ def test_step_4_brings_activity_and_videos_to_a_file_with_rows(tmp_path: Path, m
     database.close()
 
 
-def test_step_5_brings_the_log_of_decisions_to_a_file_with_rows(
+def test_step_5_has_what_was_read_ahead_of_the_stream_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "communities.db"
+    states = ("synced", "synced", "pending", "desynchronized", "error", "unresolvable")
     with monkeypatch.context() as before:
         before.setattr(migrations, "STEPS", migrations.STEPS[:4])
         database = open_database(path)
         with writing(database) as connection:
-            connection.execute("INSERT INTO community VALUES (3, 'birds', 'Birds', '', NULL, '{}', 1)")
-            connection.execute("INSERT INTO generation VALUES (7, 3, 'hot', x'0102')")
+            connection.executemany(
+                "INSERT INTO actor (id, did, ahead) VALUES (?, ?, ?)",
+                [(number, f"did:plc:{number}", number % 2) for number in range(1, 8)],
+            )
+            connection.executemany(
+                "INSERT INTO repo (actor, state, why, data, due_at) VALUES (?, ?, 'before', x'01', 9)",
+                list(enumerate(states, 1)),
+            )
+            # Of all but the first: two records of each; the last is followed by nobody.
+            connection.executemany(
+                "INSERT INTO late VALUES (?, ?, 'r', x'01')",
+                [(number, collection) for number in range(2, 8) for collection in ("a", "b")],
+            )
         database.close()
     database = open_database(path)
-    assert sql(database).execute("SELECT count(*) FROM decision").fetchone() == (0,)
+    found = sql(database).execute("SELECT actor, state, why, data, due_at FROM repo ORDER BY actor").fetchall()
+    assert found == [
+        (1, "synced", "before", b"\x01", 9),
+        (2, "desynchronized", "it was read ahead of the stream", None, 0),
+        *((number, state, "before", b"\x01", 9) for number, state in enumerate(states[2:], 3)),
+        (7, "desynchronized", "it was read ahead of the stream", None, 0),
+    ]
+    assert sql(database).execute("SELECT count(*) FROM late").fetchone() == (0,)
     with writing(database) as connection:
-        logbook.write(connection, 3, "birds", 5, Decision(Action.EDIT, "did:plc:a", Acting.OWNER))
-    assert sql(database).execute("SELECT community, seq, action FROM decision").fetchall() == [(3, 1, "edit")]
-    assert sql(database).execute("SELECT slug FROM community").fetchall() == [("birds",)]
-    assert sql(database).execute("SELECT posts FROM generation").fetchall() == [(b"\1\2",)]
+        connection.execute("INSERT INTO late VALUES (1, 1, 'r', 'at://x', 5)")
+    for query, index in (
+        ("SELECT 1 FROM late WHERE subject = ?", "late_subject"),
+        ("SELECT 1 FROM late WHERE noted_at < ?", "late_noted_at"),
+        ("SELECT id FROM actor WHERE ahead = 1 AND id > ? ORDER BY id", "actor_ahead"),
+    ):
+        plan = sql(database).execute(f"EXPLAIN QUERY PLAN {query}", (1,)).fetchall()
+        assert index in str(plan), plan
+    assert sql(database).execute("SELECT id FROM actor WHERE ahead = 1").fetchall() == [(1,), (3,), (5,), (7,)]
     database.close()
 
 
@@ -274,3 +298,39 @@ def test_ids_of_posts_are_never_used_again(database: Any) -> None:
     with writing(database) as connection:
         connection.execute("DELETE FROM post")
     assert insert("c") > max(first)
+
+
+def test_steps_6_and_7_bring_the_layer_of_communities_to_a_file_with_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[:5])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO community VALUES (3, 'birds', 'Birds', '', NULL, '{}', 1)")
+            connection.execute("INSERT INTO community VALUES (4, 'empty', 'Empty', '', NULL, '{}', 0)")
+            connection.execute("INSERT INTO actor (id, did) VALUES (1, 'did:plc:a')")
+            for post, hidden in ((1, 0), (2, 0), (3, 1)):
+                connection.execute(
+                    "INSERT INTO feed_item VALUES (3, ?, ?, ?, 'at://did:plc:ab/app.bsky.feed.post/' || ?, 'h:b')",
+                    (hidden, 10 * post, post, f"r{post}"),
+                )
+            connection.execute("INSERT INTO pin (community, position, actor, rkey) VALUES (3, 0, 1, 'r1')")
+        database.close()
+    database = open_database(path)
+    execute = sql(database).execute
+    counts = "SELECT community, members, posts, last_post_at FROM community_count ORDER BY community"
+    assert execute(counts).fetchall() == [(3, 0, 2, 20), (4, 0, 0, 0)]
+    assert execute("SELECT uri, created_at FROM community").fetchall() == [(None, 0)] * 2
+    assert execute("SELECT moderator FROM pin").fetchall() == [(0,)]
+    with writing(database) as connection:
+        connection.execute("UPDATE feed_item SET hidden = 4 WHERE post = 2")
+        connection.execute("DELETE FROM feed_item WHERE post = 3")
+        connection.execute(
+            "INSERT INTO membership (community, actor, status, since, via) VALUES (3, 1, 'member', 5, 'x')"
+        )
+        logbook.write(connection, 3, "birds", 5, Decision(Action.EDIT, "did:plc:a", Acting.OWNER))
+    assert execute(counts).fetchall()[0] == (3, 1, 1, 10)
+    assert execute("SELECT community, seq, action FROM decision").fetchall() == [(3, 1, "edit")]
+    database.close()

@@ -184,3 +184,20 @@ def test_a_list_lets_posts_in_and_out() -> None:
     oracle.delete(ALICE, f"{ITEM}/1")
     assert oracle.feed("friends") == []
     assert uri not in oracle.index().posts
+
+
+def test_a_post_without_a_usable_date_may_stand_where_its_record_was_first_made() -> None:
+    """Where its repository is read, its key says when that was; the stream says when it entered the community."""
+    oracle = some()
+    third, fourth = f"{POST}/3", f"{POST}/4"
+    oracle.put(ALICE, third, "", post("cooking") | {"createdAt": "yesterday"}, NOW + 30_000_000)
+    oracle.put(ALICE, fourth, "", post("python", 55), NOW + 40_000_000)
+    oracle.put(ALICE, third, "", post("python") | {"createdAt": "yesterday"}, NOW + 50_000_000)
+    by_stream = oracle.index()
+    uris = [f"at://{ALICE}/{path}" for path in (third, fourth)]
+    assert by_stream.feeds["python"] == [*uris, SECOND, FIRST]
+    by_repository, wrong = copy.deepcopy(by_stream), copy.deepcopy(by_stream)
+    by_repository.feeds["python"] = [*reversed(uris), SECOND, FIRST]
+    assert oracle.verdict(by_repository).clean
+    wrong.feeds["python"] = [uris[1], SECOND, FIRST, uris[0]]
+    assert oracle.verdict(wrong).wrong == ["the order of python"]

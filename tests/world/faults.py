@@ -63,6 +63,10 @@ class Faults:
         """Scripts that no connection has taken yet."""
         return len(self._scripts)
 
+    def clear(self) -> None:
+        """Let all coming connections be healthy."""
+        self._scripts.clear()
+
     def take(self) -> Script:
         """The script of the connection that begins now."""
         return self._scripts.popleft() if self._scripts else Script()

@@ -162,6 +162,26 @@ def slow(pieces: int, pause: float) -> Outage:
     return Outage("slow answer", answer)
 
 
+def trickled(share: float) -> Outage:
+    """The connection breaks behind a share of the answer, which comes in pieces with pauses; it never said how long
+    it is.
+    """
+
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        body = await _body(request, handler)
+        response = web.StreamResponse(headers={"Content-Type": "application/vnd.ipld.car"})
+        await response.prepare(request)
+        end = int(share * len(body))
+        for at in range(0, end, max(1, end // 4)):
+            await response.write(body[at : min(end, at + max(1, end // 4))])
+            await asyncio.sleep(0.01)
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    return Outage("answer slow and broken off", answer)
+
+
 def replaced(name: str, body: bytes) -> Outage:
     """Another answer in place of the right one, such as an older one."""
 

@@ -96,8 +96,10 @@ class Relay:
         """The cursor of every connection so far, None where none was asked for."""
         return [session.cursor for session in self.sessions]
 
-    def send(self, kind: str, payload: Mapping[str, Any]) -> int:
-        """Give an event its `seq` and `time`, where it has none, and send it; returns the seq (0 while `shuffled`)."""
+    def send(self, kind: str, payload: Mapping[str, Any], *, fault: str = "") -> int:
+        """Give an event its `seq` and `time`, where it has none, and send it; returns the seq (0 while `shuffled`).
+        `fault`: what is wrong with it.
+        """
         body: dict[str, Any] = {"time": self._clock.iso()} | dict(payload)
         did = body.get("repo") or body.get("did")
         if self._held is not None:
@@ -107,7 +109,7 @@ class Relay:
             name, damage = self._damage.popleft()
             wrong = {"seq": self._next} | body | {"blocks": damage(body["blocks"])}
             self.emit(frames.message(kind, wrong), did=did, fault=name)
-        return self.emit(frames.message(kind, {"seq": self._next} | body), did=did)
+        return self.emit(frames.message(kind, {"seq": self._next} | body), did=did, fault=fault)
 
     def send_of_another_host(self, kind: str, payload: Mapping[str, Any]) -> int:
         """An event about an account that lives elsewhere: passed on by a relay that is not `careful`."""
@@ -173,6 +175,11 @@ class Relay:
         self.history.clear()
         self._next = seq
         self._wake()
+
+    def trim(self) -> None:
+        """Lose the whole history, and count on: what was sent until now is no longer to be had."""
+        self._trimmed += len(self.history)
+        self.history.clear()
 
     def forget(self, did: str) -> None:
         """Take everything an account sent out of the history, as a PDS does when an account is deleted."""
