@@ -252,12 +252,12 @@ def test_step_5_has_what_was_read_ahead_of_the_stream_read_again(
     database.close()
 
 
-def test_step_7_finds_children_and_keeps_generations_of_a_file_with_rows(
+def test_step_8_finds_children_and_keeps_generations_of_a_file_with_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "communities.db"
     with monkeypatch.context() as before:
-        before.setattr(migrations, "STEPS", migrations.STEPS[:6])
+        before.setattr(migrations, "STEPS", migrations.STEPS[:7])
         database = open_database(path)
         with writing(database) as connection:
             connection.executemany(
