@@ -251,6 +251,9 @@ class Writer:
         """Declare communities anew."""
         self._path.write_text(rules, encoding="utf-8")
         self._rules.load(self._index)
+        self._compile()
+
+    def _compile(self) -> None:
         compiled = self._rules.compile()
         self._matcher = compiled.matcher
         self._index.admissions.use(compiled.matcher, compiled.directory)
@@ -268,7 +271,7 @@ class Writer:
                 (slug, slug.title(), plc(owner), json.dumps(replace(community, **rule).to_json()), uri),
             )
             self.revise()
-        self._matcher = self._rules.compile().matcher
+        self._compile()
         return uri
 
     def revise(self) -> None:
