@@ -143,6 +143,10 @@ def test_a_key_that_is_no_slug(slug: str) -> None:
     assert refusal(COMMUNITY, rkey=slug) == "InvalidSlug"
 
 
+def test_a_slug_that_stands_for_a_feed_of_the_service_is_refused() -> None:
+    assert refusal(COMMUNITY, rkey="everything") == "ReservedSlug"
+
+
 @pytest.mark.parametrize("slug", ["ab", "a1", "a-b", "a_b", "a" * 63])
 def test_a_key_that_is_a_slug(slug: str) -> None:
     found = read(COMMUNITY, rkey=slug)

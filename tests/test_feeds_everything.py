@@ -21,12 +21,16 @@ from tests.feed_site import DAY, NOW, Reply, Site, Writer, feed_uri, site_and_wr
 
 SLUGS = ("aa", "bb", "cc")
 HOUR = 3600
+WEEK = everything.SAMPLE_DAYS
 now = [NOW / 1_000_000]
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Writer]]:
-    with site_and_writer(tmp_path_factory.mktemp("everything"), clock=lambda: now[0]) as served:
+    folder = tmp_path_factory.mktemp("everything")
+    with pytest.MonkeyPatch.context() as patch, site_and_writer(folder, clock=lambda: now[0]) as served:
+        # Hours pass here, which are weeks in the end, and all posts are of the same day.
+        patch.setattr(everything, "SAMPLE_DAYS", 1000)
         for slug in SLUGS:
             served[1].declare_record(30, slug)
         yield served
@@ -151,6 +155,21 @@ def test_a_sequence_of_pages_keeps_its_thresholds_and_a_later_one_has_its_own(
     now[0] += HOUR + 60
     assert read(door, alice).posts == posts[1::-1]
     assert read(door, alice, limit=20, cursor=first.cursor).posts == posts[7::-1]
+
+
+def test_what_is_older_than_a_week_says_nothing_of_how_loud_a_community_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(everything, "SAMPLE_DAYS", WEEK)
+    with site_and_writer(tmp_path, clock=lambda: NOW / 1_000_000) as (door, writer):
+        writer.declare_record(30, "aa")
+        writer.member(50, "aa", volume=1)
+        old = [writer.post(n, tags=["aa"]) for n in range(5)]
+        for uri in old:
+            writer.engage(60, uri)
+            writer.sql("UPDATE feed_item SET sort_at = sort_at - ? WHERE uri = ?", 7 * DAY, uri)
+        new = [writer.post(n, tags=["aa"]) for n in range(5)]
+        assert read(door, door.account(50)).posts == new[::-1] + old[::-1]
 
 
 def test_thresholds() -> None:
