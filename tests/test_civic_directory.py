@@ -78,6 +78,13 @@ def test_a_community_of_the_file(place: Town) -> None:
     assert view["createdAt"] > "2020"
 
 
+def test_every_feed_that_is_named_is_served(place: Town) -> None:
+    place.found("served", feeds=SORTS, queue_feed=True)
+    for slug in ("served", "python"):
+        for feed in place.ask("getCommunity", community=slug).json["feeds"]:
+            assert place.site.ask(f"feed={feed['uri']}").status == 200, feed
+
+
 def test_parents_and_children_that_may_be_known_of(place: Town) -> None:
     top = place.found("top", kind="open")
     hidden = place.found("hidden", kind="hidden", parent=top)
