@@ -17,7 +17,8 @@ SEEDS = range(20)
 STRINGS = (
     "", "birds", "secret", "Birds", "\0", "é" * 40, "x" * 9000, "at://", f"at://{OWNER}/{NSID}community/birds", plc(1),
     OWNER, "did:web:x", "did:key:z", "0", "-1", "1e400", "true", "null", "{}", "[]", "' OR 1=1 --", "%", "_", "../..",
-    "member", "banned", "admin", "ban", "expel", "approve", "2999-01-01T00:00:00Z", "1969-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z",
+    "member", "banned", "admin", "ban", "expel", "approve", "2999-01-01T00:00:00Z", "1969-01-01T00:00:00Z",
+    "9999-12-31T23:59:59.999999Z",
     "10000-01-01T00:00:00Z", "relevance", "newest", "\U0001f426", "\u202e", f"at://{plc(1)}/app.bsky.feed.post/3kznmn7xqxl22",
     "bafyreiclp443lavogvhj3d2ob2cxbfuscni2k5jk7bebjzg7khl3esabwq", "com.atproto.repo.strongRef", f"{NSID}defs#account",
 )  # fmt: skip
