@@ -251,6 +251,10 @@ class Writer:
         """Declare communities anew."""
         self._path.write_text(rules, encoding="utf-8")
         self._rules.load(self._index)
+        self.compile()
+
+    def compile(self) -> None:
+        """Go by what is declared now."""
         compiled = self._rules.compile()
         self._matcher = compiled.matcher
         self._index.admissions.use(compiled.matcher, compiled.directory)
@@ -268,7 +272,7 @@ class Writer:
                 (slug, slug.title(), plc(owner), json.dumps(replace(community, **rule).to_json()), uri),
             )
             self.revise()
-        self._matcher = self._rules.compile().matcher
+        self.compile()
         return uri
 
     def revise(self) -> None:

@@ -198,6 +198,7 @@ def test_the_pins_of_a_parent_are_its_own(door: Site, writer: Writer) -> None:
 
 
 def test_every_search_is_one_of_a_key(writer: Writer, door: Site) -> None:
+    kin = ("a", "b", "[]", "[]", 1, 1)
     children = "SEARCH c USING INDEX community_parent (parent=? AND owner=?)"
     searches = [
         ("SEARCH feed_item USING PRIMARY KEY (community=? AND hidden=? AND (sort_at,post)<(?,?))", ITEMS, (1, 2, 3, 4)),

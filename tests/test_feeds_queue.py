@@ -51,7 +51,8 @@ def writer(both: tuple[Site, Writer]) -> Writer:
     both[1].sql("DELETE FROM interaction")
     both[1].declare_record(OWNER, "chess", posting="approval", queue_feed=True)
     both[1].member(MODERATOR, "chess", role=2)
-    both[1].member(MEMBER, "chess")
+    for number in (*range(10), MEMBER):
+        both[1].member(number, "chess")
     now[0] += 3600
     return both[1]
 
