@@ -67,19 +67,16 @@ def read(door: Site, account: Account, **params: object) -> Reply:
     return door.page(QUEUE, f"Bearer {token(account)}", **params)
 
 
-def waits(writer: Writer, uri: str, slug: str = "chess") -> None:
-    """A post is pending, as ingest leaves it where every post is approved."""
-    writer.sql(
-        "UPDATE feed_item SET hidden = ? WHERE uri = ? AND community = (SELECT id FROM community WHERE slug = ?)",
-        PENDING, uri, slug,
-    )  # fmt: skip
-
-
 def waiting(writer: Writer, count: int) -> list[str]:
-    posts = [writer.post(n % 5, tags=["chess"]) for n in range(count)]
-    for uri in posts:
-        waits(writer, uri)
-    return posts
+    """Posts of members, which all wait."""
+    return [writer.post(n % 5, tags=["chess"]) for n in range(count)]
+
+
+def shown(writer: Writer, number: int = 1) -> str:
+    """A post that was let in."""
+    uri = writer.post(number, tags=["chess"])
+    writer.sql("UPDATE feed_item SET hidden = 0 WHERE uri = ?", uri)
+    return uri
 
 
 def state(writer: Writer, uri: str) -> int:
@@ -149,7 +146,7 @@ def test_what_waits_comes_oldest_first_and_says_why(
     door: Site, writer: Writer, people: dict[int, Account], shared_data: object
 ) -> None:
     first, second, third = waiting(writer, 3)
-    writer.post(1, tags=["chess"])  # is shown
+    shown(writer)
     (cid,) = writer.sql("SELECT cid FROM post WHERE id = (SELECT post FROM feed_item WHERE uri = ?)", first)[0]
     writer.sql(
         "INSERT INTO decided SELECT i.community, p.actor, p.rkey, x'00', 'approved', 1, 1 FROM feed_item i JOIN post p"
@@ -175,6 +172,8 @@ def test_invariant_5_each_post_that_goes_on_waiting_comes_once(
     door, writer = both
     writer.clear()
     writer.member(MODERATOR, "chess", role=2)
+    for number in range(5):
+        writer.member(number, "chess")
     writer.declare_record(OWNER, "chess", posting="approval", queue_feed=True)
     posts = waiting(writer, 15)
     left, seen, cursor = set(posts), Counter[str](), None
@@ -248,13 +247,13 @@ def test_others_are_refused_and_nothing_of_theirs_is_kept(
 
 
 def test_only_what_waits_in_that_queue_is_decided_about(door: Site, writer: Writer, people: dict[int, Account]) -> None:
-    shown, foreign = writer.post(1, tags=["chess"]), writer.post(1, tags=["python"])
-    waits(writer, foreign, "python")
+    let_in, foreign = shown(writer), writer.post(1, tags=["python"])
+    writer.sql("UPDATE feed_item SET hidden = ? WHERE uri = ?", PENDING, foreign)
     before = len(verdicts(writer))
-    for uri in (shown, foreign, f"at://{plc(1)}/app.bsky.feed.post/unknown", f"at://{plc(1)}/app.bsky.feed.like/x"):
+    for uri in (let_in, foreign, f"at://{plc(1)}/app.bsky.feed.post/unknown", f"at://{plc(1)}/app.bsky.feed.like/x"):
         assert press(door, people[MODERATOR], LESS, uri).json == {}
         assert press(door, people[MODERATOR], MORE, uri, req="2").json == {}
-    assert state(writer, shown) == 0 and state(writer, foreign) == PENDING and len(verdicts(writer)) == before
+    assert state(writer, let_in) == 0 and state(writer, foreign) == PENDING and len(verdicts(writer)) == before
 
 
 def test_a_version_that_the_moderator_has_not_seen_is_not_decided_about(
@@ -263,7 +262,6 @@ def test_a_version_that_the_moderator_has_not_seen_is_not_decided_about(
     (uri,) = waiting(writer, 1)
     context = read(door, people[MODERATOR]).json["feed"][0]["feedContext"]
     writer.post(0, tags=["chess"], rkey=uri.rpartition("/")[2], at=NOW - 5)
-    waits(writer, uri)
     assert press(door, people[MODERATOR], MORE, uri, context).json == {}
     assert state(writer, uri) == PENDING
     context = read(door, people[MODERATOR]).json["feed"][0]["feedContext"]
@@ -307,7 +305,7 @@ def test_a_token_decides_once(door: Site, writer: Writer, people: dict[int, Acco
     act = token(people[MODERATOR], INTERACTIONS)
     body = {"feed": QUEUE, "interactions": [{"item": uri, "event": MORE}]}
     assert door.send(body, act).status == 200
-    waits(writer, uri)
+    writer.sql("UPDATE feed_item SET hidden = ? WHERE uri = ?", PENDING, uri)
     assert door.send(body, act).fault == (401, "JwtReplayed") and state(writer, uri) == PENDING
 
 
