@@ -16,12 +16,12 @@ from communities.decision_view import moment
 from communities.directory import Settings
 from communities.members import find_actor, memberships
 from communities.membership import Membership
-from communities.ranking import record_key
+from communities.ranking import QUEUE, record_key
 from communities.text import fold, words
 from xrpc.errors import InvalidRequest
 from xrpc.params import Params, StringParam
 
-RELEVANCE, QUEUE = "relevance", "queue"
+RELEVANCE = "relevance"
 GENERATOR = "app.bsky.feed.generator"
 MOST_CHILDREN = 100
 """That getCommunity names; listCommunities gives them all (ours)."""

@@ -134,6 +134,42 @@ class Town:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self._checked(method, self.site.request("POST", f"/xrpc/{NSID}{method}", data, headers))
 
+    def every(self, method: str, who: Account | None = None, limit: int = 100, **params: Any) -> list[dict[str, Any]]:
+        """All that paging through a list gives."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            reply = self.ask(method, who, limit=limit, cursor=cursor, **params)
+            assert reply.status == 200, reply.body
+            (page,) = (value for name, value in reply.json.items() if name != "cursor")
+            assert len(page) <= limit
+            found += page
+            cursor = reply.cursor
+            if cursor is None:
+                return found
+
+    def join(self, who: Account, slug: str = "birds", **more: Any) -> Reply:
+        """Somebody joins."""
+        return self.act("join", who, {"community": slug, **more})
+
+    def leave(self, who: Account, slug: str = "birds") -> Reply:
+        """Somebody leaves."""
+        return self.act("leave", who, {"community": slug})
+
+    def give(self, who: Account, slug: str, about: Account | str, role: str, **more: Any) -> Reply:
+        """Somebody gives a role."""
+        did = about if isinstance(about, str) else about.did
+        return self.act("setRole", who, {"community": slug, "subject": did, "role": role, **more})
+
+    def events(self, who: Account) -> list[tuple[str, str, str | None]]:
+        """What became of somebody's memberships: what was done, by whom, and the status."""
+        rows = self.writer.sql(
+            "SELECT act, by, status FROM membership_event"
+            " WHERE actor = (SELECT id FROM actor WHERE did = ?) ORDER BY id",
+            who.did,
+        )
+        return [tuple(row) for row in rows]
+
     def decide(self, who: Account, slug: str, action: str, about: Account | str, **more: Any) -> Reply:
         """Decide about an account."""
         did = about if isinstance(about, str) else about.did

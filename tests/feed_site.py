@@ -251,9 +251,10 @@ class Writer:
         """Declare communities anew."""
         self._path.write_text(rules, encoding="utf-8")
         self._rules.load(self._index)
-        self._compile()
+        self.compile()
 
-    def _compile(self) -> None:
+    def compile(self) -> None:
+        """Go by what is declared now."""
         compiled = self._rules.compile()
         self._matcher = compiled.matcher
         self._index.admissions.use(compiled.matcher, compiled.directory)
@@ -271,7 +272,7 @@ class Writer:
                 (slug, slug.title(), plc(owner), json.dumps(replace(community, **rule).to_json()), uri),
             )
             self.revise()
-        self._compile()
+        self.compile()
         return uri
 
     def revise(self) -> None:

@@ -284,7 +284,7 @@ class Site:
         """Everything that was made of the stream, free of ids, to be compared with another run."""
         return dump(sql(self._database))
 
-    async def feed(self, slug: str = "python", status: int = 200) -> list[str]:
+    async def feed(self, slug: str = "python", status: int = 200, publisher: str = PUBLISHER) -> list[str]:
         """The posts of a feed as a client gets them; [] when another `status` is expected."""
         if self._feeds is None:
             settings = {
@@ -300,7 +300,7 @@ class Site:
             session = await self._stack.enter_async_context(aiohttp.ClientSession())
             self._feeds = session, f"http://127.0.0.1:{door.port}/xrpc/app.bsky.feed.getFeedSkeleton"
         session, url = self._feeds
-        query = {"feed": f"at://{PUBLISHER}/app.bsky.feed.generator/{slug}", "limit": "100"}
+        query = {"feed": f"at://{publisher}/app.bsky.feed.generator/{slug}", "limit": "100"}
         async with session.get(url, params=query) as answer:
             body = await answer.json()
             assert answer.status == status, body

@@ -1,4 +1,4 @@
-"""Finding communities through HTTP: what getCommunity says, every order of listCommunities, search, exact paging."""
+"""The communities through HTTP: what getCommunity says, every order of listCommunities, exact paging."""
 
 import random
 from collections.abc import Iterator
@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from civic import listing
-from civic.search import NameIndex, trigrams
 from communities.access import Role, Status
 from communities.community import Rule
 from communities.decision_view import moment
@@ -25,21 +24,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         yield found
 
 
-def every(place: Town, who: Account | None = None, limit: int = 100, **params: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        reply = place.ask("listCommunities", who, limit=limit, cursor=cursor, **params)
-        assert reply.status == 200, reply.body
-        found += reply.json["communities"]
-        assert len(reply.json["communities"]) <= limit
-        cursor = reply.cursor
-        if cursor is None:
-            return found
-
-
 def slugs(place: Town, who: Account | None = None, limit: int = 100, **params: Any) -> list[str]:
-    return [one["slug"] for one in every(place, who, limit, **params)]
+    return [one["slug"] for one in place.every("listCommunities", who, limit, **params)]
 
 
 # One community
@@ -76,6 +62,13 @@ def test_a_community_of_the_file(place: Town) -> None:
     assert "uri" not in view and "owner" not in view
     assert (view["postCount"], "lastPostAt" in view) == (1, True)
     assert view["createdAt"] > "2020"
+
+
+def test_every_feed_that_is_named_is_served(place: Town) -> None:
+    place.found("served", feeds=SORTS, queue_feed=True)
+    for slug in ("served", "python"):
+        for feed in place.ask("getCommunity", community=slug).json["feeds"]:
+            assert place.site.ask(f"feed={feed['uri']}").status == 200, feed
 
 
 def test_parents_and_children_that_may_be_known_of(place: Town) -> None:
@@ -154,8 +147,8 @@ def test_every_order_is_whole(many: Town, sort: str, limit: int) -> None:
     assert len(rows) == 56
     if sort == "recent":
         assert slugs(many, limit=limit) == [slug for (slug,) in rows]
-        assert ["lastPostAt" in one for one in every(many)] == sorted(
-            ("lastPostAt" in one for one in every(many)), reverse=True
+        assert ["lastPostAt" in one for one in many.every("listCommunities")] == sorted(
+            ("lastPostAt" in one for one in many.every("listCommunities")), reverse=True
         )
 
 
@@ -186,8 +179,8 @@ def test_hidden_ones_are_listed_for_their_own(many: Town) -> None:
 def test_each_says_what_the_caller_may(many: Town) -> None:
     alice = many.person()
     many.put("c01", alice, role=Role.ADMIN)
-    assert all("viewer" not in one for one in every(many))
-    by_slug = {one["slug"]: one["viewer"] for one in every(many, alice, limit=20)}
+    assert all("viewer" not in one for one in many.every("listCommunities"))
+    by_slug = {one["slug"]: one["viewer"] for one in many.every("listCommunities", alice, limit=20)}
     assert "edit" in by_slug["c01"]["decides"] and by_slug["c01"]["membership"]["role"] == "admin"
     assert (by_slug["c02"]["decides"], by_slug["c02"]["joinsAs"]) == ([], "member")
     assert (by_slug["c04"]["canRead"], by_slug["c04"]["joinsAs"]) == (False, "requested")
@@ -224,107 +217,3 @@ def test_s52_paging_is_exact_while_communities_come_go_and_change(
                 place.writer.sql("UPDATE community SET declared = 1 - declared WHERE slug = ?", choose.choice(moving))
         assert cursor is None
         assert sorted(slug for slug in listed if slug in still) == sorted(still)
-
-
-# Search
-
-
-@pytest.fixture(scope="module")
-def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    with town(tmp_path_factory.mktemp("named")) as place:
-        place.found("birding", name="Birding in Berlin", description="Vögel und Menschen")
-        place.found("birds", name="Birds")
-        place.found("birdsong", name="Birdsong recordings")
-        place.found("cats", name="Cats", description="No birds here.")
-        place.found("dogs_and", name="Straßenhunde")
-        place.found("nightbirds", name="Nightbirds", kind="hidden")
-        place.found("ornithology", name="Ornithologie", description="Die Wissenschaft")
-        yield place
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("birds", {"birds", "birdsong", "cats"}),
-        ("BIRD", {"birding", "birds", "birdsong", "cats"}),
-        ("vögel", {"birding"}),
-        ("VO\u0308GEL", {"birding"}),
-        ("strassenhunde", {"dogs_and"}),
-        ("dogs_and", {"dogs_and"}),
-        ("birds here", {"cats"}),
-        ("here, birds!", {"cats"}),
-        ("%", set()),
-        ("_", {"dogs_and"}),
-        ("' OR 1=1 --", set()),
-        ("\u5c0f", set()),
-        ("x" * 100, set()),
-    ],
-)
-def test_words_are_found_in_slug_name_and_description(named: Town, text: str, found: set[str]) -> None:
-    for sort in SORTED:
-        assert set(slugs(named, q=text, sort=sort, limit=2)) == found
-
-
-def test_the_best_match_comes_first(named: Town) -> None:
-    assert slugs(named, q="birds", sort="relevance", limit=1)[:2] == ["birds", "birdsong"]
-    assert slugs(named, q="Ornitologie", sort="relevance") == ["ornithology"]  # one letter is missing
-    assert slugs(named, q="brids", sort="relevance")[0] == "birds"
-    assert slugs(named, q="zzz", sort="relevance") == []
-    assert "nightbirds" not in slugs(named, q="nightbirds", sort="relevance")
-    assert "nightbirds" in slugs(named, named.member("nightbirds"), q="nightbirds", sort="relevance")
-
-
-def test_s51_a_cursor_is_of_one_list(named: Town) -> None:
-    good = named.ask("listCommunities", limit=1).cursor
-    assert good is not None
-    for other in ({"sort": "newest"}, {"q": "birds"}, {"parent": "birds"}, {"q": "b", "sort": "relevance"}):
-        assert named.ask("listCommunities", cursor=good, **other).fault == (400, "InvalidCursor")
-    for bad in (good[:-2], "7f" + good[2:], good.upper(), good + "00", "\u0660", "f" * 64, "0" * 200):
-        assert named.ask("listCommunities", cursor=bad).fault in ((400, "InvalidCursor"), (400, "InvalidRequest"))
-    members = named.ask("listMembers", community="birds", limit=1)
-    assert members.cursor is None  # the owner alone
-    assert named.ask("listCommunities", cursor=good, limit=100, sort="recent").status == 200
-
-
-def test_s48_s53_bad_parameters(named: Town) -> None:
-    for query in ("sort=relevance", "sort=best", "q=", f"q={'x' * 101}", f"q={'x' * 1001}", "limit=0", "limit=101",
-                  "q=%00", "q=a&q=b", "q=%FF", "parent="):  # fmt: skip
-        assert named.site.ask(query, method=f"{NSID}listCommunities").fault == (400, "InvalidRequest"), query
-    assert named.ask("listCommunities", parent="nowhere").fault == (400, "CommunityNotFound")
-    assert named.ask("getCommunity", community="nowhere").fault == (400, "CommunityNotFound")
-    assert named.site.ask("", method=f"{NSID}getCommunity").fault == (400, "InvalidRequest")
-
-
-def test_a_page_looks_at_so_many_and_no_more(named: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "MOST_LOOKED_AT", 2)
-    first = named.ask("listCommunities", q="vögel", sort="newest")
-    assert first.json["communities"] == [] and first.cursor
-    assert slugs(named, q="vögel", sort="newest") == ["birding"]
-    assert len(slugs(named)) == 8
-
-
-def test_s37_an_issuer_that_cannot_be_looked_up_is_not_served_as_nobody(named: Town) -> None:
-    stranger = Account(plc(4242))
-    named.site.net.status = 500
-    try:
-        assert named.ask("getCommunity", stranger, community="birds").fault == (502, "UpstreamFailure")
-        assert named.ask("getCommunity", community="birds").status == 200
-    finally:
-        named.site.net.status = 200
-
-
-# The index of names
-
-
-def test_groups_of_three() -> None:
-    """The example of the manual of pg_trgm: show_trgm('word')."""
-    assert trigrams("word") == {"  w", " wo", "wor", "ord", "rd "}
-    assert trigrams("") == trigrams("!?") == set()
-
-
-def test_similarity_is_that_of_pg_trgm() -> None:
-    """similarity('word', 'two words') = 4 / 11 (4 of the 11 that occur in either occur in both)."""
-    found = NameIndex({1: "two words", 2: "nothing"}).search("word")
-    assert found == [(2_000_000 + 4 * 1_000_000 // 11, 1)]
-    assert NameIndex({1: "wort"}).search("word") == [(3 * 1_000_000 // 7, 1)]
-    assert NameIndex({}).search("word") == []

@@ -27,8 +27,6 @@ from tests.feed_site import (
 from tests.lexicons import Lexicons
 
 OWNER, MODERATOR, MEMBER, SITE_ADMIN, SITE_MODERATOR = 30, 40, 41, 42, 43
-AUTHORS = range(5)
-"""They are members, so what they post waits."""
 QUEUE = feed_uri("chess.queue", OWNER)
 now = [NOW / 1_000_000]
 
@@ -53,9 +51,8 @@ def writer(both: tuple[Site, Writer]) -> Writer:
     both[1].sql("DELETE FROM interaction")
     both[1].declare_record(OWNER, "chess", posting="approval", queue_feed=True)
     both[1].member(MODERATOR, "chess", role=2)
-    both[1].member(MEMBER, "chess")
-    for author in AUTHORS:
-        both[1].member(author, "chess")
+    for number in (*range(10), MEMBER):
+        both[1].member(number, "chess")
     now[0] += 3600
     return both[1]
 
@@ -70,23 +67,14 @@ def read(door: Site, account: Account, **params: object) -> Reply:
     return door.page(QUEUE, f"Bearer {token(account)}", **params)
 
 
-def waits(writer: Writer, uri: str, slug: str) -> None:
-    """A post is pending where posts are not approved."""
-    writer.sql(
-        "UPDATE feed_item SET hidden = ? WHERE uri = ? AND community = (SELECT id FROM community WHERE slug = ?)",
-        PENDING, uri, slug,
-    )  # fmt: skip
-
-
 def waiting(writer: Writer, count: int) -> list[str]:
-    posts = [writer.post(n % len(AUTHORS), tags=["chess"]) for n in range(count)]
-    assert {state(writer, uri) for uri in posts} == {PENDING}
-    return posts
+    """Posts of members, which all wait."""
+    return [writer.post(n % 5, tags=["chess"]) for n in range(count)]
 
 
-def shown(writer: Writer) -> str:
+def shown(writer: Writer, number: int = 1) -> str:
     """A post that was let in."""
-    (uri,) = waiting(writer, 1)
+    uri = writer.post(number, tags=["chess"])
     writer.sql("UPDATE feed_item SET hidden = 0 WHERE uri = ?", uri)
     return uri
 
@@ -183,9 +171,10 @@ def test_invariant_5_each_post_that_goes_on_waiting_comes_once(
 ) -> None:
     door, writer = both
     writer.clear()
+    writer.member(MODERATOR, "chess", role=2)
+    for number in range(5):
+        writer.member(number, "chess")
     writer.declare_record(OWNER, "chess", posting="approval", queue_feed=True)
-    for number in (*AUTHORS, MODERATOR):
-        writer.member(number, "chess", role=2)
     posts = waiting(writer, 15)
     left, seen, cursor = set(posts), Counter[str](), None
     for turn in range(100):
@@ -258,13 +247,13 @@ def test_others_are_refused_and_nothing_of_theirs_is_kept(
 
 
 def test_only_what_waits_in_that_queue_is_decided_about(door: Site, writer: Writer, people: dict[int, Account]) -> None:
-    here, foreign = shown(writer), writer.post(1, tags=["python"])
-    waits(writer, foreign, "python")
+    let_in, foreign = shown(writer), writer.post(1, tags=["python"])
+    writer.sql("UPDATE feed_item SET hidden = ? WHERE uri = ?", PENDING, foreign)
     before = len(verdicts(writer))
-    for uri in (here, foreign, f"at://{plc(1)}/app.bsky.feed.post/unknown", f"at://{plc(1)}/app.bsky.feed.like/x"):
+    for uri in (let_in, foreign, f"at://{plc(1)}/app.bsky.feed.post/unknown", f"at://{plc(1)}/app.bsky.feed.like/x"):
         assert press(door, people[MODERATOR], LESS, uri).json == {}
         assert press(door, people[MODERATOR], MORE, uri, req="2").json == {}
-    assert state(writer, here) == 0 and state(writer, foreign) == PENDING and len(verdicts(writer)) == before
+    assert state(writer, let_in) == 0 and state(writer, foreign) == PENDING and len(verdicts(writer)) == before
 
 
 def test_a_version_that_the_moderator_has_not_seen_is_not_decided_about(
@@ -316,7 +305,7 @@ def test_a_token_decides_once(door: Site, writer: Writer, people: dict[int, Acco
     act = token(people[MODERATOR], INTERACTIONS)
     body = {"feed": QUEUE, "interactions": [{"item": uri, "event": MORE}]}
     assert door.send(body, act).status == 200
-    waits(writer, uri, "chess")
+    writer.sql("UPDATE feed_item SET hidden = ? WHERE uri = ?", PENDING, uri)
     assert door.send(body, act).fault == (401, "JwtReplayed") and state(writer, uri) == PENDING
 
 
