@@ -15,7 +15,7 @@ MOST_BELOW = 500
 """Communities below one that its feeds take in, the nearest first and the oldest of those (ours)."""
 MOST_WALKED = 1000
 """Communities that are looked at above one. Whoever names more stands below nobody (ours)."""
-_CACHED = 20_000
+_CACHED = 5_000
 _COLUMNS = "c.id, c.uri, c.rule"
 _BY_SLUG = f"SELECT {_COLUMNS} FROM community c WHERE c.slug = ? AND c.declared = 1"
 _BY_URI = f"SELECT {_COLUMNS} FROM community c WHERE c.uri = ? AND c.declared = 1"

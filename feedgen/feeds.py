@@ -24,10 +24,10 @@ change without any declaration.
 """
 MOST_LISTED = 200
 """Communities declared by records that describeFeedGenerator lists, the biggest: it has no pages."""
-_CACHED = 20_000
-_OF_FILE = "SELECT slug FROM community WHERE declared = 1 AND uri IS NULL ORDER BY id"
-_OF_RECORDS = (
-    "SELECT c.slug FROM community_count n JOIN community c ON c.id = n.community WHERE c.declared = 1"
+_CACHED = 10_000
+OF_FILE = "SELECT slug FROM community WHERE declared = 1 AND uri IS NULL ORDER BY id"
+OF_RECORDS = (
+    "SELECT c.slug FROM community_count n CROSS JOIN community c ON c.id = n.community WHERE c.declared = 1"
     " AND c.uri IS NOT NULL ORDER BY n.members DESC LIMIT ?"
 )
 
@@ -133,8 +133,8 @@ class Feeds:
     def listed(self) -> list[str]:
         """The URIs of the feeds: all that are the service's own, and those of the biggest other communities."""
         if self._listed is None:
-            slugs = self._connection.execute(_OF_FILE).fetchall()
-            slugs += self._connection.execute(_OF_RECORDS, (MOST_LISTED,)).fetchall()
+            slugs = self._connection.execute(OF_FILE).fetchall()
+            slugs += self._connection.execute(OF_RECORDS, (MOST_LISTED,)).fetchall()
             kin = [self._relatives.find(slug) for (slug,) in slugs]
             self._listed = [self._everything.uri, *(uri for one in kin if one is not None for uri in self._uris(one))]
         return self._listed

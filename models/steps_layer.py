@@ -162,6 +162,8 @@ FAMILIES = """
 -- The communities that name one as their parent are found by its name; who may name it are few.
 ALTER TABLE community ADD COLUMN parent TEXT GENERATED ALWAYS AS (json_extract(rule, '$.parent')) VIRTUAL;
 CREATE INDEX community_parent ON community (parent, owner) WHERE parent IS NOT NULL;
+-- Those of the file are few, among many.
+CREATE INDEX community_of_file ON community (id) WHERE uri IS NULL AND declared = 1;
 
 -- The languages of the posts of a generation: `languages` is a JSON array of the different ones (BCP 47 primary tags,
 -- by space), `marks` for each post one byte, its place in there.
