@@ -101,6 +101,8 @@ _FAULTS = (
           INACTIVE, gone("deactivated")),
     Fault("getRepo: RepoNotFound", "A member deletes himself and is restored; the stream says only the latter.",
           INACTIVE, gone("deleted")),
+    Fault("getRepo: RepoTakendown by mistake", "A host errs once; nobody else says a word of it.",
+          "accounts put right", repos.by_mistake),
     Fault("repository cut at a block", "The answer ends early, and looks whole.", REFUSED,
           answered(lambda rng: outages.cut_at_block(rng.randrange(3)))),
     Fault("repository slow and broken off", "The answer comes in drops, and ends in the middle.", REFUSED,
