@@ -34,7 +34,7 @@ def named(point: str) -> tuple[Any, str]:
 
 
 def wrap(point: str, when: str, call: int, mark: Path) -> None:
-    """Let the `call`-th call of a function, from when `mark` exists, end the process `before` it, `after` it, or when its
+    """Let the `call`-th call of a function since `mark` exists end the process `before` it, `after` it, or when its
     block is `left`.
     """
     holder, name = named(point)

@@ -41,6 +41,6 @@ READING = (
     Point("a repository is read", "firehose.resync:Resync._done", "before"),
     Point("a repository was not to be had", "firehose.failures:Failures.later", "after"),
 )
-"""While a repository is read. Each step of its rows is a transaction of its own then; the first is that which begins the
-reading.
+"""While a repository is read. Each step of its rows is a transaction of its own then; the first transaction is that
+which begins the reading.
 """

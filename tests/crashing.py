@@ -164,7 +164,7 @@ class CrashRun:
         return int(self.ask("SELECT cursor FROM source"))
 
     async def settled(self) -> None:
-        """Everything that was sent is stored, and what follows from it is done; members are followed as they are now."""
+        """Everything that was sent is stored, what follows is done, and members are followed as they are now."""
         self.history.come_back()
         last = self.history.curator.identity()
         await self.until(f"cursor {last}", lambda: self.cursor >= last)
