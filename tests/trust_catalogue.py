@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tests import trust_repos as repos
 from tests import trust_stream as stream
 from tests.bad_commits import recar, record_cid
-from tests.trust_repos import answered, gone, meanwhile
+from tests.trust_repos import INACTIVE, REFUSED, answered, gone, meanwhile
 from tests.trust_stream import Strike, flip, forge, swallowed, tell_by_sync, tell_nothing, wrong
 from tests.world import outages
 from tests.world.keys import high_s
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 DAY = 86_400_000_000
 BROKEN, DESYNCHRONIZED = "chain broken", "account desynchronized"
-REFUSED, INACTIVE = repos.REFUSED, "accounts not active"
 
 
 @dataclass(frozen=True)

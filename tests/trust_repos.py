@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from tests.trust_stream import GET_REPO, Strike, read_anew, tell_by_sync
+from tests.trust_stream import Strike, read_anew, tell_by_sync
 from tests.world import Account, outages
 
 if TYPE_CHECKING:
     from tests.fault_run import FaultRun
 
-REFUSED = "repositories refused"
+REFUSED, INACTIVE = "repositories refused", "accounts not active"
 
 # Repositories that are not to be had, or are wrong
 
@@ -51,13 +51,14 @@ def gone(status: str) -> Strike:
 async def by_mistake(run: "FaultRun", member: Account, name: str) -> None:
     """The host says once that an account which is active were not; nobody else ever says a word of it."""
     run.history.withheld(member)
-    run.host(member).outages.add(GET_REPO, replace(outages.gone("RepoTakendown"), name=name))
-    member.sync()
-    hidden = "SELECT 1 FROM actor WHERE did = ? AND active = 0"
-    await run.reach(name, lambda: run.site.rows(hidden, member.did))
-    run.history.run(15)
-    await run.settle()
-    run.hours_later()
+    before = run.noticed(INACTIVE)
+
+    async def tell(run: "FaultRun", member: Account) -> None:
+        member.sync()
+        await run.reach(name, lambda: run.noticed(INACTIVE) > before)
+        run.hours_later()
+
+    await read_anew(run, member, tell, replace(outages.gone("RepoTakendown"), name=name))
 
 
 async def old_key(run: "FaultRun", member: Account, name: str) -> None:
