@@ -1,6 +1,7 @@
 """A history in which some people are members whose repositories are followed: what they do, and nobody hears of it."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tests.history import POST, History
@@ -31,6 +32,13 @@ class FollowedHistory(History):
             hidden = [one for one in self.people if one.did in followed and one.status != "deleted"]
             self._stands(self.rng.choice(hidden), True)
         return self.rng.choice(self.members())
+
+    @contextmanager
+    def staying(self, member: Account) -> Iterator[None]:
+        """A member stays active meanwhile; all that he does is heard."""
+        self.unread.add(member.did)
+        yield
+        self.unread.discard(member.did)
 
     def say(self, member: Account) -> list[Write]:
         """Some things, at least three, that a member may write, change and delete."""

@@ -92,7 +92,8 @@ async def ahead(run: "FaultRun", member: Account, name: str) -> None:
         relay.faults.stall_after(0)
     await relay.drop()
     await run.reach("a stall", lambda: len(relay.sessions) > sessions)
-    run.history.run(30)
+    with run.history.staying(member):
+        run.history.run(30)
     run.history.sign_anew(member)
     ahead, at = member.repo.rev, relay.head
     run.hours_later()
