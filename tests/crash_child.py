@@ -2,7 +2,7 @@
 
     python -m tests.crash_child --point firehose.batch:Batch._store_cursor --when before --call 3 ingest
 
-Nothing of the service knows of it. What was wrapped says in the file `--mark` that it was reached, before SIGKILL.
+Nothing of the service knows of it. Calls count once there is a file `--mark`; it is gone when the last one was reached.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 def die(mark: Path) -> NoReturn:
     """End as a power cut would."""
-    mark.write_text("reached", encoding="utf-8")
+    mark.unlink()
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("SIGKILL does not return")
 
@@ -34,14 +34,16 @@ def named(point: str) -> tuple[Any, str]:
 
 
 def wrap(point: str, when: str, call: int, mark: Path) -> None:
-    """Let the `call`-th call of a function end the process `before` it, `after` it, or when its block is `left`."""
+    """Let the `call`-th call of a function since `mark` exists end the process `before` it, `after` it, or when its
+    block is `left`.
+    """
     holder, name = named(point)
     real: Callable[..., Any] = getattr(holder, name)
     left = call
 
     def due() -> bool:
         nonlocal left
-        left -= 1
+        left -= mark.exists()
         return left == 0
 
     @functools.wraps(real)

@@ -34,13 +34,13 @@ READING = (
     Point("before a repository is asked for", "firehose.resync:fetch_repo", "before"),
     Point("a repository is fetched", "firehose.resync:Resync._parse", "before"),
     Point("a repository is walked", "firehose.resync:Resync._parse", "after"),
-    Point("the first step of its rows is stored", "firehose.resync:writing", "left", 3),
-    Point("the third step of its rows is stored", "firehose.resync:writing", "left", 5),
+    Point("the first step of its rows is stored", "firehose.resync:writing", "left", 2),
+    Point("the third step of its rows is stored", "firehose.resync:writing", "left", 4),
     Point("before what came meanwhile", "firehose.resync:Resync._finish", "before"),
     Point("behind what came meanwhile, before COMMIT", "firehose.resync:Resync._finish", "after"),
     Point("a repository is read", "firehose.resync:Resync._done", "before"),
     Point("a repository was not to be had", "firehose.failures:Failures.later", "after"),
 )
-"""While a repository is read. Each step of its rows is a transaction of its own then; the first two transactions are
-those of the start, and of the beginning.
+"""While a repository is read. Each step of its rows is a transaction of its own then; the first transaction is that
+which begins the reading.
 """

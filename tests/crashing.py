@@ -110,20 +110,22 @@ class CrashRun:
         self.service.command = child if options else self._command
         self.service.start()
 
-    async def die_at(self, point: Point, deeds: Deeds) -> None:
-        """Start it so that it ends at a point, let people do what leads there once all of before is stored, and see it
-        end there. It may get there before.
+    async def die_at(self, point: Point, deeds: Deeds | None) -> None:
+        """Start it, let people do what leads to a point once all of before is stored, and see it end there. Without
+        `deeds` the start itself leads there.
         """
         if self.service.process is not None:
             await self.kill()
         mark = self.folder / "mark"
-        mark.unlink(missing_ok=True)
+        if deeds is None:
+            mark.touch()
         self._start("--point", point.function, "--when", point.when, "--call", str(point.call), "--mark", str(mark))
-        last = self.history.curator.identity()
-        await self.until(f"cursor {last}", lambda: self._ended() or self.cursor >= last, alive=False)
-        await _done(deeds)
+        if deeds is not None:
+            await self.settled()
+            mark.touch()
+            await _done(deeds)
         await self.until(f"the end at {point.name}", self._ended, alive=False)
-        assert mark.exists(), f"{point.name} was not reached\n{self.service.log_tail()}"
+        assert not mark.exists(), f"{point.name} was not reached\n{self.service.log_tail()}"
         assert await asyncio.to_thread(self.service.wait_exit) == -signal.SIGKILL
         self.world.fired[point.name] += 1
 
@@ -162,7 +164,8 @@ class CrashRun:
         return int(self.ask("SELECT cursor FROM source"))
 
     async def settled(self) -> None:
-        """Everything that was sent is stored, and what follows from it is done."""
+        """Everything that was sent is stored, what follows is done, and members are followed as they are now."""
+        self.history.come_back()
         last = self.history.curator.identity()
         await self.until(f"cursor {last}", lambda: self.cursor >= last)
         waiting = (
@@ -179,7 +182,6 @@ class CrashRun:
         """Let it come to rest, undisturbed, and hold the index against what people did."""
         if self.service.process is None:
             self._start()
-        self.history.come_back()
         await self.settled()
         with closing(open_database(self.service.database, readonly=True)) as database:
             return self.history.oracle.verdict(seen(sql(database)))
@@ -204,13 +206,15 @@ class CalmRun:
 
     async def __aenter__(self) -> "CalmRun":
         await self.site.__aenter__()
-        await self._settled()
+        await self.settled()
         return self
 
     async def __aexit__(self, *error: Any) -> None:
         await self.site.__aexit__(*error)
 
-    async def _settled(self) -> None:
+    async def settled(self) -> None:
+        """See CrashRun."""
+        self.history.come_back()
         await self.site.caught_up(self.history.curator.identity())
         await self.site.settled()
         for member in self.history.members():
@@ -223,7 +227,7 @@ class CalmRun:
 
     async def die_at(self, point: Point, deeds: Deeds) -> None:
         """The deeds only."""
-        await self.site.caught_up(self.history.curator.identity())
+        await self.settled()
         await _done(deeds)
 
     async def until(self, what: str, check: Callable[[], object], *, alive: bool = True) -> None:
@@ -237,8 +241,7 @@ class CalmRun:
 
     async def judge(self) -> Verdict:
         """See CrashRun."""
-        self.history.come_back()
-        await self._settled()
+        await self.settled()
         return self.history.oracle.verdict(seen(self.site.connection))
 
     async def finish(self) -> tuple[Verdict, Dump]:
@@ -260,7 +263,6 @@ async def random_kills(folder: Path, seed: int, count: int, *, members: int = 0)
         relay = run.world.relay
         for _ in range(count):
             if members:
-                run.history.come_back()
                 await run.settled()
             before = run.cursor
             sessions = len(relay.sessions)

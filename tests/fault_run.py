@@ -201,7 +201,9 @@ class FaultRun:
 
     async def judge(self) -> Verdict:
         """The whole index, and what readers get, held against what people did; repeated while lists are taken over."""
-        self.history.come_back()
+        await self.settle()
+        marked = self.site.rows("SELECT a.did FROM repo r JOIN actor a ON a.id = r.actor WHERE r.state != 'synced'")
+        self.history.come_back({did for (did,) in marked})
         await self.settle()
         await self.read_unread()
         oracle, verdict = self.history.oracle, Verdict()

@@ -1,6 +1,7 @@
 """A history in which some people are members whose repositories are followed: what they do, and nobody hears of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tests.history import POST, History
@@ -31,6 +32,13 @@ class FollowedHistory(History):
             hidden = [one for one in self.people if one.did in followed and one.status != "deleted"]
             self._stands(self.rng.choice(hidden), True)
         return self.rng.choice(self.members())
+
+    @contextmanager
+    def staying(self, member: Account) -> Iterator[None]:
+        """A member stays active meanwhile; all that he does is heard."""
+        self.unread.add(member.did)
+        yield
+        self.unread.discard(member.did)
 
     def say(self, member: Account) -> list[Write]:
         """Some things, at least three, that a member may write, change and delete."""
@@ -83,10 +91,13 @@ class FollowedHistory(History):
         """A member is active again."""
         self._stands(member, True)
 
-    def come_back(self) -> None:
-        """Let those be active again who were not heard: nobody reads the repository of one who is not."""
+    def come_back(self, marked: Collection[str] = ()) -> None:
+        """Let those be active again who were not heard, or are `marked` to be read for another reason (DIDs): nobody
+        reads the repository of one who is not.
+        """
         for account in self.people:
-            if account.did in self.unread and not account.active and account.status != "deleted":
+            to_be_read = account.did in self.unread or account.did in marked
+            if to_be_read and not account.active and account.status != "deleted":
                 self.back(account)
 
     def reread(self, member: Account) -> None:

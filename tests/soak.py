@@ -155,14 +155,15 @@ def main(words: Sequence[str]) -> int:
     for number, (name, run) in enumerate(runs, 1):
         if time.monotonic() > end:
             break
+        failed = len(totals.failures)
         try:
             run(totals=totals)
         except Exception:
             totals.failures.append((name, traceback.format_exc(limit=-4)))
         line = f"{name}: {number} of {len(runs)} runs, {totals.faults} faults, {sum(totals.rows.values())} wrong rows"
         print(f"{line}, {len(totals.failures)} failures", file=sys.stderr, flush=True)
-    for name, why in totals.failures:
-        print(f"\n{name}: {why}", file=sys.stderr)
+        for _, why in totals.failures[failed:]:
+            print(f"{why}\n", file=sys.stderr, flush=True)
     print(totals.as_json() if args.json else totals.table())
     if missing := totals.missing():
         print(f"never happened: {', '.join(missing)}", file=sys.stderr)

@@ -89,10 +89,11 @@ def missed(run: CrashRun | CalmRun, name: str) -> Deeds:
 
 async def reading(run: CrashRun | CalmRun) -> Dump:
     async with run:
-        for point in READING:
+        for number, point in enumerate(READING, 1):
             await run.die_at(point, missed(run, point.name))
-            verdict = await run.judge()
-            assert verdict.clean, f"{point.name}: {verdict}"
+            if number % 3 == 0:
+                verdict = await run.judge()
+                assert verdict.clean, f"{point.name}: {verdict}"
         verdict, rows = await run.finish()
         assert verdict.clean, verdict
         return rows
@@ -166,7 +167,7 @@ async def test_f1_killed_in_a_migration_the_file_is_of_one_version_or_the_other(
             return version[0], row[0]
 
     async with CrashRun(tmp_path, 2, begin=False) as run:
-        await run.die_at(point, lambda: None)
+        await run.die_at(point, None)
         assert found() == (older, "yes")
         await run.begin()
         run.history.run(40)

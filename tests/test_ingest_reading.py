@@ -48,3 +48,19 @@ async def test_b6_what_others_say_meanwhile_of_a_post_that_is_made_anew_is_kept(
     held.release()
     await site.synced(alice)
     assert site.counts(again) == (1, 0, 0, 0)
+
+
+async def test_b6_what_came_meanwhile_and_is_void_is_not_applied_again(site: TrustSite) -> None:
+    """Of an account that is read once, and not followed: the fence stands behind all that was heard of it."""
+    alice, carol = site.people("alice", "carol")
+    first = carol.post("#python")
+    await site.synced(alice)
+    held = site.world.pds.hold(carol.did)
+    site.ingest.index.desynchronize(carol.did, "a test", 0)
+    await held.asked.wait()
+    carol.delete(carol.post("soon gone #python"))
+    await site.caught_up()
+    held.release()
+    await site.until("read", lambda: site.state(carol) is None)
+    assert site.rows("SELECT rev FROM actor WHERE did = ?", carol.did) == [(carol.repo.rev,)]
+    assert await site.feed() == [first.uri]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tests import trust_repos as repos
 from tests import trust_stream as stream
 from tests.bad_commits import recar, record_cid
-from tests.trust_repos import answered, gone, meanwhile
+from tests.trust_repos import INACTIVE, REFUSED, answered, gone, meanwhile
 from tests.trust_stream import Strike, flip, forge, swallowed, tell_by_sync, tell_nothing, wrong
 from tests.world import outages
 from tests.world.keys import high_s
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 DAY = 86_400_000_000
 BROKEN, DESYNCHRONIZED = "chain broken", "account desynchronized"
-REFUSED, INACTIVE = repos.REFUSED, "accounts not active"
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,8 @@ _FAULTS = (
           INACTIVE, gone("deactivated")),
     Fault("getRepo: RepoNotFound", "A member deletes himself and is restored; the stream says only the latter.",
           INACTIVE, gone("deleted")),
+    Fault("getRepo: RepoTakendown by mistake", "A host errs once; nobody else says a word of it.",
+          "accounts put right", repos.by_mistake),
     Fault("repository cut at a block", "The answer ends early, and looks whole.", REFUSED,
           answered(lambda rng: outages.cut_at_block(rng.randrange(3)))),
     Fault("repository slow and broken off", "The answer comes in drops, and ends in the middle.", REFUSED,

@@ -16,7 +16,7 @@ from tests.world import Account, outages
 if TYPE_CHECKING:
     from tests.fault_run import FaultRun
 
-REFUSED = "repositories refused"
+REFUSED, INACTIVE = "repositories refused", "accounts not active"
 
 # Repositories that are not to be had, or are wrong
 
@@ -46,6 +46,19 @@ def gone(status: str) -> Strike:
         run.history.back(member)
 
     return strike
+
+
+async def by_mistake(run: "FaultRun", member: Account, name: str) -> None:
+    """The host says once that an account which is active were not; nobody else ever says a word of it."""
+    run.history.withheld(member)
+    before = run.noticed(INACTIVE)
+
+    async def tell(run: "FaultRun", member: Account) -> None:
+        member.sync()
+        await run.reach(name, lambda: run.noticed(INACTIVE) > before)
+        run.hours_later()
+
+    await read_anew(run, member, tell, replace(outages.gone("RepoTakendown"), name=name))
 
 
 async def old_key(run: "FaultRun", member: Account, name: str) -> None:
@@ -79,7 +92,8 @@ async def ahead(run: "FaultRun", member: Account, name: str) -> None:
         relay.faults.stall_after(0)
     await relay.drop()
     await run.reach("a stall", lambda: len(relay.sessions) > sessions)
-    run.history.run(30)
+    with run.history.staying(member):
+        run.history.run(30)
     run.history.sign_anew(member)
     ahead, at = member.repo.rev, relay.head
     run.hours_later()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Strike = Callable[["FaultRun", Account, str], Awaitable[None]]
 """Strikes a member with the fault of that name."""
+Tell = Callable[["FaultRun", Account], Awaitable[None] | None]
+"""Lets it be known that a member must be read."""
 GET_REPO = "com.atproto.sync.getRepo"
 
 # Ways to let it be known that something was not heard
@@ -41,14 +43,14 @@ def tell_nothing(run: "FaultRun", member: Account) -> None:
     run.hours_later()
 
 
-async def read_anew(
-    run: "FaultRun", member: Account, tell: Callable[["FaultRun", Account], None], *wrong: outages.Outage
-) -> None:
+async def read_anew(run: "FaultRun", member: Account, tell: Tell, *wrong: outages.Outage) -> None:
     """Let it be known that a member must be read; his host answers wrongly first, and people go on meanwhile."""
     host = run.host(member)
     host.outages.add(GET_REPO, *wrong)
     held = host.hold(member.did)
-    tell(run, member)
+    told = tell(run, member)
+    if told is not None:
+        await told
     await run.reach("the repository to be asked for", held.asked.is_set)
     run.history.run(15)
     await run.settle()
@@ -59,7 +61,7 @@ async def read_anew(
 # Events that do not come
 
 
-def swallowed(heard: Heard, tell: Callable[["FaultRun", Account], None]) -> Strike:
+def swallowed(heard: Heard, tell: Tell) -> Strike:
     async def strike(run: "FaultRun", member: Account, name: str) -> None:
         run.world.fired[name] += run.history.withheld(member, heard)
         await read_anew(run, member, tell)
@@ -93,10 +95,11 @@ async def while_down(run: "FaultRun", member: Account, name: str) -> None:
 async def jumped(run: "FaultRun", member: Account, name: str) -> None:
     await run.play_out()
     await run.settle()
+    await run.followed(member)
     run.history.withheld(member)
     run.world.relay.jump(10**6)
     run.world.relay.faults.add(Script(first=(replace(OUTDATED, name=name),)))
-    await run.play_out()
+    await read_anew(run, member, lambda run, member: run.world.relay.drop())
 
 
 # Commits that are wrong
