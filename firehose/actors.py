@@ -65,6 +65,11 @@ class Actors:
         row = self._sql(_ACTOR, (did,)).get
         return self._cache(did, Actor(*row)) if row else None
 
+    def actor_anew(self, did: str) -> Actor | None:
+        """As `actor`, as the rows are now, whoever has changed them."""
+        self._actors.pop(did, None)
+        return self.actor(did)
+
     def intern(self, did: str) -> Actor:
         """The account's row, made if need be."""
         known = self.actor(did)

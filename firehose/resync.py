@@ -276,7 +276,8 @@ class Resync:
 
     def _epoch(self, did: str) -> tuple[Actor, Noted]:
         """The account, and what the stream has brought of it since its repository is read. Raises ResyncError."""
-        noted, actor = self._index.buffers.get(did), self._index.actor(did)
+        # Another process may have asked meanwhile that it be read again.
+        noted, actor = self._index.buffers.get(did), self._index.actor_anew(did)
         if noted is None or actor is None or actor.state != RESYNCING or not actor.active:
             raise ResyncError("something else happened to it meanwhile")
         return actor, noted

@@ -52,7 +52,7 @@ def places(service: Service, publisher: str) -> list[Place]:
         Place(
             "Which feeds there are",
             f"{service.url}/xrpc/app.bsky.feed.describeFeedGenerator",
-            lambda answer: len(answer["feeds"]) == 3,
+            lambda answer: len(answer["feeds"]) == 4,  # one for each community, and everything
         ),
         Place(
             "Who the service is",

@@ -122,9 +122,9 @@ def test_rules_change_while_it_runs_and_ctrl_c_stops_it(start_service: Start) ->
         answer = get_json(f"{service.url}/xrpc/app.bsky.feed.describeFeedGenerator")
         return [entry["uri"].rpartition("/")[2] for entry in answer["feeds"]] if answer else []
 
-    assert slugs() == ["ab"]
+    assert slugs() == ["everything", "ab"]
     service.rules.write_text(RULES + RULES.replace('"ab"', '"cd"'))
-    until("the new rules are served", lambda: slugs() == ["ab", "cd"])
+    until("the new rules are served", lambda: slugs() == ["everything", "ab", "cd"])
     service.signal(signal.SIGINT)
     assert service.wait_exit() == 0
     assert all(gone(pid) for pid in pids.values())
