@@ -309,7 +309,7 @@ async def test_b4_whatever_words_a_host_has_for_it_the_sweep_takes_them_as_the_r
     carol, dora = site.people("carol", "dora")
     kept, hidden = carol.post("#python"), dora.post("#python")
     await site.caught_up()
-    site.world.pds.outages.add("com.atproto.sync.getRepoStatus", *[gone("RepoSuspended")] * 2)
+    site.world.pds.outages.add("com.atproto.sync.getRepoStatus", *[gone("RepoSuspended")] * 1000)
     site.ingest.index.doubt(dora.did)
     await site.until("put right", lambda: site.count("accounts put right"))
     assert await site.feed() == [kept.uri] and site.counts(hidden)
