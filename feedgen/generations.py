@@ -21,6 +21,7 @@ from playhouse.apsw_ext import APSWDatabase
 
 from communities.ranking import DEPTH, VIDEO, WINDOWS, Candidate, rank
 from feedgen.feeds import Feed
+from feedgen.merge import NOT_REMOVED
 from feedgen.preference import mark_languages
 from models.database import Connection, sql, writing
 from xrpc.errors import NotEnoughResources
@@ -36,11 +37,11 @@ KEPT_MICROS = 2 * 3_600_000_000
 """How long pages go on within a generation after it has a successor."""
 _DAY = 86_400_000_000
 CANDIDATES = (
-    "SELECT p.id, p.actor, i.sort_at, p.active_at, p.likes, p.reposts, p.replies, p.quotes FROM json_each(?) j"
+    "SELECT p.id, p.actor, i.sort_at, p.active_at, p.likes, p.reposts, p.replies, p.quotes FROM json_each(?1) j"
     " CROSS JOIN feed_item i ON i.community = j.value CROSS JOIN post p ON p.id = i.post WHERE i.hidden = 0"
-    " AND i.sort_at >= ?"
+    " AND i.sort_at >= ?2"
 )
-_VIDEOS = f"{CANDIDATES} AND p.video = 1 ORDER BY i.sort_at DESC, i.post DESC LIMIT {DEPTH}"
+_VIDEOS = f" AND p.video = 1 ORDER BY i.sort_at DESC, i.post DESC LIMIT {DEPTH}"
 _LAST = "SELECT id, posts, languages, marks FROM generation WHERE community = ? AND sort = ? ORDER BY id DESC LIMIT 1"
 _OLD = (
     "DELETE FROM generation WHERE id < ?1 AND EXISTS (SELECT 1 FROM generation n WHERE n.community ="
@@ -158,8 +159,9 @@ def make(database: APSWDatabase, feed: Feed, now: float, *, languages: bool = Tr
 
 def _order(connection: Connection, feed: Feed, at: int) -> list[int]:
     since = at - WINDOWS[feed.sort] * _DAY if feed.sort in WINDOWS else 0
-    query = _VIDEOS if feed.sort == VIDEO else CANDIDATES
+    query, bindings = CANDIDATES, [json.dumps(feed.union), since]
     if len(feed.union) > 1:  # a post may be in several of them
-        query = query.replace("SELECT", "SELECT DISTINCT", 1)
-    rows = connection.execute(query, (json.dumps(feed.union), since))
+        query = CANDIDATES.replace("SELECT", "SELECT DISTINCT", 1) + NOT_REMOVED.format(3)
+        bindings.append(feed.community)
+    rows = connection.execute(query + _VIDEOS if feed.sort == VIDEO else query, bindings)
     return rank(feed.sort, feed.ranking, map(Candidate._make, rows))

@@ -16,6 +16,15 @@ ITEMS = (
     "SELECT sort_at, post, uri FROM feed_item WHERE community = ? AND hidden = 0 AND (sort_at, post) < (?, ?)"
     " ORDER BY sort_at DESC, post DESC LIMIT ?"
 )
+NOT_REMOVED = (
+    " AND NOT EXISTS (SELECT 1 FROM feed_item o INDEXED BY feed_item_post WHERE o.post = i.post AND o.community = ?{}"
+    " AND o.hidden & 4)"
+)
+"""What a community has removed is in no feed of it, wherever else it is."""
+ITEMS_BELOW = (
+    "SELECT i.sort_at, i.post, i.uri FROM feed_item i WHERE i.community = ?1 AND i.hidden = 0"
+    f" AND (i.sort_at, i.post) < (?2, ?3){NOT_REMOVED.format(4)} ORDER BY i.sort_at DESC, i.post DESC LIMIT ?5"
+)
 LOUD_ITEMS = (
     "SELECT i.sort_at, i.post, i.uri FROM feed_item i CROSS JOIN post p ON p.id = i.post WHERE i.community = ?"
     " AND i.hidden = 0 AND (i.sort_at, i.post) < (?, ?)"
@@ -30,12 +39,13 @@ Item = tuple[int, int, str]
 
 class Stream(NamedTuple):
     """The posts of a community whose engagement by these weights (likes, reposts, replies, quotes) is at least `least`;
-    0: all.
+    0: all. `above`: the community in whose feed they are shown, which may have removed some; 0: none.
     """
 
     community: int
     weights: tuple[int, int, int, int] = (1, 1, 1, 1)
     least: int = 0
+    above: int = 0
 
 
 def merge(
@@ -57,7 +67,12 @@ def merge(
 
 
 def _scan(execute: Execute, stream: Stream, start: Position, chunk: int) -> Iterator[Item]:
-    query, filtered = (LOUD_ITEMS, (*stream.weights, stream.least)) if stream.least > 0 else (ITEMS, ())
+    query: str = ITEMS
+    filtered: tuple[int, ...] = ()
+    if stream.least > 0:
+        query, filtered = LOUD_ITEMS, (*stream.weights, stream.least)
+    elif stream.above:
+        query, filtered = ITEMS_BELOW, (stream.above,)
     sort_at, post = start.sort_at, start.post
     while True:
         rows = execute(query, (stream.community, sort_at, post, *filtered, chunk)).fetchall()

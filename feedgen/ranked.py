@@ -16,6 +16,7 @@ import orjson
 from communities.ranking import VIDEO
 from feedgen import cursor
 from feedgen.feeds import Feed
+from feedgen.merge import NOT_REMOVED
 from feedgen.preference import SETTLED_MICROS, in_order, seen_items
 from models.database import Connection
 
@@ -27,7 +28,7 @@ STILL_THERE = (
 )
 STILL_SOMEWHERE = (
     "SELECT i.post, i.uri FROM json_each(?1) j CROSS JOIN feed_item i INDEXED BY feed_item_post ON i.post = j.value"
-    " WHERE i.community IN (SELECT value FROM json_each(?2)) AND i.hidden = 0"
+    f" WHERE i.community IN (SELECT value FROM json_each(?2)) AND i.hidden = 0{NOT_REMOVED.format(3)}"
 )
 _VIDEO = " AND (SELECT p.video FROM post p WHERE p.id = i.post)"
 _PIN = {"$type": "app.bsky.feed.defs#skeletonReasonPin"}
@@ -128,5 +129,5 @@ class RankedPages:
         """Of these posts those that are in the feed now, with their URIs."""
         alone = len(feed.union) == 1
         query = (STILL_THERE if alone else STILL_SOMEWHERE) + (_VIDEO if feed.sort == VIDEO else "")
-        where = feed.community if alone else json.dumps(feed.union)
-        return dict(self._execute(query, (json.dumps(posts), where)).fetchall())
+        where = (feed.community,) if alone else (json.dumps(feed.union), feed.community)
+        return dict(self._execute(query, (json.dumps(posts), *where)).fetchall())

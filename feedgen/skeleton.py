@@ -96,7 +96,7 @@ class Skeletons:
 
     def _union(self, feed: Feed, limit: int, start: cursor.Position) -> tuple[bytes, tuple[int, int] | None]:
         """As `_own`, of several communities."""
-        streams = [Stream(community) for community in feed.union]
+        streams = [Stream(one, above=feed.community if one != feed.community else 0) for one in feed.union]
         items = merge(self._execute, streams, start, limit + 1, start.pins)
         last = items[limit - 1][:2] if len(items) > limit else None
         return _BETWEEN.join([uri for *_, uri in items[:limit]]).encode(), last

@@ -16,12 +16,12 @@ from communities.ranking import SORTS, record_key
 from communities.relatives import CHILDREN, UNOWNED
 from feedgen.feeds import KEPT_SECONDS, MOST_LISTED, OF_FILE, OF_RECORDS
 from feedgen.generations import CANDIDATES
-from feedgen.merge import ITEMS, LOUD_ITEMS
+from feedgen.merge import ITEMS, ITEMS_BELOW, LOUD_ITEMS
 from feedgen.ranked import STILL_SOMEWHERE
 from models.database import open_database, sql
 from tests.didnet import plc
 from tests.feed_site import DAY, NOW, RULES, Site, Writer, feed_uri, site_and_writer
-from tests.ranked_site import LONG
+from tests.ranked_site import LONG, video
 
 DESCRIBE = "app.bsky.feed.describeFeedGenerator"
 OWNER, OTHER = 30, 31
@@ -197,6 +197,26 @@ def test_the_pins_of_a_parent_are_its_own(door: Site, writer: Writer) -> None:
         assert door.page(feed, limit=9, cursor=items["cursor"]).posts == [theirs]
 
 
+def test_what_a_community_removes_is_in_no_feed_of_it_and_in_those_of_others(door: Site, writer: Writer) -> None:
+    family(writer, "top", "child")
+    both_in = writer.post(1, at=NOW - 3, tags=["top", "child"], embed=video())
+    other = writer.post(1, at=NOW - 2, tags=["child"], embed=video())
+    feeds = [feed_uri(record_key("top", sort), OWNER) for sort in SORTS]
+    first = {feed: door.page(feed, limit=1) for feed in feeds}
+    remove = "UPDATE feed_item SET hidden = 4 WHERE uri = ? AND community = (SELECT id FROM community WHERE slug = ?)"
+    writer.sql(remove, both_in, "top")
+    for feed in feeds:
+        assert first[feed].posts == [other]
+        assert door.page(feed, cursor=first[feed].cursor).posts == []
+    assert door.page(feed_uri("child", OWNER)).posts == [other, both_in]
+    _now[0] += LONG
+    assert {tuple(door.page(feed).posts) for feed in feeds} == {(other,)}
+    writer.sql("UPDATE feed_item SET hidden = 0 WHERE uri = ?", both_in)
+    writer.sql(remove, both_in, "child")
+    _now[0] += LONG
+    assert {tuple(door.page(feed).posts) for feed in feeds} == {(other, both_in)}
+
+
 def test_every_search_is_one_of_a_key(writer: Writer, door: Site) -> None:
     kin = ("a", "b", "[]", "[]", 1, 1)
     children = "SEARCH c USING INDEX community_parent (parent=? AND owner=?)"
@@ -204,12 +224,14 @@ def test_every_search_is_one_of_a_key(writer: Writer, door: Site) -> None:
         ("SEARCH feed_item USING PRIMARY KEY (community=? AND hidden=? AND (sort_at,post)<(?,?))", ITEMS, (1, 2, 3, 4)),
         ("SEARCH i USING PRIMARY KEY (community=? AND hidden=? AND (sort_at,post)<(?,?))", LOUD_ITEMS, range(9)),
         ("SEARCH i USING PRIMARY KEY (community=? AND hidden=? AND sort_at>?)", CANDIDATES, ("[1]", 2)),
-        ("SEARCH i USING INDEX feed_item_post (post=? AND community=? AND hidden=?)", STILL_SOMEWHERE, ("[]", "[]")),
+        ("SEARCH i USING INDEX feed_item_post (post=? AND community=? AND hidden=?)", STILL_SOMEWHERE, ("[]", "[]", 1)),
+        ("SEARCH i USING PRIMARY KEY (community=? AND hidden=? AND (sort_at,post)<(?,?))", ITEMS_BELOW, range(5)),
+        ("SEARCH o USING COVERING INDEX feed_item_post (post=? AND community=?)", ITEMS_BELOW, range(5)),
         (children, CHILDREN, kin),
         ("SEARCH m USING INDEX membership_listed (community=? AND status=? AND role=?)", CHILDREN, kin),
         (children, UNOWNED, ("a", "b", 1)),
         ("SCAN community USING INDEX community_of_file", OF_FILE, ()),
-        ("SCAN n USING INDEX community_count_members", OF_RECORDS, (1,)),
+        ("SCAN n USING COVERING INDEX community_count_members", OF_RECORDS, (1,)),
     ]
     with closing(open_database(door.config.database, readonly=True)) as database:
         for wanted, query, bindings in searches:
@@ -243,6 +265,8 @@ class Model:
     hidden: set[int] = field(default_factory=set)
     moved: set[str] = field(default_factory=set)
     apart: bool = False
+    removed: set[str] = field(default_factory=set)
+    """Posts that the community on top has removed."""
 
     def apply(self, what: str, first: int, second: int, tags: set[str]) -> None:
         uris = list(self.posts)
@@ -265,6 +289,8 @@ class Model:
                 "UPDATE feed_item SET hidden = hidden | 4 WHERE uri = ? AND community ="
                 " (SELECT id FROM community WHERE slug = ?)", uri, tag,
             )  # fmt: skip
+            if tag in self.posts[uri][2] and tag == "top":
+                self.removed.add(uri)
             self.posts[uri][2].discard(tag)
             self.moved.add(uri)
         elif what == "attach":
@@ -281,7 +307,7 @@ class Model:
         shown = [
             (time, number, uri)
             for number, (uri, (author, time, tags)) in enumerate(self.posts.items())
-            if author not in self.hidden and tags & self.union
+            if author not in self.hidden and tags & self.union and uri not in self.removed
         ]
         return [uri for *_, uri in sorted(shown, reverse=True)]
 
