@@ -5,6 +5,7 @@ memberships and decisions. Runs inside the caller's transaction.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from communities.access import Site
 from communities.admission import BANNED, BY_HAND, PENDING, REMOVED, Decided, Held, Outcome, Verdict, judge
 from communities.directory import Directory, Settings
 from communities.matching import OPT_OUT_TAGS, Match, Matcher, refusal
@@ -50,6 +51,8 @@ class Admissions:
         """`sql` executes one statement."""
         self.directory = Directory()
         self.matcher = Matcher()
+        self.site: Mapping[str, Site] = {}
+        """Who stands above all communities."""
         self._sql = sql
 
     def use(self, matcher: Matcher, directory: Directory) -> None:
@@ -125,7 +128,7 @@ class Admissions:
         rule = self.matcher.rules.get(settings.id)
         judged = judge(
             settings,
-            standing_by(settings, written.did, of, self.owners(settings), now),
+            standing_by(settings, written.did, of, self.owners(settings), now, self.site.get(written.did, Site.NOBODY)),
             written.cid,
             selected=bool(evidences),
             decided=decided,

@@ -8,28 +8,16 @@ the fault, or not at all, and logged.
 
 import json
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from communities.access import Role, Status
-from communities.admission import BANNED
-from communities.community import BY_FOLLOW, BY_RECORD, BY_TAG, Community
+from communities.community import BY_FOLLOW, BY_RECORD, Community
 from communities.directory import Settings
 from communities.members import (
     Via,
-    count_admins,
-    memberships,
-    put,
-    read_membership,
-    scope_of,
     scope_text,
-    standing_by,
 )
-from communities.members import (
-    held as held_membership,
-)
-from communities.membership import MEMBER, Membership, Own, RefusedError, in_force, step
 from communities.records import (
     BLOCK,
     COMMUNITY,
@@ -45,8 +33,8 @@ from communities.records import (
     SubmissionRecord,
 )
 from firehose.actors import Actor
+from firehose.joining import Joining, role_of
 from firehose.ops import Commit, Delete, PutPost, PutRecord
-from firehose.rows import Rows
 from models import communities as community_rows
 from models.database import Connection
 
@@ -54,6 +42,8 @@ log = logging.getLogger(__name__)
 
 MOST_DECLARED = 2000
 """Records of these collections that are kept of one account; later ones are ignored."""
+NOT_ALLOWED = "FounderNotAllowed"
+"""The fault of a record whose author may not found communities here."""
 LATER = "CommunityNotFound"
 """The fault of a record whose community may still come."""
 MOST_OWNED = 100
@@ -73,15 +63,14 @@ MOST_CAUGHT_UP = 10_000
 """Records that came before their community and are caught up with in one go when it comes."""
 
 
-class Declared(Rows):
+class Declared(Joining):
     """Puts and takes away what records say of communities."""
 
     def __init__(self, connection: Connection, max_age: int) -> None:
         """`max_age`: microseconds; a post older than that at its event is not admitted."""
         super().__init__(connection, max_age)
-        self._connection = connection
-        self.founders: Callable[[str], bool] = lambda _: True
-        """Whether an account may found communities here by records."""
+        self.founders: Collection[str] | None = None
+        """Who may found communities here by records; None: anyone."""
         self.awaited: dict[str, str] = {}
         """Accounts whose repositories are to be read, and why: something of theirs matters now that did not before."""
 
@@ -116,7 +105,7 @@ class Declared(Rows):
         self._sql(_PUT, (*values, None))
         fault = self._take_effect(did, actor, op.collection, op.rkey, said, now)
         if fault is not None:
-            self._sql(_PUT, (*values, fault))
+            self._set_fault(actor.id, op.collection, op.rkey, fault)
             self.counts[f"record refused: {fault}"] += 1
             log.info("at://%s/%s/%s has no effect: %s", did, op.collection, op.rkey, fault)
         self.counts["record of communities"] += 1
@@ -196,14 +185,43 @@ class Declared(Rows):
 
     def _found(self, did: str, slug: str, said: CommunityRecord, now: int) -> str | None:
         uri = f"at://{did}/{COMMUNITY}/{slug}"
-        if not self.founders(did):
-            return "FounderNotAllowed"
+        if not self._may_found(did):
+            return NOT_ALLOWED
         self._succeed(uri, slug, did, said)
         fault = community_rows.declare_record(self._connection, uri, said.community.to_json(), now, most=MOST_OWNED)
         if fault is None:
             self._list_changed(did)  # compiled anew, and what came before it is caught up with then
             self.counts["community declared"] += 1
         return fault
+
+    def _may_found(self, did: str) -> bool:
+        return self.founders is None or did in self.founders
+
+    def judge_founders(self, now: int) -> None:
+        """Look at all records of communities anew: who may found them may have changed, and slugs may be free."""
+        rows = self._sql(
+            "SELECT a.did, d.rkey, d.record, d.fault FROM declaration d INDEXED BY declaration_community"
+            f" JOIN actor a ON a.id = d.actor WHERE d.collection = '{COMMUNITY}' ORDER BY d.at, d.rkey"
+        ).fetchall()
+        for did, rkey, text, before in rows:
+            uri = f"at://{did}/{COMMUNITY}/{rkey}"
+            fault = before
+            if before is None and not self._may_found(did):
+                community_rows.end_record(self._connection, uri)
+                fault = NOT_ALLOWED
+            elif before is not None:
+                record = json.loads(text)
+                community = Community.from_json(record["community"])
+                said = CommunityRecord(community, record["predecessor"], record["successor"])
+                fault = self._found(did, rkey, said, now)
+            if fault != before:
+                self._set_fault(self.intern(did).id, COMMUNITY, rkey, fault)
+
+    def _set_fault(self, actor: int, collection: str, rkey: str, fault: str | None) -> None:
+        self._sql(
+            "UPDATE declaration SET fault = ? WHERE actor = ? AND collection = ? AND rkey = ?",
+            (fault, actor, collection, rkey),
+        )
 
     def _succeed(self, uri: str, slug: str, did: str, said: CommunityRecord) -> None:
         """Let a community pass to a new owner, if the records of both say so."""
@@ -240,121 +258,10 @@ class Declared(Rows):
                 if collection == MEMBERSHIP:
                     fault = self._join(did, settings, Via(BY_RECORD, rkey), now, record["volume"])
                 elif collection == ROLE:
-                    self._grant(settings, _role(uri, subject, record), rkey, did, now)
+                    self._grant(settings, role_of(uri, subject, record), rkey, did, now)
                 else:
                     self.awaited[did] = "it submitted a post to a community that was not here"
-                self._sql(
-                    "UPDATE declaration SET fault = ? WHERE actor = ? AND collection = ? AND rkey = ?",
-                    (fault, self.intern(did).id, collection, rkey),
-                )
-
-    # Memberships.
-
-    def _join(self, did: str, settings: Settings, via: Via, now: int, volume: int = 0) -> str | None:
-        """Somebody says that they join. Returns the name of what forbids it."""
-        actor = self.intern(did).id
-        of = memberships(self._connection, actor)
-        held = in_force(of.get(settings.id), now)
-        if via.way not in settings.join_by and (held is None or held.status is Status.BANNED):
-            return "InviteOnly"
-        if held is not None and held.status in (Status.MEMBER, Status.REQUESTED):
-            if via.way == BY_RECORD:  # the record stands for it from now on
-                self._sql(
-                    "UPDATE membership SET via = ?, rkey = ? WHERE community = ? AND actor = ?",
-                    (via.way, via.rkey, settings.id, actor),
-                )
-                self._turn(settings, actor, volume)
-            return None
-        who = standing_by(settings, did, of, self.admissions.owners(settings), now)
-        invited = held is not None and held.status is Status.INVITED
-        try:
-            after = step(
-                Own.AGREE if invited else Own.JOIN,
-                held,
-                kind=settings.kind,
-                state=settings.state,
-                subject=who,
-                actor=who,
-                admins=count_admins(self._connection, settings),
-            )
-        except RefusedError as refused:
-            return refused.name
-        put(self._connection, settings.id, actor, after, act="join", by=did, now=now, via=via)
-        self._turn(settings, actor, volume)
-        self.counts["membership"] += 1
-        return None
-
-    def _turn(self, settings: Settings, actor: int, volume: int) -> None:
-        if volume:
-            self._sql(
-                "UPDATE membership SET volume = ? WHERE community = ? AND actor = ?", (volume, settings.id, actor)
-            )
-
-    def _leave(self, actor: Actor, did: str, settings: Settings, way: str, rkey: str, now: int) -> None:
-        """What somebody is a member by is gone."""
-        query = "SELECT status, role, scope, until FROM membership WHERE community = ? AND actor = ? AND via = ?"
-        row = self._sql(f"{query} AND rkey = ?", (settings.id, actor.id, way, rkey)).get
-        if row is None or read_membership(row).status is Status.BANNED:
-            return
-        if way == BY_RECORD:
-            # There may be another record that says the same.
-            other = self._sql(
-                "SELECT rkey FROM declaration WHERE actor = ? AND collection = ? AND about = ? LIMIT 1",
-                (actor.id, MEMBERSHIP, settings.uri or ""),
-            ).get
-            if other is not None:
-                self._sql(
-                    "UPDATE membership SET rkey = ? WHERE community = ? AND actor = ?", (other, settings.id, actor.id)
-                )
-                return
-        put(self._connection, settings.id, actor.id, None, act="leave", by=did, now=now)
-        self.counts["membership ended"] += 1
-
-    def _join_by_tag(self, did: str, op: PutPost, now: int) -> bool:
-        for community, comes in op.joins:
-            settings = self.admissions.directory.by_id.get(community)
-            if settings is None or BY_TAG not in settings.join_by:
-                continue
-            if comes:
-                self._join(did, settings, Via(BY_TAG), now)
-            elif actor := self.actor(did):
-                self._leave(actor, did, settings, BY_TAG, "", now)
-        return True
-
-    # Roles, which the owner's records give.
-
-    def _grant(self, settings: Settings, said: RoleRecord, rkey: str, by: str, now: int) -> str | None:
-        actor = self.intern(said.subject).id
-        held = in_force(held_membership(self._connection, settings.id, actor), now)
-        if held is None or held.status is not Status.MEMBER:
-            return None  # it counts once they have joined
-        after = Membership(Status.MEMBER, said.role, said.scope, said.until)
-        if in_force(after, now) == after:
-            put(self._connection, settings.id, actor, after, act="setRole", by=by, now=now, granted=rkey)
-        return None
-
-    def grant_waiting(self, settings: Settings, did: str, now: int) -> None:
-        """Somebody has joined whom the owner has given a role already."""
-        rows = self._sql(
-            "SELECT a.did, d.rkey, d.record FROM declaration d JOIN actor a ON a.id = d.actor"
-            " WHERE d.subject = ? AND d.collection = ? AND d.about = ? ORDER BY d.at, d.rkey",
-            (did, ROLE, settings.uri),
-        ).fetchall()
-        for by, rkey, text in rows:
-            if by == settings.owner:
-                self._grant(settings, _role(settings.uri or "", did, json.loads(text)), rkey, by, now)
-
-    def _revoke(self, settings: Settings, subject: str, rkey: str, by: str, now: int) -> None:
-        actor = self.actor(subject)
-        row = (
-            actor
-            and self._sql(
-                "SELECT 1 FROM membership WHERE community = ? AND actor = ? AND granted = ? AND status = 'member'",
-                (settings.id, actor.id, rkey),
-            ).get
-        )
-        if actor and row:
-            put(self._connection, settings.id, actor.id, MEMBER, act="setRole", by=by, now=now, granted="")
+                self._set_fault(self.intern(did).id, collection, rkey, fault)
 
     # Posts.
 
@@ -396,15 +303,6 @@ class Declared(Rows):
         self._sql("DELETE FROM membership_event WHERE actor = ?", (actor,))
         return bool(rows or left)
 
-    def end_ban(self, community: int, actor: int, now: int) -> None:
-        """A ban has ended: what was in before is shown again."""
-        put(self._connection, community, actor, None, act="expire", by="", now=now)
-        self._sql(
-            "UPDATE feed_item SET hidden = hidden & ~? WHERE community = ? AND hidden & ?"
-            " AND post IN (SELECT id FROM post WHERE actor = ?)",
-            (BANNED, community, BANNED, actor),
-        )
-
 
 def _about(did: str, rkey: str, said: Said) -> tuple[str, str]:
     """The community (at-uri, empty: none) and the account or post that a record is about."""
@@ -424,7 +322,3 @@ def _text(said: Said) -> str:
     if isinstance(said, RoleRecord):
         return json.dumps({"role": said.role.value, "scope": scope_text(said.scope), "until": said.until})
     return json.dumps(asdict(said), ensure_ascii=False)
-
-
-def _role(community: str, subject: str, record: dict[str, Any]) -> RoleRecord:
-    return RoleRecord(community, subject, Role(record["role"]), scope_of(record["scope"]), record["until"])

@@ -5,14 +5,14 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
-from communities.access import Posting
+from communities.access import Posting, Site
 from communities.directory import Settings
 from communities.records import POST, SUBMISSION
 from firehose.backoff import Backoff
@@ -91,10 +91,12 @@ class Ingest:
     def __init__(self, database: APSWDatabase, sources: Sequence[Source], rules_path: Path, user_agent: str, *,
                  retention: int, max_age: int, proofs: Proofs | None = None,
                  session: aiohttp.ClientSession | None = None, pace: Pace | None = None,
-                 backoff: Backoff | None = None) -> None:  # fmt: skip
+                 backoff: Backoff | None = None, founders: Collection[str] | None = None,
+                 site: Mapping[str, Site] | None = None) -> None:  # fmt: skip
         """Read the rules and the filters. `sources`: in order of preference. `retention` and `max_age` are in
         microseconds. Without `proofs` nobody's signature is asked for, and nobody's repository is
-        followed; without `session` no dictionary is fetched.
+        followed; without `session` no dictionary is fetched. `founders`: whose records found communities; None: all.
+        `site`: who stands above all communities.
 
         Raises communities.declaration.DeclarationError when the rules cannot be used: there is nothing to go on with.
         """
@@ -103,6 +105,10 @@ class Ingest:
         self._pace = pace or Pace()
         self.index = Index(connection, max_age)
         self.rules = Rules(database, rules_path)
+        self.index.founders = founders
+        self.index.admissions.site = site or {}
+        with writing(database):
+            self.index.judge_founders(now_micros())
         self.rules.load(self.index)
         self.scope = Scope(known_posts(connection), known_actors(connection), declared=known_records(connection))
         self.scope.catalog = Catalog(documents())

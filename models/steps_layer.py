@@ -20,6 +20,7 @@ CREATE TABLE declaration (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX declaration_about ON declaration (about, collection);
 CREATE INDEX declaration_subject ON declaration (subject, collection);
+CREATE INDEX declaration_community ON declaration (at, rkey) WHERE collection = 'social.communities.community';
 
 -- `uri`: at-uri of the record that declares it; NULL: the file does. `created_at`: when it was first seen here.
 ALTER TABLE community ADD COLUMN uri TEXT;

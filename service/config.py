@@ -65,6 +65,15 @@ def _did(value: str) -> str:
     return value
 
 
+def _founders(value: str) -> tuple[str, ...] | None:
+    if value == "anyone":
+        return None
+    try:
+        return () if value == "nobody" else _dids(value)
+    except ValueError as error:
+        raise ValueError("must be anyone, nobody, or DIDs by comma") from error
+
+
 def _hostname(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", value):
         raise ValueError("must be a bare host name in lower case, such as feeds.example.org (no https://, no path)")
@@ -174,6 +183,11 @@ class Config:
     )
     handle: str = _setting("", _text, "Handle or DID with which publish and unpublish sign in.")
     app_password: str = _setting("", _text, "App password of that account. Never the main password.")
+    founders: tuple[str, ...] | None = _setting(
+        "anyone",
+        _founders,
+        "Whose records found communities here: anyone, nobody, or DIDs by comma. The file is the operator's anyway.",
+    )
     admins: tuple[str, ...] = _setting(
         "", _dids, "DIDs, by comma, of accounts that may decide everything in every community here."
     )

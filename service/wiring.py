@@ -92,6 +92,11 @@ async def run_resync(config: Config, stop: asyncio.Event) -> None:
             await parts.resync.run(stop)
 
 
+def site_roles(config: Config) -> dict[str, Site]:
+    """Who stands above all communities."""
+    return dict.fromkeys(config.moderators, Site.MODERATOR) | dict.fromkeys(config.admins, Site.ADMIN)
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """What an ingest process is made of."""
@@ -120,6 +125,8 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
                 max_age=config.max_post_age_days * DAY,
                 proofs=proofs,
                 session=session,
+                founders=config.founders,
+                site=site_roles(config),
             )
             ingest.on_identity(resolver.forget)
             index, refresh = ingest.index, config.list_refresh_minutes * 60_000_000
@@ -155,7 +162,7 @@ async def serving(
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
             links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}
-            site = dict.fromkeys(config.moderators, Site.MODERATOR) | dict.fromkeys(config.admins, Site.ADMIN)
+            site = site_roles(config)
             skeletons = Skeletons(connection, key)
             watch, later = CommitWatch(config.database), asyncio.get_running_loop().call_later
             feeds = Feeds(connection, config.publisher, watch, later, clock)

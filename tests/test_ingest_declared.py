@@ -85,12 +85,19 @@ async def test_a_slug_is_given_once_and_the_type_stays(site: TownSite) -> None:
 
 async def test_founders_may_be_chosen(site: TownSite) -> None:
     olga, mallory = site.people("olga", "mallory")
-    site.ingest.index.founders = frozenset((olga.did,)).__contains__
+    site.ingest.index.founders = (olga.did,)
     site.found(mallory, "bees")
     birds = site.found(olga)
     await site.founded(birds)
     assert site.faults(mallory) == ["FounderNotAllowed"]
     assert [row[0] for row in site.rows("SELECT slug FROM community WHERE uri IS NOT NULL")] == ["birds"]
+    # At the next start others are chosen.
+    site.ingest.index.founders = (mallory.did,)
+    with writing(site.ingest.database):
+        site.ingest.index.judge_founders(site.world.clock.now())
+    await site.until("the change", lambda: "bees" in site.ingest.index.admissions.directory.by_slug)
+    assert "birds" not in site.ingest.index.admissions.directory.by_slug
+    assert (site.faults(olga), site.faults(mallory)) == (["FounderNotAllowed"], [None])
 
 
 async def test_people_join_and_leave_by_their_own_records_only(site: TownSite) -> None:

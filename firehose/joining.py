@@ -1,0 +1,145 @@
+"""Memberships as the stream tells of them: by records, tags and follows, and the roles that owners give.
+
+Runs inside the caller's transaction.
+"""
+
+import json
+from typing import Any
+
+from communities.access import Role, Status
+from communities.bans import hide_posts_of
+from communities.community import BY_RECORD, BY_TAG
+from communities.directory import Settings
+from communities.members import Via, count_admins, memberships, put, read_membership, scope_of, standing_by
+from communities.members import held as held_membership
+from communities.membership import MEMBER, Membership, Own, RefusedError, in_force, step
+from communities.records import MEMBERSHIP, ROLE, RoleRecord
+from firehose.actors import Actor
+from firehose.ops import PutPost
+from firehose.rows import Rows
+from models.database import Connection
+
+
+class Joining(Rows):
+    """Lets people in and out, as far as each community lets them."""
+
+    def __init__(self, connection: Connection, max_age: int) -> None:
+        """`max_age`: microseconds; a post older than that at its event is not admitted."""
+        super().__init__(connection, max_age)
+        self._connection = connection
+
+    def _join(self, did: str, settings: Settings, via: Via, now: int, volume: int = 0) -> str | None:
+        """Somebody says that they join. Returns the name of what forbids it."""
+        actor = self.intern(did).id
+        of = memberships(self._connection, actor)
+        held = in_force(of.get(settings.id), now)
+        if via.way not in settings.join_by and (held is None or held.status is Status.BANNED):
+            return "InviteOnly"
+        if held is not None and held.status in (Status.MEMBER, Status.REQUESTED):
+            if via.way == BY_RECORD:  # the record stands for it from now on
+                self._sql(
+                    "UPDATE membership SET via = ?, rkey = ? WHERE community = ? AND actor = ?",
+                    (via.way, via.rkey, settings.id, actor),
+                )
+                self._turn(settings, actor, volume)
+            return None
+        who = standing_by(settings, did, of, self.admissions.owners(settings), now)
+        invited = held is not None and held.status is Status.INVITED
+        try:
+            after = step(
+                Own.AGREE if invited else Own.JOIN,
+                held,
+                kind=settings.kind,
+                state=settings.state,
+                subject=who,
+                actor=who,
+                admins=count_admins(self._connection, settings),
+            )
+        except RefusedError as refused:
+            return refused.name
+        put(self._connection, settings.id, actor, after, act="join", by=did, now=now, via=via)
+        self._turn(settings, actor, volume)
+        self.counts["membership"] += 1
+        return None
+
+    def _turn(self, settings: Settings, actor: int, volume: int) -> None:
+        if volume:
+            self._sql(
+                "UPDATE membership SET volume = ? WHERE community = ? AND actor = ?", (volume, settings.id, actor)
+            )
+
+    def _leave(self, actor: Actor, did: str, settings: Settings, way: str, rkey: str, now: int) -> None:
+        """What somebody is a member by is gone."""
+        query = "SELECT status, role, scope, until FROM membership WHERE community = ? AND actor = ? AND via = ?"
+        row = self._sql(f"{query} AND rkey = ?", (settings.id, actor.id, way, rkey)).get
+        if row is None or read_membership(row).status is Status.BANNED:
+            return
+        if way == BY_RECORD:
+            # There may be another record that says the same.
+            other = self._sql(
+                "SELECT rkey FROM declaration WHERE actor = ? AND collection = ? AND about = ? LIMIT 1",
+                (actor.id, MEMBERSHIP, settings.uri or ""),
+            ).get
+            if other is not None:
+                self._sql(
+                    "UPDATE membership SET rkey = ? WHERE community = ? AND actor = ?", (other, settings.id, actor.id)
+                )
+                return
+        put(self._connection, settings.id, actor.id, None, act="leave", by=did, now=now)
+        self.counts["membership ended"] += 1
+
+    def _join_by_tag(self, did: str, op: PutPost, now: int) -> bool:
+        for community, comes in op.joins:
+            settings = self.admissions.directory.by_id.get(community)
+            if settings is None or BY_TAG not in settings.join_by:
+                continue
+            if comes:
+                self._join(did, settings, Via(BY_TAG), now)
+            elif actor := self.actor(did):
+                self._leave(actor, did, settings, BY_TAG, "", now)
+        return True
+
+    # Roles, which the owner's records give.
+
+    def _grant(self, settings: Settings, said: RoleRecord, rkey: str, by: str, now: int) -> str | None:
+        actor = self.intern(said.subject).id
+        held = in_force(held_membership(self._connection, settings.id, actor), now)
+        if held is None or held.status is not Status.MEMBER:
+            return None  # it counts once they have joined
+        after = Membership(Status.MEMBER, said.role, said.scope, said.until)
+        if in_force(after, now) == after:
+            put(self._connection, settings.id, actor, after, act="setRole", by=by, now=now, granted=rkey)
+        return None
+
+    def grant_waiting(self, settings: Settings, did: str, now: int) -> None:
+        """Somebody has joined whom the owner has given a role already."""
+        rows = self._sql(
+            "SELECT a.did, d.rkey, d.record FROM declaration d JOIN actor a ON a.id = d.actor"
+            " WHERE d.subject = ? AND d.collection = ? AND d.about = ? ORDER BY d.at, d.rkey",
+            (did, ROLE, settings.uri),
+        ).fetchall()
+        for by, rkey, text in rows:
+            if by == settings.owner:
+                self._grant(settings, role_of(settings.uri or "", did, json.loads(text)), rkey, by, now)
+
+    def _revoke(self, settings: Settings, subject: str, rkey: str, by: str, now: int) -> None:
+        actor = self.actor(subject)
+        row = (
+            actor
+            and self._sql(
+                "SELECT 1 FROM membership WHERE community = ? AND actor = ? AND granted = ? AND status = 'member'",
+                (settings.id, actor.id, rkey),
+            ).get
+        )
+        if actor and row:
+            put(self._connection, settings.id, actor.id, MEMBER, act="setRole", by=by, now=now, granted="")
+
+    def end_ban(self, community: int, actor: int, now: int) -> None:
+        """A ban has ended: what was in before is shown again."""
+        put(self._connection, community, actor, None, act="expire", by="", now=now)
+        hide_posts_of(self._connection, community, actor, banned=False)
+
+
+def role_of(community: str, subject: str, record: dict[str, Any]) -> RoleRecord:
+    """A role record, as it is kept."""
+    return RoleRecord(community, subject, Role(record["role"]), scope_of(record["scope"]), record["until"])
