@@ -69,6 +69,7 @@ def test_every_setting_can_be_given_and_the_environment_wins(tmp_path: Path) -> 
         "app_password": ("abcd-efgh", "abcd-efgh"),
         "admins": (f"{plc(1)}, did:web:a.example", (plc(1), "did:web:a.example")),
         "moderators": (plc(2), (plc(2),)),
+        "founders": (plc(3), (plc(3),)),
         "log_level": ("debug", "debug"),
     }
     assert given.keys() == {field.name for field in fields(Config)}
@@ -107,6 +108,7 @@ BAD = {
     "damp_seen_hours": ["41", "-1", "on"],
     "prefer_languages": ["", "yes", "ON"],
     "privacy_url": ["http://a.example", "x"],
+    "founders": ["everybody", f"{plc(1)},nobody"],
     "admins": ["alice.example.com", "did:plc:short", f"{plc(1)},x"],
     "moderators": ["*"],
     "log_level": ["INFO", "verbose", ""],
