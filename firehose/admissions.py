@@ -62,7 +62,7 @@ class Admissions:
     def items(
         self, actor: int, written: Written, matches: list[Match], held: Mapping[int, int], before: bytes, now: int
     ) -> dict[int, Item]:
-        """The feed items that a post is to have, by community.
+        """The feed items that a post is to have, by community. `actor`: its author's number, 0 without any row.
 
         `matches`: what its words say; `held`: `hidden` of the items that it has, in the version `before`. `now`:
         microseconds.
@@ -73,7 +73,8 @@ class Admissions:
         withdrawn: set[int] = set()
         submitted: set[int] = set()
         uri = f"at://{written.did}/app.bsky.feed.post/{written.rkey}"
-        for kind, about, *rest in self._sql(_OF_AUTHOR, (actor, written.rkey, uri)).fetchall():
+        rows = self._sql(_OF_AUTHOR, (actor, written.rkey, uri)).fetchall() if actor else ()
+        for kind, about, *rest in rows:
             if kind == 0:
                 of[about] = read_membership(tuple(rest))
             elif kind == 1:

@@ -252,6 +252,20 @@ class Housekeeping:
         self._actors_after = 0
 
 
+def recount_communities(connection: Connection) -> int:
+    """Set the counts of communities to what the rows say; returns how many were wrong. For repair and for tests."""
+    members = (
+        "(SELECT count(*) FROM membership m WHERE m.community = community_count.community AND m.status = 'member')"
+    )
+    shown = "FROM feed_item i WHERE i.community = community_count.community AND i.hidden = 0"
+    truth = f"({members}, (SELECT count(*) {shown}), (SELECT coalesce(max(i.sort_at), 0) {shown}))"
+    rows = connection.execute(
+        f"UPDATE community_count SET (members, posts, last_post_at) = {truth}"
+        f" WHERE (members, posts, last_post_at) != {truth} RETURNING 1"
+    ).fetchall()
+    return len(rows)
+
+
 def recount(connection: Connection) -> int:
     """Set every count to what the engagement rows say; returns how many posts were wrong. For repair and for tests."""
     wrong = 0
