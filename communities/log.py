@@ -31,7 +31,8 @@ LAST_MOMENT = 253_402_300_799_999_999
 """The last microsecond of the year 9999: a later one has no date."""
 _TAG = "social.communities.log"
 _ABOUT = frozenset(("subject", "cid", "reason", "until"))
-_PRIVATE = frozenset((Action.BAN, Action.UNBAN))
+_PRIVATE = frozenset((Action.BAN, Action.UNBAN, Action.EXPEL))
+"""Whom these are about is nobody else's business: expelling lifts a ban, too."""
 
 
 class Acting(StrEnum):

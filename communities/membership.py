@@ -87,8 +87,7 @@ def step(
     if deed is Action.INVITE:
         if held is not None:
             raise _already(held)
-        if state is State.ARCHIVED:
-            raise RefusedError("Archived", "The community is archived; nobody joins any more.")
+        _open(state)
         return Membership(Status.INVITED)
     if held is None:
         raise RefusedError("NotFound", "There is no membership, request or invitation of this account.")
@@ -101,7 +100,10 @@ def step(
     if deed is Action.BAN:
         return _ban(held, until)
     _need(held, Status.REQUESTED, "NotRequested", "The account has not asked to join.")
-    return MEMBER if deed is Action.ACCEPT else None
+    if deed is Action.DECLINE:
+        return None
+    _open(state)
+    return MEMBER
 
 
 def _own(
@@ -112,8 +114,7 @@ def _own(
     if deed is Own.JOIN:
         if held is not None:
             raise _already(held)
-        if state is State.ARCHIVED:
-            raise RefusedError("Archived", "The community is archived; nobody joins any more.")
+        _open(state)
         status = joins_as(kind, state, subject)
         if status is None:
             raise RefusedError("InviteOnly", "This community can be joined by invitation only.")
@@ -126,7 +127,15 @@ def _own(
         return None
     if held is None or held.status is not Status.INVITED:
         raise RefusedError("NotInvited", "You are not invited to this community.")
-    return MEMBER if deed is Own.AGREE else None
+    if deed is Own.REFUSE:
+        return None
+    _open(state)
+    return MEMBER
+
+
+def _open(state: State) -> None:
+    if state is State.ARCHIVED:
+        raise RefusedError("Archived", "The community is archived; nobody joins any more.")
 
 
 def _already(held: Membership) -> RefusedError:

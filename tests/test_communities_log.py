@@ -129,7 +129,9 @@ def test_a_community_chooses_what_is_shown_and_a_ban_stays_private(show: Log, sh
     about = {"subject", "cid", "reason", "until"}
     for action in Action:
         event = redact(make(START, AT, Decision(action, "did:plc:m", Acting.SITE, "did:plc:b", until=AT)), show)
-        assert event.opened.keys() == (shown - about if action in (Action.BAN, Action.UNBAN) else shown), action
+        assert event.opened.keys() == (
+            shown - about if action in (Action.BAN, Action.UNBAN, Action.EXPEL) else shown
+        ), action
         assert event.sealed.keys() == set(FIELDS) - event.opened.keys()
         assert (event.action, event.at, event.seq) == (action, AT, 1)
 
