@@ -101,7 +101,8 @@ def judge(
         return Judgement(Outcome.REMOVED, "a moderator removed it")
     if decided is not None and decided.cid == cid:
         return Judgement(Outcome.ADMITTED, "a moderator approved it")
-    if decided is not None and (settings.posting is Posting.APPROVAL or not selected):
+    let_in = held is not None and held.cid == cid and not held.pending
+    if decided is not None and (not selected or (settings.posting is Posting.APPROVAL and not let_in)):
         return Judgement(Outcome.PENDING, "it was edited after a moderator approved it")
     if not selected:
         return Judgement(Outcome.REFUSED, "nothing selects it")

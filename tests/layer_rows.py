@@ -15,7 +15,7 @@ from models import migrations
 from tests.didnet import plc
 
 PARENT, CHILD, OTHER = COMMUNITIES = (1, 2, 3)
-PEOPLE = [plc(number) for number in range(5)]
+PEOPLE = [plc(number) for number in range(4)]
 FOUNDER, CHILD_OWNER, OTHER_OWNER = PEOPLE[:3]
 """The parent belongs to nobody: its first admin is one like any other, and may leave once there is a second."""
 
@@ -107,6 +107,11 @@ class LayerRows:
         for post in self.texts:
             for community in COMMUNITIES:
                 self.judge(community, post)
+
+    def shown(self, community: int) -> set[str]:
+        """The URIs of what a community shows."""
+        query = "SELECT uri FROM feed_item WHERE community = ? AND hidden = 0"
+        return {uri for (uri,) in self.connection.execute(query, (community,)).fetchall()}
 
     def dump(self, *but: int) -> list[Any]:
         """All that lasts, of every community but these."""

@@ -55,7 +55,10 @@ yes    -       -             -         -        -          -         -         w
 -      -       removed       -         -        -          -         -         removed
 -      -       removed-old   -         -        -          -         -         removed
 -      -       approved      -         -        -          -         -         admitted
--      -       approved-old  -         -        -          approval  -         pending
+-      -       approved-old  -         -        none       approval  -         pending
+-      -       approved-old  -         -        in-old     approval  -         pending
+-      -       approved-old  -         -        waits      approval  -         pending
+-      -       approved-old  -         -        waits-old  approval  -         pending
 -      -       approved-old  no        -        -          -         -         pending
 -      -       -             no        -        -          -         -         refused
 -      -       -             -         yes      -          -         -         refused

@@ -14,12 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from communities.access import EVERYTHING, Action, Posting, Role, Scope, State, may_decide
 from communities.admission import Verdict
 from communities.members import count_admins, held
-from communities.membership import OTHERS, Own, RefusedError, in_force, set_role, step
+from communities.membership import Own, RefusedError, in_force, set_role, step
 from tests.layer_rows import CHILD, COMMUNITIES, PEOPLE, LayerRows
 
 communities = st.sampled_from(COMMUNITIES)
 people = st.sampled_from(PEOPLE)
-posts = st.tuples(people, st.sampled_from(("first", "second")))
+posts = st.tuples(people, st.just("post"))
 deeds = st.sampled_from((*Own, *sorted(OTHERS)))
 ends = st.sampled_from((None, None, 3, 10))
 
@@ -27,9 +27,19 @@ ends = st.sampled_from((None, None, 3, 10))
 class Layer(LayerRows, RuleBasedStateMachine):
     """The rows, and beside them only what was said."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(
+        modes=st.tuples(*[st.sampled_from((*Posting, Posting.APPROVAL))] * 3),
+        joined=st.sets(st.tuples(communities, people), max_size=8),
+    )
+    def begin(self, modes: tuple[Posting, ...], joined: set[tuple[int, str]]) -> None:
+        """A town in which there is something to decide."""
         self.start()
+        for community, mode in zip(COMMUNITIES, modes, strict=True):
+            self.other_settings(community, mode, State.ACTIVE)
+        for community, person in sorted(joined):
+            self._act(community, Own.JOIN, person, person, None)
+        for person in PEOPLE:
+            self._write((person, "post"), set(COMMUNITIES), set(), opted_out=False)
 
     def teardown(self) -> None:
         if hasattr(self, "connection"):
@@ -41,14 +51,30 @@ class Layer(LayerRows, RuleBasedStateMachine):
     def act(self, community: int, deed: Own | Action, actor: str, person: str, until: int | None) -> None:
         self._act(community, deed, person if isinstance(deed, Own) else actor, person, until)
 
-    @rule(community=communities, person=people)
-    def join(self, community: int, person: str) -> None:
-        self._act(community, Own.JOIN, person, person, None)
+    @rule(community=communities, deed=st.sampled_from((Own.JOIN, Own.LEAVE, Own.AGREE)), person=people)
+    def come_or_go(self, community: int, deed: Own | Action, person: str) -> None:
+        self._act(community, deed, person, person, None)
 
-    @rule(community=communities, person=people, until=ends)
-    def an_admin_bans(self, community: int, person: str, until: int | None) -> None:
-        admins = [did for did in PEOPLE if self.administers(community, did)]
-        self._act(community, Action.BAN, admins[0], person, until)
+    @rule(
+        community=communities, deed=st.sampled_from((Action.BAN, Action.BAN, Action.UNBAN)), person=people, until=ends
+    )
+    def an_admin_bans_or_forgives(self, community: int, deed: Own | Action, person: str, until: int | None) -> None:
+        self._act(community, deed, self.an_admin(community), person, until)
+
+    @rule(community=communities)
+    def an_admin_leaves(self, community: int) -> None:
+        admin = self.an_admin(community)
+        self._act(community, Own.LEAVE, admin, admin, None)
+
+    @rule(community=communities, person=people, edited=st.booleans())
+    def a_ban_is_lifted_again(self, community: int, person: str, edited: bool) -> None:
+        self._act(community, Action.BAN, self.an_admin(community), person, None)
+        if edited:
+            self.edit((person, "post"))
+        self._act(community, Action.UNBAN, self.an_admin(community), person, None)
+
+    def an_admin(self, community: int) -> str:
+        return next(did for did in PEOPLE if self.administers(community, did))
 
     def _act(self, community: int, deed: Own | Action, actor: str, person: str, until: int | None) -> None:
         one, before = self.directory.by_id[community], self.row(community, person)
@@ -77,11 +103,12 @@ class Layer(LayerRows, RuleBasedStateMachine):
         if status == "member":
             self.joined.add((community, person))
 
-    @rule(community=communities, actor=people, person=people, role=st.sampled_from(Role), until=ends,
+    @rule(community=communities, actor=st.none() | people, person=people, role=st.sampled_from(Role), until=ends,
           scope=st.sampled_from((EVERYTHING, frozenset((Scope.POSTS,)), frozenset((Scope.PINS,)))))  # fmt: skip
     def give_a_role(
-        self, community: int, actor: str, person: str, role: Role, until: int | None, scope: frozenset[Scope]
+        self, community: int, actor: str | None, person: str, role: Role, until: int | None, scope: frozenset[Scope]
     ) -> None:
+        actor = actor or self.an_admin(community)
         row = in_force(held(self.connection, community, self.actor(person)), self.now)
         may = self.administers(community, actor) or self.above(community, actor)
         end = None if until is None else self.now + until
@@ -101,7 +128,10 @@ class Layer(LayerRows, RuleBasedStateMachine):
         opted_out=st.sampled_from((False, False, False, True)),
     )  # fmt: skip
     def write(self, post: tuple[str, str], selected: set[int], refused: set[int], opted_out: bool) -> None:
-        """Write a post, or edit it."""
+        """Write a post, or another in its place."""
+        self._write(post, selected, refused, opted_out=opted_out)
+
+    def _write(self, post: tuple[str, str], selected: set[int], refused: set[int], *, opted_out: bool) -> None:
         before = self.texts[post]["version"] if post in self.texts else None
         version = (before or 0) + 1
         self.texts[post] = {
@@ -116,10 +146,18 @@ class Layer(LayerRows, RuleBasedStateMachine):
             self.modes[community, post] = {self.directory.by_id[community].posting}
             self.judge(community, post, before)
 
-    @rule(community=communities, actor=people, post=posts, verdict=st.sampled_from(Verdict))
-    def decide(self, community: int, actor: str, post: tuple[str, str], verdict: Verdict) -> None:
+    @rule(post=posts)
+    def edit(self, post: tuple[str, str]) -> None:
+        """Another version, of which the same is true."""
+        if post in self.texts:
+            said = self.texts[post]
+            self._write(post, said["selected"], said["refused"], opted_out=said["opted_out"])
+
+    @rule(community=communities, actor=st.none() | people, post=posts, verdict=st.sampled_from(Verdict))
+    def decide(self, community: int, actor: str | None, post: tuple[str, str], verdict: Verdict) -> None:
         if post not in self.texts:
             return
+        actor = actor or self.an_admin(community)
         action = Action.REMOVE if verdict is Verdict.REMOVED else Action.APPROVE
         may = may_decide(action, self.standing(community, actor))
         assert may is self.allowed(community, actor, "posts")
@@ -139,9 +177,13 @@ class Layer(LayerRows, RuleBasedStateMachine):
             (community, self.actor(post[0]), post[1], b"%d" % version, verdict),
         )
 
-    @rule(community=communities, posting=st.sampled_from(Posting), state=st.sampled_from((*State, State.ACTIVE)))
+    @rule(
+        community=communities,
+        posting=st.sampled_from((*Posting, Posting.APPROVAL)),
+        state=st.sampled_from((*State, *[State.ACTIVE] * 4)),
+    )
     def other_settings(self, community: int, posting: Posting, state: State) -> None:
-        elsewhere = self.dump(community)
+        elsewhere, shown = self.dump(community), self.shown(community)
         uri, declared = self.declared[community]
         self.declared[community] = uri, replace(declared, posting=posting.value, state=state.value)
         self.directory = self.settled()
@@ -149,6 +191,7 @@ class Layer(LayerRows, RuleBasedStateMachine):
             self.modes[community, post].add(posting)
         self.judge_all()
         assert self.dump(community) == elsewhere
+        assert shown <= self.shown(community), "what was let in stays when the rules of posting change"
 
     @rule(passed=st.integers(1, 5))
     def time_passes(self, passed: int) -> None:
@@ -178,8 +221,10 @@ class Layer(LayerRows, RuleBasedStateMachine):
     def nobody_is_a_member_and_banned(self) -> None:
         for community in COMMUNITIES:
             for did in PEOPLE:
-                status = self.row(community, did)[0]
+                status, role, _ = self.row(community, did)
                 standing = self.standing(community, did)
+                if did != self.directory.by_id[community].owner:
+                    assert (standing.status, standing.role) == (status, role)
                 assert not (standing.joined and status == "banned")
                 assert standing.joined is (status == "member" or self.administers(community, did))
                 assert standing.above is self.above(community, did)
@@ -246,4 +291,4 @@ class Layer(LayerRows, RuleBasedStateMachine):
 
 
 TestLayer = Layer.TestCase
-TestLayer.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLayer.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
