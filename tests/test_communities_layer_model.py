@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from communities.access import EVERYTHING, Action, Posting, Role, Scope, State, may_decide
 from communities.admission import Verdict
 from communities.members import count_admins, held
-from communities.membership import Own, RefusedError, in_force, set_role, step
+from communities.membership import OTHERS, Own, RefusedError, in_force, set_role, step
 from tests.layer_rows import CHILD, COMMUNITIES, PEOPLE, LayerRows
 
 communities = st.sampled_from(COMMUNITIES)
