@@ -108,6 +108,14 @@ class LayerRows:
             for community in COMMUNITIES:
                 self.judge(community, post)
 
+    def store_verdict(self, community: int, post: tuple[str, str], verdict: Verdict, version: int) -> None:
+        self.verdicts[community, post] = verdict, version
+        self.connection.execute(
+            "INSERT INTO decided (community, actor, rkey, cid, verdict, decision, at) VALUES (?, ?, ?, ?, ?, 1, 1)"
+            " ON CONFLICT DO UPDATE SET cid = excluded.cid, verdict = excluded.verdict",
+            (community, self.actor(post[0]), post[1], b"%d" % version, verdict),
+        )
+
     def shown(self, community: int) -> set[str]:
         """The URIs of what a community shows."""
         query = "SELECT uri FROM feed_item WHERE community = ? AND hidden = 0"
@@ -138,6 +146,10 @@ class LayerRows:
     def administers(self, community: int, did: str) -> bool:
         owner = {PARENT: None, CHILD: CHILD_OWNER, OTHER: OTHER_OWNER}[community]
         return did == owner or self.row(community, did)[:2] == ("member", 3)
+
+    def an_admin(self, community: int) -> str:
+        """The first that there is."""
+        return next(did for did in PEOPLE if self.administers(community, did))
 
     def above(self, community: int, did: str) -> bool:
         return community == CHILD and self.administers(PARENT, did)
