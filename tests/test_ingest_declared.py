@@ -237,6 +237,21 @@ async def test_every_post_of_a_member_where_a_community_wants_that(site: TownSit
     assert set(site.items("birds")) == {before.uri, after.uri} or site.items("birds") == {}
 
 
+async def test_whoever_mentions_the_account_submits_a_post(site: TownSite) -> None:
+    olga, alice, robin = site.people("olga", "alice", "robin")
+    connections = site.connections()
+    birds = site.found(olga, account=robin.did, posting="members", include={})
+    await site.founded(birds)
+    site.join(alice, birds)
+    await site.quiet()
+    said = alice.post(f"@{robin.handle} look")
+    olga.post("no mention")
+    await site.quiet()
+    assert site.items("birds") == {said.uri: (f"mention:{robin.did}", 0)}
+    # Follows and blocks matter from now on; a relay sends them in any case.
+    assert site.connections() == connections and site.closes == {}
+
+
 async def test_tags_follows_and_blocks(site: TownSite) -> None:
     olga, alice, bob, carol = site.people("olga", "alice", "bob", "carol")
     birds = site.found(olga, joinBy=["tag", "follow"], account=olga.did)
