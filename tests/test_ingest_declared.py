@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from communities.records import COMMUNITY, MEMBERSHIP, ROLE, SUBMISSION
+from communities.short_code import short_code
 from models.database import writing
 from tests.ingest_site import uris
 from tests.town_site import TownSite
@@ -182,9 +183,10 @@ async def test_submissions_bring_posts_and_withdrawing_wins(site: TownSite) -> N
     twice = site.submit(alice, birds, tagged)
     await site.quiet()
     assert site.items("birds") == {
-        plain.uri: (f"submission:{submission.rkey}", 0),
-        tagged.uri: (f"hashtag:birds\nsubmission:{twice.rkey}", 0),
+        plain.uri: ("submission", 0),
+        tagged.uri: ("hashtag:birds\nsubmission", 0),
     }
+    assert short_code(site.items("birds")[tagged.uri][0].split("\n")) == "h:birds;s"
     assert site.dropped["record refused: NotYourPost"] == 1 and stolen
     # A post that is edited stays submitted.
     alice.update(plain, {"text": "no tag, edited"})
@@ -198,9 +200,9 @@ async def test_submissions_bring_posts_and_withdrawing_wins(site: TownSite) -> N
     alice.update(tagged, {"text": "#birds again", "tags": ["birds"]})
     await site.quiet()
     assert site.items("birds") == {}
-    again = site.submit(alice, birds, tagged)
+    site.submit(alice, birds, tagged)
     await site.quiet()
-    assert site.items("birds") == {tagged.uri: (f"hashtag:birds\nsubmission:{again.rkey}", 0)}
+    assert site.items("birds") == {tagged.uri: ("hashtag:birds\nsubmission", 0)}
 
 
 async def test_what_comes_before_its_community_counts_once_that_is_there(site: TownSite) -> None:
@@ -208,7 +210,7 @@ async def test_what_comes_before_its_community_counts_once_that_is_there(site: T
     birds = f"at://{olga.did}/{COMMUNITY}/birds"
     alice.create(MEMBERSHIP, {"community": birds} | site.when())
     post = bob.post("no tag")
-    submission = bob.create(SUBMISSION, {"community": birds, "post": post.ref} | site.when())
+    bob.create(SUBMISSION, {"community": birds, "post": post.ref} | site.when())
     await site.caught_up()
     assert site.faults(alice) == ["CommunityNotFound"]
     record = site.found(olga)
@@ -216,7 +218,7 @@ async def test_what_comes_before_its_community_counts_once_that_is_there(site: T
     await site.founded(record)
     await site.quiet()
     assert site.membership("birds", alice) == ("member", 2, "record") and given
-    assert site.items("birds") == {post.uri: (f"submission:{submission.rkey}", 0)}
+    assert site.items("birds") == {post.uri: ("submission", 0)}
     assert site.faults(alice) == [None]
 
 
@@ -229,7 +231,8 @@ async def test_every_post_of_a_member_where_a_community_wants_that(site: TownSit
     await site.quiet()
     after = alice.post("after")
     await site.quiet()
-    assert site.items("birds") == {post.uri: ("membership", 0) for post in (before, after)}
+    assert site.items("birds") == {post.uri: ("joined", 0) for post in (before, after)}
+    assert short_code(site.items("birds")[after.uri][0].split("\n")) == "j"
     alice.delete(record)
     await site.quiet()
     alice.post("gone")
