@@ -1,7 +1,9 @@
 """The calls of docs/CLIENTS.md and docs/MODERATING.md, sent as they stand there, through the real PDS."""
 
 import json
+import re
 import shlex
+import subprocess
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,12 +13,22 @@ from typing import Any
 import pytest
 
 from tests.network.conftest import Site
+from tests.network.netbox import FOLDER, node
 from tests.network.person import xrpc
 from tests.network.town import found
+from tests.service_process import PATIENCE
 
 pytestmark = pytest.mark.network
 
 DOCS = Path(__file__).parents[2] / "docs"
+SIGNED_IN = """
+import { AtpAgent } from '@atproto/api'
+import fs from 'node:fs'
+const [service, identifier, password, folder] = process.argv.slice(1)
+const lexicons = fs.readdirSync(folder).map((name) => JSON.parse(fs.readFileSync(`${folder}/${name}`, 'utf8')))
+const agent = new AtpAgent({ service })
+await agent.login({ identifier, password })
+"""
 
 
 @dataclass
@@ -53,7 +65,7 @@ def read_calls(page: str, values: dict[str, str]) -> Iterator[Curl]:
     lines, fenced = [], False
     for line in (DOCS / page).read_text(encoding="utf-8").splitlines():
         if line.startswith("```"):
-            fenced = not fenced
+            fenced = line == "```sh"
         elif fenced or line.startswith("    "):
             lines.append(line.removesuffix("\\"))
     text = "\n".join(lines)
@@ -108,6 +120,23 @@ def test_the_calls_of_clients(site: Site) -> None:
     assert "membership" not in answers["leave"]["viewer"]
     assert answers["decide"]["member"]["status"] == "invited"
     assert answers["setRole"]["member"]["scope"] == ["posts", "pins"]
+
+
+def test_the_call_with_the_official_library(site: Site) -> None:
+    crows = found(site, "crows", posting="anyone")
+    ulla = site.person("ulla").with_app_password()
+    text = (DOCS / "CLIENTS.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```js\n(.*?)```", text, re.S)
+    for there, here in {"did:web:feeds.example.com": site.did, "'python'": f"'{crows.slug}'"}.items():
+        assert there in example
+        example = example.replace(there, here)
+    program = SIGNED_IN + example + "console.log(JSON.stringify(answer.data))\n"
+    lexicons = DOCS.parent / "lexicons" / "social" / "communities"
+    words = [str(node()), "--input-type=module", "-e", program, ulla.pds, ulla.handle, ulla.password, str(lexicons)]
+    done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, timeout=60 * PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["viewer"] == crows.ask(ulla, "getViewer")
+    assert crows.ask(ulla, "getViewer")["volume"] == 4
 
 
 def test_the_calls_of_moderating(site: Site) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.network.conftest import Site
-from tests.network.person import Person, XrpcFailure
+from tests.network.person import Person, XrpcFailure, now
 from tests.network.town import NSID, found
 from tests.service_process import until
 
@@ -76,6 +76,18 @@ def test_a_submitted_post_comes_and_goes_when_its_author_takes_it_back(site: Sit
 def test_a_community_is_found_with_its_feeds_and_ends_with_its_record(site: Site) -> None:
     bob = site.person("bob")
     swans = found(site, "swans", description="White ones.", posting="anyone")
+    # The PDS does not know our lexicons: it takes the records if it is not told to validate them.
+    record = {"$type": f"{NSID}community", "type": "open", "name": "Swans", "createdAt": now()}
+    with pytest.raises(XrpcFailure) as caught:
+        bob.do(
+            "com.atproto.repo.putRecord",
+            repo=bob.did,
+            collection=f"{NSID}community",
+            rkey="swans",
+            record=record,
+            validate=True,
+        )
+    assert (caught.value.status, caught.value.name) == (400, "InvalidRequest")
     shown = swans.ask(bob, "getCommunity")
     assert (shown["uri"], shown["owner"], shown["description"]) == (swans.uri, swans.founder.did, "White ones.")
     assert {swans.feed(), swans.feed("hot"), swans.feed("video")} <= {feed["uri"] for feed in shown["feeds"]}
