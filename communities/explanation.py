@@ -22,14 +22,13 @@ from communities.admission import (
 )
 from communities.community import Community
 from communities.directory import Directory, Settings
-from communities.matching import Matcher, compile_rules, refusal
+from communities.matching import JOINED, SUBMITTED, Matcher, compile_rules, refusal
 from communities.members import find_actor, memberships, standing_by
 from communities.membership import Membership
 from communities.optout import opted_out, submission
 from communities.post import Post
 from communities.ranking import Candidate, Ranking, key
 from communities.refs import PostRef
-from communities.short_code import JOINED, SUBMITTED
 from communities.stored import Item, StoredPost, find_decided, find_item, find_post
 from models import communities as community_rows
 from models import meta

@@ -18,8 +18,8 @@ from communities.text import fold_tag, words
 OPT_OUT_TAGS = frozenset(("nofeed", "private"))
 """Tags with which an author keeps a post out of every community feed."""
 
-MEMBERSHIP = "membership"
-"""The evidence of a post whose author is a member of a community that shows all posts of its members."""
+JOINED, SUBMITTED = "joined", "submission"
+"""Evidences: its author is a member of a community that takes in all that members post; its author submitted it."""
 
 UNDECLARED = "undeclared"
 """The language of a post that declares none."""
@@ -72,7 +72,7 @@ class Matcher:
     def add_member(self, community: int, did: str) -> None:
         """Let every post of `did` belong to `community` at once, without compiling anew."""
         known = self.authors.get(did, ())
-        if (entry := (community, MEMBERSHIP)) not in known:
+        if (entry := (community, JOINED)) not in known:
             self.authors[did] = (*known, entry)
 
     def joined_by(self, post: Post) -> tuple[Joins, ...]:
@@ -206,7 +206,8 @@ def compile_rules(
         rules[number] = _rule(number, community)
         for tag in dict.fromkeys(map(fold_tag, community.include.hashtags)):
             tags.setdefault(tag, []).append(number)
-        for did in dict.fromkeys(community.include.mentions):
+        # Whoever mentions the community's own account submits a post.
+        for did in dict.fromkeys((*community.include.mentions, *filter(None, (community.account,)))):
             mentions.setdefault(did, []).append(number)
         for did in dict.fromkeys(community.include.members):
             authors.setdefault(did, []).append((number, "member:" + did))
@@ -215,7 +216,7 @@ def compile_rules(
             for did in lists.get(uri, ()):
                 authors.setdefault(did, []).append((number, "list:" + uri))
         for did in (members or {}).get(number, ()) if community.include.joined else ():
-            authors.setdefault(did, []).append((number, MEMBERSHIP))
+            authors.setdefault(did, []).append((number, JOINED))
         if BY_TAG in community.join_by:
             joins[fold_tag(JOIN_TAG + community.slug)] = (number, True)
             joins[fold_tag(LEAVE_TAG + community.slug)] = (number, False)

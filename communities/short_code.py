@@ -14,10 +14,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from communities.admission import BANNED, BY_HAND, PENDING, REMOVED
+from communities.matching import JOINED, SUBMITTED
 
 MOST_BYTES = 200
-JOINED, SUBMITTED = "joined", "submission"
-"""Evidences: its author is a member of a community that takes in all that members post; its author submitted it."""
 _KINDS = {"hashtag": "h", "keyword": "k", "mention": "m", "member": "a", "list": "l"}
 _WORDS = {JOINED: "j", SUBMITTED: "s", BY_HAND: "y"}
 _STATES = {PENDING: "p", REMOVED: "r", BANNED: "b"}

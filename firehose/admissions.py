@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from communities.access import Site
 from communities.admission import BANNED, BY_HAND, PENDING, REMOVED, Decided, Held, Outcome, Verdict, judge
 from communities.directory import Directory, Settings
-from communities.matching import OPT_OUT_TAGS, Match, Matcher, refusal
+from communities.matching import OPT_OUT_TAGS, SUBMITTED, Match, Matcher, refusal
 from communities.members import read_membership, standing_by
 from communities.membership import Membership
 from communities.post import Post
@@ -17,7 +17,7 @@ from communities.records import BLOCK, SUBMISSION
 _OF_AUTHOR = (
     "SELECT 0, community, status, role, scope, until FROM membership WHERE actor = ?1"
     " UNION ALL SELECT 1, community, verdict, cid, decision, NULL FROM decided WHERE actor = ?1 AND rkey = ?2"
-    f" UNION ALL SELECT 2, about, rkey, gone, NULL, NULL FROM declaration WHERE subject = ?3"
+    f" UNION ALL SELECT 2, about, gone, NULL, NULL, NULL FROM declaration WHERE subject = ?3"
     f" AND collection = '{SUBMISSION}' AND actor = ?1"
 )
 _BLOCKED = (
@@ -80,11 +80,12 @@ class Admissions:
             elif kind == 1:
                 decided[about] = Decided(Verdict(rest[0]), rest[1], rest[2])
             elif settings := self.directory.by_uri.get(about):
-                if rest[1]:
+                if rest[0]:
                     withdrawn.add(settings.id)
                 else:
                     submitted.add(settings.id)
-                    selected.setdefault(settings.id, []).append("submission:" + rest[0])
+        for community in submitted:
+            selected.setdefault(community, []).append(SUBMITTED)
         for community, decision in decided.items():
             if decision.verdict is Verdict.APPROVED:
                 selected.setdefault(community, [])

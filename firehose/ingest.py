@@ -151,7 +151,7 @@ class Ingest:
         wanted = self.scope.wanted
         self.scope.accounts = frozenset(compiled.directory.by_account)
         if self.scope.wanted != wanted and self._begun:
-            self.subscription.ask_again()  # of other collections
+            self.subscription.choose_again()
         self.scope.lists = compiled.lists
         self.scope.list_owners = compiled.list_owners
         full = compiled.full if self._proofs is not None else frozenset()

@@ -68,7 +68,7 @@ class Subscription:
         self._start = Start(pipeline)
         self._silence = Silence(pipeline, self._pace)
         self._better: int | None = None
-        self._again = asyncio.Event()
+        self._again, self._why = asyncio.Event(), ""
         self.state = "connecting"
 
     @property
@@ -90,9 +90,15 @@ class Subscription:
         """What it speaks."""
         return self._dialects[self._order.current]
 
-    def ask_again(self) -> None:
-        """What the open connection brought was not stored: leave it, and ask again from the stored cursor."""
+    def ask_again(self, why: str = "events could not be stored") -> None:
+        """Leave the open connection, and ask again from the stored cursor."""
+        self._why = why
         self._again.set()
+
+    def choose_again(self) -> None:
+        """The same where a source is asked for some collections only: others are wanted now."""
+        if isinstance(self.dialect, Jetstream1 | Jetstream2):
+            self.ask_again("other collections are wanted")
 
     async def run(self, stop: asyncio.Event, reset: Callable[[], bool] = lambda: False) -> None:
         """Read until `stop` is set. `reset` says whether an operator moved the cursor of a source that stands still."""
@@ -244,7 +250,7 @@ class Subscription:
             if socket.fault.done():
                 socket.fault.result()
             if self._again.is_set():
-                return End("events could not be stored")
+                return End(self._why)
             if self._better is not None:
                 return End("a better source is back")
             if self._silence.fell:

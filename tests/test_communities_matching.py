@@ -159,6 +159,15 @@ def test_mentions_members_and_lists() -> None:
     assert evidences(matcher(include=Include(lists=(LIST + "2",))), did=BOB) == ()
 
 
+def test_whoever_mentions_the_account_of_a_community_submits_a_post() -> None:
+    mention = {"$type": "app.bsky.richtext.facet#mention", "did": BOB}
+    facets = [{"index": {"byteStart": 0, "byteEnd": 4}, "features": [mention]}]
+    for include in (Include(), Include(hashtags=("x",)), Include(mentions=(BOB,))):
+        rules = matcher(account=BOB, include=include)
+        assert evidences(rules, text="@bob", facets=facets) == ("mention:" + BOB,)
+        assert evidences(rules, did=BOB, text="@bob") == ()  # no mention, only its look; and the account itself
+
+
 def test_every_evidence_is_told() -> None:
     rules = matcher(include=Include(hashtags=("x",), keywords=("y",), members=(ALICE,)))
     assert evidences(rules, text="y", tags=["x"]) == ("hashtag:x", "member:" + ALICE, "keyword:y")

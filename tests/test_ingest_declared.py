@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from communities.records import COMMUNITY, MEMBERSHIP, ROLE, SUBMISSION
+from communities.short_code import short_code
 from models.database import writing
 from tests.ingest_site import uris
 from tests.town_site import TownSite
@@ -189,9 +190,10 @@ async def test_submissions_bring_posts_and_withdrawing_wins(site: TownSite) -> N
     twice = site.submit(alice, birds, tagged)
     await site.quiet()
     assert site.items("birds") == {
-        plain.uri: (f"submission:{submission.rkey}", 0),
-        tagged.uri: (f"hashtag:birds\nsubmission:{twice.rkey}", 0),
+        plain.uri: ("submission", 0),
+        tagged.uri: ("hashtag:birds\nsubmission", 0),
     }
+    assert short_code(site.items("birds")[tagged.uri][0].split("\n")) == "h:birds;s"
     assert site.dropped["record refused: NotYourPost"] == 1 and stolen
     # A post that is edited stays submitted.
     alice.update(plain, {"text": "no tag, edited"})
@@ -205,9 +207,9 @@ async def test_submissions_bring_posts_and_withdrawing_wins(site: TownSite) -> N
     alice.update(tagged, {"text": "#birds again", "tags": ["birds"]})
     await site.quiet()
     assert site.items("birds") == {}
-    again = site.submit(alice, birds, tagged)
+    site.submit(alice, birds, tagged)
     await site.quiet()
-    assert site.items("birds") == {tagged.uri: (f"hashtag:birds\nsubmission:{again.rkey}", 0)}
+    assert site.items("birds") == {tagged.uri: ("hashtag:birds\nsubmission", 0)}
 
 
 async def test_what_comes_before_its_community_counts_once_that_is_there(site: TownSite) -> None:
@@ -215,7 +217,7 @@ async def test_what_comes_before_its_community_counts_once_that_is_there(site: T
     birds = f"at://{olga.did}/{COMMUNITY}/birds"
     alice.create(MEMBERSHIP, {"community": birds} | site.when())
     post = bob.post("no tag")
-    submission = bob.create(SUBMISSION, {"community": birds, "post": post.ref} | site.when())
+    bob.create(SUBMISSION, {"community": birds, "post": post.ref} | site.when())
     await site.caught_up()
     assert site.faults(alice) == ["CommunityNotFound"]
     record = site.found(olga)
@@ -223,7 +225,7 @@ async def test_what_comes_before_its_community_counts_once_that_is_there(site: T
     await site.founded(record)
     await site.quiet()
     assert site.membership("birds", alice) == ("member", 2, "record") and given
-    assert site.items("birds") == {post.uri: (f"submission:{submission.rkey}", 0)}
+    assert site.items("birds") == {post.uri: ("submission", 0)}
     assert site.faults(alice) == [None]
 
 
@@ -236,12 +238,28 @@ async def test_every_post_of_a_member_where_a_community_wants_that(site: TownSit
     await site.quiet()
     after = alice.post("after")
     await site.quiet()
-    assert site.items("birds") == {post.uri: ("membership", 0) for post in (before, after)}
+    assert site.items("birds") == {post.uri: ("joined", 0) for post in (before, after)}
+    assert short_code(site.items("birds")[after.uri][0].split("\n")) == "j"
     alice.delete(record)
     await site.quiet()
     alice.post("gone")
     await site.quiet()
     assert set(site.items("birds")) == {before.uri, after.uri} or site.items("birds") == {}
+
+
+async def test_whoever_mentions_the_account_submits_a_post(site: TownSite) -> None:
+    olga, alice, robin = site.people("olga", "alice", "robin")
+    connections = site.connections()
+    birds = site.found(olga, account=robin.did, posting="members", include={})
+    await site.founded(birds)
+    site.join(alice, birds)
+    await site.quiet()
+    said = alice.post(f"@{robin.handle} look")
+    olga.post("no mention")
+    await site.quiet()
+    assert site.items("birds") == {said.uri: (f"mention:{robin.did}", 0)}
+    # Follows and blocks matter from now on; a relay sends them in any case.
+    assert site.connections() == connections and site.closes == {}
 
 
 async def test_tags_follows_and_blocks(site: TownSite) -> None:

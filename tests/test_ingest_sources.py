@@ -248,6 +248,19 @@ async def test_j2_j12_the_filter_stands_in_the_url_and_nothing_is_ever_sent(site
     assert kinds >= {"commit", "identity", "account"}
 
 
+async def test_follows_and_blocks_are_asked_for_once_a_community_has_an_account(site: SourceSite) -> None:
+    (alice,) = site.people("alice")
+    alice.post("#python")
+    await site.caught_up()
+    await site.declare(f'[[community]]\nslug = "birds"\nname = "Birds"\naccount = "{alice.did}"\n')
+    visits = site.jetstream.visits
+    (before, after) = await site.until("a second connection", lambda: visits if len(visits) == 2 else None)
+    name = "wantedCollections" if after.path == PATHS[V1] else "collections"
+    asked = set(after.query[name]) - set(before.query[name])
+    assert asked == {"app.bsky.graph.follow", "app.bsky.graph.block"}
+    assert site.closes == {"other collections are wanted": 1}
+
+
 async def test_j5_j13_a_start_goes_on_where_the_last_one_ended(site: SourceSite) -> None:
     (alice,) = site.people("alice")
     first = alice.post("#python")

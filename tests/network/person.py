@@ -5,7 +5,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,25 +73,50 @@ class Person:
         key = bytes.fromhex(account["signingKey"])
         return cls(account["did"], account["handle"], account["password"], pds, account["accessJwt"], key)
 
-    def ask(self, nsid: str, **params: str | int) -> Any:
-        """A query to the PDS, which passes on what it does not answer itself."""
-        return xrpc(self.pds, nsid, params, None, {"authorization": f"Bearer {self.access}"})
+    def ask(self, nsid: str, proxy: str = "", **params: str | int) -> Any:
+        """A query to the PDS, or to the service `proxy` (DID and fragment), to which it passes it on; the AppView is
+        asked without.
+        """
+        return xrpc(self.pds, nsid, params, None, self._headers(proxy))
 
     def do(self, nsid: str, proxy: str = "", **body: Any) -> Any:
         """A procedure of the PDS, or of the service `proxy` (DID and fragment), to which it passes it on."""
-        headers = {"authorization": f"Bearer {self.access}"} | ({"atproto-proxy": proxy} if proxy else {})
-        return xrpc(self.pds, nsid, None, body, headers)
+        return xrpc(self.pds, nsid, None, body, self._headers(proxy))
+
+    def _headers(self, proxy: str = "") -> dict[str, str]:
+        return {"authorization": f"Bearer {self.access}"} | ({"atproto-proxy": proxy} if proxy else {})
+
+    def with_app_password(self) -> "Person":
+        """The same person signed in with an app password, which may less than the main one."""
+        secret = self.do("com.atproto.server.createAppPassword", name=f"another client {now()}")["password"]
+        body = {"identifier": self.handle, "password": secret}
+        session = xrpc(self.pds, "com.atproto.server.createSession", None, body)
+        return replace(self, password=secret, access=session["accessJwt"])
 
     def activate(self) -> None:
         """Make the deactivated account active again. This procedure refuses any body, also an empty object."""
-        headers = {"authorization": f"Bearer {self.access}"}
-        xrpc(self.pds, "com.atproto.server.activateAccount", None, None, headers, procedure=True)
+        xrpc(self.pds, "com.atproto.server.activateAccount", None, None, self._headers(), procedure=True)
 
     def create(self, collection: str, **record: Any) -> dict[str, str]:
         """A record in the repository: its uri and cid."""
         value = {"$type": collection, "createdAt": now()} | record
         made = self.do("com.atproto.repo.createRecord", repo=self.did, collection=collection, record=value)
         return {"uri": made["uri"], "cid": made["cid"]}
+
+    def put(self, collection: str, rkey: str, **record: Any) -> dict[str, str]:
+        """A record under a key of the writer's choice: its uri and cid. One that stands there is replaced."""
+        value = {"$type": collection, "createdAt": now()} | record
+        made = self.do("com.atproto.repo.putRecord", repo=self.did, collection=collection, rkey=rkey, record=value)
+        return {"uri": made["uri"], "cid": made["cid"]}
+
+    def upload(self, content: bytes, mime: str) -> dict[str, Any]:
+        """A blob on the PDS, for a record to name."""
+        request = urllib.request.Request(
+            f"{self.pds}/xrpc/com.atproto.repo.uploadBlob", content, self._headers() | {"content-type": mime}
+        )
+        with urllib.request.urlopen(request, timeout=30 * PATIENCE) as answer:
+            blob: dict[str, Any] = json.load(answer)["blob"]
+        return blob
 
     def post(self, text: str, *tags: str, **record: Any) -> dict[str, str]:
         """A post with `tags` as hashtags in its text, marked by facets as clients do."""
