@@ -159,6 +159,14 @@ def test_mentions_members_and_lists() -> None:
     assert evidences(matcher(include=Include(lists=(LIST + "2",))), did=BOB) == ()
 
 
+def test_who_mentions_the_own_account_submits_the_post() -> None:
+    mention = {"$type": "app.bsky.richtext.facet#mention", "did": BOB}
+    facets = [{"index": {"byteStart": 0, "byteEnd": 4}, "features": [mention]}]
+    for rules in (matcher(account=BOB), matcher(account=BOB, include=Include(mentions=(BOB,)))):
+        assert evidences(rules, text="@bob", facets=facets) == ("mention:" + BOB,)
+        assert evidences(rules, text="bob") == evidences(rules, did=BOB) == ()
+
+
 def test_every_evidence_is_told() -> None:
     rules = matcher(include=Include(hashtags=("x",), keywords=("y",), members=(ALICE,)))
     assert evidences(rules, text="y", tags=["x"]) == ("hashtag:x", "member:" + ALICE, "keyword:y")
