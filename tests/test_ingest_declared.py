@@ -83,6 +83,31 @@ async def test_a_slug_is_given_once_and_the_type_stays(site: TownSite) -> None:
     assert site.rows("SELECT uri, owner FROM community WHERE slug = 'birds'") == [(birds.uri, olga.did)]
 
 
+async def test_what_was_founded_before_anybody_read_is_found_when_the_repository_is_read(site: TownSite) -> None:
+    olga, alice = site.people("olga", "alice")
+    await site.caught_up()
+    await site.stop()
+    birds = site.found(olga)
+    site.join(alice, birds)
+    site.reopen()
+    with writing(site.ingest.database) as connection:  # as at the live end, where a new service begins
+        connection.execute("UPDATE source SET cursor = ?", (site.world.relay.head,))
+    await site.start()
+    await site.quiet()
+    assert "birds" not in site.ingest.index.admissions.directory.by_slug
+    with writing(site.ingest.database) as connection:  # as `communities backfill` does
+        for account in (alice, olga):
+            connection.execute("INSERT INTO actor (did) VALUES (?) ON CONFLICT DO NOTHING", (account.did,))
+            connection.execute(
+                "INSERT INTO repo (actor, state, why) SELECT id, 'pending', 'asked for' FROM actor WHERE did = ?"
+                " ON CONFLICT (actor) DO UPDATE SET state = excluded.state, due_at = 0",
+                (account.did,),
+            )
+    await site.founded(birds)
+    await site.quiet()
+    assert site.membership("birds", alice) == ("member", 1, "record")
+
+
 async def test_founders_may_be_chosen(site: TownSite) -> None:
     olga, mallory = site.people("olga", "mallory")
     site.ingest.index.founders = (olga.did,)
@@ -125,6 +150,19 @@ async def test_people_join_and_leave_by_their_own_records_only(site: TownSite) -
     assert set(site.items("birds")) == {before.uri, inside.uri}
     acts = site.rows("SELECT act, by, status FROM membership_event ORDER BY id")
     assert acts == [("join", alice.did, "member"), ("leave", alice.did, None)]
+
+
+async def test_an_owner_has_a_volume_by_a_record_too(site: TownSite) -> None:
+    (olga,) = site.people("olga")
+    birds = site.found(olga)
+    await site.founded(birds)
+    record = site.join(olga, birds, volume=5)
+    await site.quiet()
+    assert site.rows("SELECT status, volume FROM membership") == [("member", 5)]
+    olga.update(record, {"volume": 2})
+    await site.quiet()
+    assert site.rows("SELECT status, volume FROM membership") == [("member", 2)]
+    assert site.faults(olga) == [None, None]
 
 
 async def test_a_ban_outlives_records_and_ends_by_itself(site: TownSite) -> None:
