@@ -206,8 +206,9 @@ def compile_rules(
         rules[number] = _rule(number, community)
         for tag in dict.fromkeys(map(fold_tag, community.include.hashtags)):
             tags.setdefault(tag, []).append(number)
-        # Whoever mentions the community's own account submits a post.
-        for did in dict.fromkeys((*community.include.mentions, *filter(None, (community.account,)))):
+        # Whoever mentions the community's own account submits the post.
+        own = (community.account,) if community.account else ()
+        for did in dict.fromkeys((*community.include.mentions, *own)):
             mentions.setdefault(did, []).append(number)
         for did in dict.fromkeys(community.include.members):
             authors.setdefault(did, []).append((number, "member:" + did))

@@ -10,7 +10,6 @@ import json
 import logging
 from collections.abc import Collection
 from dataclasses import asdict
-from typing import Any
 
 from communities.community import BY_FOLLOW, BY_RECORD, Community
 from communities.directory import Settings
@@ -33,8 +32,9 @@ from communities.records import (
     SubmissionRecord,
 )
 from firehose.actors import Actor
-from firehose.joining import Joining, role_of
+from firehose.joining import role_of
 from firehose.ops import Commit, Delete, PutPost, PutRecord
+from firehose.succession import DECLARED, Succession
 from models import communities as community_rows
 from models.database import Connection
 
@@ -48,7 +48,6 @@ LATER = "CommunityNotFound"
 """The fault of a record whose community may still come."""
 MOST_OWNED = 100
 """Communities that one account may own by records."""
-_DECLARED = "SELECT cid, record, gone, fault FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?"
 _PUT = (
     "INSERT INTO declaration (actor, collection, rkey, cid, about, subject, record, at, fault)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (actor, collection, rkey) DO UPDATE SET cid = excluded.cid,"
@@ -63,14 +62,12 @@ MOST_CAUGHT_UP = 10_000
 """Records that came before their community and are caught up with in one go when it comes."""
 
 
-class Declared(Joining):
+class Declared(Succession):
     """Puts and takes away what records say of communities."""
 
     def __init__(self, connection: Connection, max_age: int) -> None:
         """`max_age`: microseconds; a post older than that at its event is not admitted."""
         super().__init__(connection, max_age)
-        self.founders: Collection[str] | None = None
-        """Who may found communities here by records; None: anyone."""
         self.awaited: dict[str, str] = {}
         """Accounts whose repositories are to be read, and why: something of theirs matters now that did not before."""
 
@@ -90,22 +87,24 @@ class Declared(Joining):
 
     def _put_record(self, did: str, op: PutRecord, now: int) -> bool:
         actor = self.intern(did)
-        stands = self._sql(_DECLARED, (actor.id, op.collection, op.rkey)).get
+        stands = self._sql(DECLARED, (actor.id, op.collection, op.rkey)).get
         if stands is not None and stands[0] == op.cid and not stands[2]:
             return True
         count = "SELECT count(*) FROM (SELECT 1 FROM declaration WHERE actor = ? LIMIT ?)"
         if stands is None and self._sql(count, (actor.id, MOST_DECLARED)).get >= MOST_DECLARED:
             self.counts["record ignored: too many of one account"] += 1
             return True
-        said = op.said
-        if stands is not None and not stands[2] and not isinstance(said, CommunityRecord):
-            self._delete_record(did, op.collection, op.rkey, now)  # what it said before does not hold any more
+        said = self.of_today(op.said)
         about, subject = _about(did, op.rkey, said)
+        # A membership whose volume changes is no new one: its role would go, and where nobody joins any more all of it.
+        goes_on = stands is not None and stands[3:] == (about, subject) and op.collection != ROLE
+        if stands is not None and not stands[2] and not goes_on:
+            self._delete_record(did, op.collection, op.rkey, now)  # what it said before does not hold any more
         values = (actor.id, op.collection, op.rkey, op.cid, about, subject, _text(said), now)
         self._sql(_PUT, (*values, None))
         fault = self._take_effect(did, actor, op.collection, op.rkey, said, now)
         if fault is not None:
-            self._set_fault(actor.id, op.collection, op.rkey, fault)
+            self.set_fault(actor.id, op.collection, op.rkey, fault)
             self.counts[f"record refused: {fault}"] += 1
             log.info("at://%s/%s/%s has no effect: %s", did, op.collection, op.rkey, fault)
         self.counts["record of communities"] += 1
@@ -185,17 +184,14 @@ class Declared(Joining):
 
     def _found(self, did: str, slug: str, said: CommunityRecord, now: int) -> str | None:
         uri = f"at://{did}/{COMMUNITY}/{slug}"
-        if not self._may_found(did):
+        if not self.may_found(did):
             return NOT_ALLOWED
-        self._succeed(uri, slug, did, said)
+        self.succeed(uri, did, said)
         fault = community_rows.declare_record(self._connection, uri, said.community.to_json(), now, most=MOST_OWNED)
         if fault is None:
             self._list_changed(did)  # compiled anew, and what came before it is caught up with then
             self.counts["community declared"] += 1
         return fault
-
-    def _may_found(self, did: str) -> bool:
-        return self.founders is None or did in self.founders
 
     def judge_founders(self, now: int) -> None:
         """Look at all records of communities anew: who may found them may have changed, and slugs may be free."""
@@ -206,7 +202,7 @@ class Declared(Joining):
         for did, rkey, text, before in rows:
             uri = f"at://{did}/{COMMUNITY}/{rkey}"
             fault = before
-            if before is None and not self._may_found(did):
+            if before is None and not self.may_found(did):
                 community_rows.end_record(self._connection, uri)
                 fault = NOT_ALLOWED
             elif before is not None:
@@ -215,35 +211,7 @@ class Declared(Joining):
                 said = CommunityRecord(community, record["predecessor"], record["successor"])
                 fault = self._found(did, rkey, said, now)
             if fault != before:
-                self._set_fault(self.intern(did).id, COMMUNITY, rkey, fault)
-
-    def _set_fault(self, actor: int, collection: str, rkey: str, fault: str | None) -> None:
-        self._sql(
-            "UPDATE declaration SET fault = ? WHERE actor = ? AND collection = ? AND rkey = ?",
-            (fault, actor, collection, rkey),
-        )
-
-    def _succeed(self, uri: str, slug: str, did: str, said: CommunityRecord) -> None:
-        """Let a community pass to a new owner, if the records of both say so."""
-        for old, new in ((said.predecessor, uri), (uri, said.successor)):
-            if old is None or new is None:
-                continue
-            before, after = self._community_record(old), self._community_record(new)
-            if before is None or after is None or before.get("successor") != new or after.get("predecessor") != old:
-                continue
-            same = before["community"]["slug"] == after["community"]["slug"]
-            if same and before["community"]["kind"] == after["community"]["kind"]:
-                rule = Community.from_json(after["community"]).to_json()
-                if community_rows.transfer(self._connection, old, new, rule):
-                    self._list_changed(did)
-                    self.counts["community passed on"] += 1
-
-    def _community_record(self, uri: str) -> dict[str, Any] | None:
-        did, _, path = uri.removeprefix("at://").partition("/")
-        actor, (collection, _, rkey) = self.actor(did), path.partition("/")
-        row = actor and self._sql(_DECLARED, (actor.id, collection, rkey)).get
-        found: dict[str, Any] | None = json.loads(row[1]) if row and collection == COMMUNITY else None
-        return found
+                self.set_fault(self.intern(did).id, COMMUNITY, rkey, fault)
 
     def catch_up(self, uris: Collection[str], now: int) -> None:
         """Let records that came before their communities have their effect, now that those are compiled."""
@@ -261,7 +229,7 @@ class Declared(Joining):
                     self._grant(settings, role_of(uri, subject, record), rkey, did, now)
                 else:
                     self.awaited[did] = "it submitted a post to a community that was not here"
-                self._set_fault(self.intern(did).id, collection, rkey, fault)
+                self.set_fault(self.intern(did).id, collection, rkey, fault)
 
     # Posts.
 

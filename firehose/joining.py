@@ -46,14 +46,19 @@ class Joining(Rows):
         who = standing_by(settings, did, of, self.admissions.owners(settings), now)
         invited = held is not None and held.status is Status.INVITED
         try:
-            after = step(
-                Own.AGREE if invited else Own.JOIN,
-                held,
-                kind=settings.kind,
-                state=settings.state,
-                subject=who,
-                actor=who,
-                admins=count_admins(self._connection, settings),
+            # The owner is an admin without a row, and gets one to have a volume.
+            after = (
+                MEMBER
+                if settings.owner == did and held is None
+                else step(
+                    Own.AGREE if invited else Own.JOIN,
+                    held,
+                    kind=settings.kind,
+                    state=settings.state,
+                    subject=who,
+                    actor=who,
+                    admins=count_admins(self._connection, settings),
+                )
             )
         except RefusedError as refused:
             return refused.name

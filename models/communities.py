@@ -140,8 +140,12 @@ def transfer(connection: Connection, old: str, new: str, rule: Mapping[str, Any]
 
     Returns whether it was not yet. Call inside a write.
     """
-    query = "UPDATE community SET uri = ?, owner = ?, rule = ?, declared = 1 WHERE uri = ? RETURNING id"
-    if connection.execute(query, (new, rule["owner"], _text(rule), old)).fetchone() is None:
+    query = (
+        "UPDATE community SET uri = ?, owner = ?, name = ?, description = ?, rule = ?, declared = 1 WHERE uri = ?"
+        " RETURNING id"
+    )
+    values = new, rule["owner"], rule["name"], rule["description"], _text(rule), old
+    if connection.execute(query, values).fetchone() is None:
         return False
     _revise(connection)
     return True

@@ -1,23 +1,25 @@
 """`make demo`: the real service on a simulated network, to be tried without the internet.
 
-A dozen accounts write on a simulated PDS, a simulated relay sends their commits, and `communities run` makes feeds
-of them. Prints `curl` lines once each was seen to answer. Ends on Ctrl-C, or with --once after the first checks.
+A dozen accounts write on a simulated PDS, a simulated relay sends their commits, and `communities run` makes
+communities of them: three of the operator's file, and one that is founded by a record, joined by records, and looked
+after by a moderator. Prints `curl` lines once each was seen to answer. Ends on Ctrl-C, or with --once after the first
+checks.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from tests.demo_places import Place, places, queue, service_did
 from tests.demo_town import Town
 from tests.service_process import PATIENCE, Service
 from tests.world import World
@@ -29,44 +31,6 @@ class DemoError(Exception):
     """The demonstration did not come up."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Something to ask for: what it is, its URL, and whether an answer is a good one."""
-
-    what: str
-    url: str
-    good: Callable[[Any], bool]
-
-
-def places(service: Service, publisher: str) -> list[Place]:
-    """What can be asked of the service."""
-    feed = f"{service.url}/xrpc/app.bsky.feed.getFeedSkeleton?feed=at://{publisher}/app.bsky.feed.generator/"
-
-    def holds_posts(answer: Any) -> bool:
-        return bool(answer["feed"]) and all(item["post"].startswith("at://did:plc:") for item in answer["feed"])
-
-    return [
-        Place("Posts with #gardening", feed + "garden", holds_posts),
-        Place("Posts with #python or about the standard library, no replies", feed + "python", holds_posts),
-        Place("Posts of the reading circle's members", feed + "circle", holds_posts),
-        Place(
-            "Which feeds there are",
-            f"{service.url}/xrpc/app.bsky.feed.describeFeedGenerator",
-            lambda answer: len(answer["feeds"]) == 4,  # one for each community, and everything
-        ),
-        Place(
-            "Who the service is",
-            f"{service.url}/.well-known/did.json",
-            lambda answer: answer["id"].startswith("did:web:localhost"),
-        ),
-        Place(
-            "How it is doing",
-            f"{service.url}/xrpc/_health",
-            lambda answer: isinstance(answer["cursor"], int),
-        ),
-    ]
-
-
 def check_alive(service: Service) -> None:
     """DemoError, with the service's last words, when it has ended by itself."""
     try:
@@ -75,30 +39,70 @@ def check_alive(service: Service) -> None:
         raise DemoError(str(error)) from error
 
 
+async def ask(http: ClientSession, place: Place) -> tuple[bool, Any]:
+    """Whether the answer is a good one, and what it is, or what went wrong."""
+    headers = {"Authorization": f"Bearer {place.token}"} if place.token else {}
+    try:
+        async with http.get(place.url, headers=headers) as answer:
+            found = json.loads(await answer.text())
+            return answer.status == 200 and bool(place.good(found)), found
+    except (ClientError, TimeoutError, ValueError, LookupError, TypeError) as error:
+        return False, error
+
+
 async def wait_good(http: ClientSession, service: Service, place: Place, deadline: float) -> None:
     """Ask until the answer is a good one; DemoError at the deadline (of time.monotonic) or when the service ends."""
     last: object = None
     while time.monotonic() < deadline:
         check_alive(service)
-        try:
-            async with http.get(place.url) as answer:
-                last = await answer.text()
-                if answer.status == 200 and place.good(json.loads(last)):
-                    return
-        except (ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
-            last = last or error
+        good, last = await ask(http, place)
+        if good:
+            return
         await asyncio.sleep(0.1)
     raise DemoError(f"{place.what}: no good answer from {place.url}; the last was {last}\n{service.log_tail()}")
 
 
+async def wait_reading(world: World, service: Service) -> None:
+    """Until the service reads the relay: what people did before that it would have to be told of (`backfill`)."""
+    deadline = time.monotonic() + START_SECONDS * PATIENCE
+    while not world.relay.sessions:
+        check_alive(service)
+        if time.monotonic() > deadline:
+            raise DemoError(f"The service does not read the relay.\n{service.log_tail()}")
+        await asyncio.sleep(0.05)
+
+
+async def moderate(http: ClientSession, town: Town, service: Service) -> str | None:
+    """The moderator lets in what has waited longest, if more than one post waits, by the call that clients make for
+    people; returns what happened in a line.
+    """
+    good, answer = await ask(http, queue(service, town))
+    waiting = answer["feed"] if good else []
+    if len(waiting) < 2:
+        return None
+    uri, cid = waiting[0]["post"], waiting[0]["feedContext"].split()[1]
+    method = "social.communities.decide"
+    token = town.moderator.service_jwt(f"{service_did(service)}#communities", method)
+    subject = {"$type": "com.atproto.repo.strongRef", "uri": uri, "cid": cid}
+    body = {"community": "birds", "action": "approve", "subject": subject}
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        async with http.post(f"{service.url}/xrpc/{method}", json=body, headers=headers) as decided:
+            # Its author may have edited or deleted it since.
+            return f"{town.moderator.name}, who moderates, lets in {uri}" if decided.status == 200 else None
+    except (ClientError, TimeoutError):
+        return None
+
+
 async def chatter(town: Town, service: Service, pace: float, quiet: asyncio.Event) -> None:
     """Something happens every `pace` seconds as long as the service lives; printed unless `quiet` is set."""
-    while True:
-        check_alive(service)
-        line = town.step()
-        if not quiet.is_set():
-            print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
-        await asyncio.sleep(pace)
+    async with ClientSession(timeout=ClientTimeout(total=5)) as http:
+        for number in itertools.count():
+            check_alive(service)
+            line = (number % 10 == 9 and await moderate(http, town, service)) or town.step()
+            if not quiet.is_set():
+                print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+            await asyncio.sleep(pace)
 
 
 async def demonstrate(folder: Path, *, once: bool, pace: float, stop: asyncio.Event) -> None:
@@ -114,14 +118,16 @@ async def demonstrate(folder: Path, *, once: bool, pace: float, stop: asyncio.Ev
             egress_allow="127.0.0.1,localhost",
             publisher_did=town.host.did,
         )
-        print("Starting a network of thirteen accounts and the service ...", flush=True)
+        print("Starting a network of fourteen accounts and the service ...", flush=True)
         service.start()
         quiet = asyncio.Event()
         quiet.set()
+        await wait_reading(world, service)
+        town.found()
         town.open()
         talk = asyncio.create_task(chatter(town, service, pace, quiet))
         ended = asyncio.create_task(stop.wait())
-        shown = asyncio.create_task(show(service, town.host.did))
+        shown = asyncio.create_task(show(service, town))
         try:
             await asyncio.wait({ended, shown, talk}, return_when=asyncio.FIRST_COMPLETED)
             if talk.done() and not stop.is_set():
@@ -142,13 +148,18 @@ async def demonstrate(folder: Path, *, once: bool, pace: float, stop: asyncio.Ev
             await asyncio.to_thread(end, service)
 
 
-async def show(service: Service, publisher: str) -> None:
-    """Print each place as a curl line once it has answered well."""
+async def show(service: Service, town: Town) -> None:
+    """Print each place as a curl line once it has answered well; before that the first post is let in that waits."""
     deadline = time.monotonic() + START_SECONDS * PATIENCE
     async with ClientSession(timeout=ClientTimeout(total=5)) as http:
-        for place in places(service, publisher):
+        while not await moderate(http, town, service):
+            check_alive(service)
+            if time.monotonic() > deadline:
+                raise DemoError(f"No post could be approved.\n{service.log_tail()}")
+            await asyncio.sleep(0.1)
+        for place in places(service, town):
             await wait_good(http, service, place, deadline)
-            print(f'\n# {place.what}\ncurl "{place.url}"', flush=True)
+            print(f"\n# {place.what}\n{place.line}", flush=True)
 
 
 def end(service: Service) -> None:

@@ -1,7 +1,10 @@
-"""Who lives in the demonstration's network, what they write, and the communities declared for them."""
+"""Who lives in the demonstration's network, what they write, and their communities: three that the operator's file
+declares, and one that a record in its owner's repository does, with members and a moderator by records of their own.
+"""
 
 import random
 
+from communities.records import COMMUNITY, MEMBERSHIP, ROLE
 from tests.world import Account, Record, World
 
 NAMES = ("ada", "bela", "carlos", "dana", "emil", "fatma", "goro", "hanna", "imani", "jonas", "kaja", "luis")
@@ -27,6 +30,13 @@ TEXTS = {
         "The library has a shelf for books that nobody has borrowed in ten years. Bliss.",
         "Poll for our next meeting: short stories or that very long novel?",
         "Finished it on the train and missed my stop.",
+    ),
+    "birds": (
+        "A kingfisher, two metres from my boat! #birds",
+        "Which one sings at four in the morning? It stops when I look. #birds",
+        "The swifts are back over the old town. #birds",
+        "Seven cranes, very high, going north. #birds",
+        "Our feeder: eleven sparrows, one squirrel. #birds",
     ),
     "elsewhere": (
         "Good morning! Coffee first.",
@@ -65,6 +75,17 @@ owner = "{owner}"
 members = [{members}]
 mentions = ["{owner}"]
 """
+BIRDS = {
+    "type": "open",
+    "name": "Birds",
+    "description": "Birds and the people who watch them.",
+    "rules": [{"name": "Birds only"}],
+    "posting": "approval",
+    "queueFeed": True,
+    "include": {"hashtags": ["birds"]},
+    "log": {"who": "role", "showSubject": True},
+}
+"""What the record of the birdwatchers' account declares."""
 
 
 class Town:
@@ -75,6 +96,10 @@ class Town:
         self.host = world.account("communities")
         self.people = [world.account(name, "p256" if at % 3 == 2 else "k256") for at, name in enumerate(NAMES)]
         self.members = self.people[:4]
+        self.founder = world.account("birdwatchers")
+        self.watchers = self.people[2:8]
+        self.moderator = self.watchers[0]
+        self._clock = world.clock
         self._posts: list[tuple[Account, Record]] = []
 
     @property
@@ -83,14 +108,27 @@ class Town:
         members = ", ".join(f'"{member.did}"' for member in self.members)
         return RULES.format(owner=self.host.did, members=members)
 
+    @property
+    def birds(self) -> str:
+        """The at-uri of the record that founds the birdwatchers' community."""
+        return f"at://{self.founder.did}/{COMMUNITY}/birds"
+
+    def found(self) -> None:
+        """The birdwatchers' account founds its community and makes a member its moderator; people join."""
+        when = {"createdAt": self._clock.iso()}
+        self.founder.create(COMMUNITY, BIRDS | when, "birds")
+        for person in self.watchers:
+            person.create(MEMBERSHIP, {"community": self.birds} | when)
+        self.founder.create(ROLE, {"community": self.birds, "subject": self.moderator.did, "role": "moderator"} | when)
+
     def open(self) -> None:
-        """One post for each community."""
-        for topic in ("garden", "python", "circle"):
+        """One post for each community, and three where posts wait for a moderator."""
+        for topic in ("garden", "python", "circle", "birds", "birds", "birds"):
             self.post(topic)
 
     def post(self, topic: str) -> str:
         """Somebody writes about a topic; returns what happened in a line, as do the others."""
-        author = self._rng.choice(self.members if topic == "circle" else self.people)
+        author = self._rng.choice({"circle": self.members, "birds": self.watchers}.get(topic, self.people))
         record = author.post(self._rng.choice(TEXTS[topic]))
         self._posts.append((author, record))
         return f"{author.name} posts: {record.value['text']}"

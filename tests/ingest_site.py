@@ -86,7 +86,7 @@ class Site:
         self.verify = verify
         self._stack = AsyncExitStack()
         self._starts = 0
-        self._feeds: tuple[aiohttp.ClientSession, str] | None = None
+        self._door: tuple[aiohttp.ClientSession, str] | None = None
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.world)
@@ -284,24 +284,30 @@ class Site:
         """Everything that was made of the stream, free of ids, to be compared with another run."""
         return dump(sql(self._database))
 
-    async def feed(self, slug: str = "python", status: int = 200, publisher: str = PUBLISHER) -> list[str]:
-        """The posts of a feed as a client gets them; [] when another `status` is expected."""
-        if self._feeds is None:
+    async def door(self) -> tuple[aiohttp.ClientSession, str]:
+        """A session, and the URL of the real web app beside the ingest, which is started when first asked for."""
+        if self._door is None:
             settings = {
                 "hostname": "feeds.example.com",
                 "data": str(self.path.parent),
                 "rules": str(self.rules),
                 "source": self.world.relay_url,
+                "plc_url": self.world.plc_url,
+                "egress_allow": "127.0.0.1",
                 "listen_port": "0",
                 "metrics_port": "0",
             }
             config = read_config({"COMMUNITIES_" + key.upper(): value for key, value in settings.items()})
             door, _ = await self._stack.enter_async_context(serving(config))
             session = await self._stack.enter_async_context(aiohttp.ClientSession())
-            self._feeds = session, f"http://127.0.0.1:{door.port}/xrpc/app.bsky.feed.getFeedSkeleton"
-        session, url = self._feeds
+            self._door = session, f"http://127.0.0.1:{door.port}"
+        return self._door
+
+    async def feed(self, slug: str = "python", status: int = 200, publisher: str = PUBLISHER) -> list[str]:
+        """The posts of a feed as a client gets them; [] when another `status` is expected."""
+        session, url = await self.door()
         query = {"feed": f"at://{publisher}/app.bsky.feed.generator/{slug}", "limit": "100"}
-        async with session.get(url, params=query) as answer:
+        async with session.get(f"{url}/xrpc/app.bsky.feed.getFeedSkeleton", params=query) as answer:
             body = await answer.json()
             assert answer.status == status, body
             return [item["post"] for item in body.get("feed", ())]

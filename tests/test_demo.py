@@ -34,7 +34,10 @@ def demo(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
 def test_demo_prints_lines_that_answer(demo: subprocess.Popen[str]) -> None:
     output, _ = demo.communicate(timeout=90 * PATIENCE)
     assert demo.returncode == 0, output
-    assert output.count("\ncurl ") == 6
+    assert output.count("\ncurl ") == 12
+    methods = ("getCommunity", "listCommunities", "listMembers", "getDecisions")
+    assert [method for method in methods if f"/xrpc/social.communities.{method}?" not in output] == []
+    assert "/app.bsky.feed.generator/birds.queue" in output
     assert "app.bsky.feed.getFeedSkeleton?feed=at://did:plc:" in output
 
 

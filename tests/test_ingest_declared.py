@@ -84,6 +84,31 @@ async def test_a_slug_is_given_once_and_the_type_stays(site: TownSite) -> None:
     assert site.rows("SELECT uri, owner FROM community WHERE slug = 'birds'") == [(birds.uri, olga.did)]
 
 
+async def test_what_was_founded_before_anybody_read_is_found_when_the_repository_is_read(site: TownSite) -> None:
+    olga, alice = site.people("olga", "alice")
+    await site.caught_up()
+    await site.stop()
+    birds = site.found(olga)
+    site.join(alice, birds)
+    site.reopen()
+    with writing(site.ingest.database) as connection:  # as at the live end, where a new service begins
+        connection.execute("UPDATE source SET cursor = ?", (site.world.relay.head,))
+    await site.start()
+    await site.quiet()
+    assert "birds" not in site.ingest.index.admissions.directory.by_slug
+    with writing(site.ingest.database) as connection:  # as `communities backfill` does
+        for account in (alice, olga):
+            connection.execute("INSERT INTO actor (did) VALUES (?) ON CONFLICT DO NOTHING", (account.did,))
+            connection.execute(
+                "INSERT INTO repo (actor, state, why) SELECT id, 'pending', 'asked for' FROM actor WHERE did = ?"
+                " ON CONFLICT (actor) DO UPDATE SET state = excluded.state, due_at = 0",
+                (account.did,),
+            )
+    await site.founded(birds)
+    await site.quiet()
+    assert site.membership("birds", alice) == ("member", 1, "record")
+
+
 async def test_founders_may_be_chosen(site: TownSite) -> None:
     olga, mallory = site.people("olga", "mallory")
     site.ingest.index.founders = (olga.did,)
@@ -128,6 +153,19 @@ async def test_people_join_and_leave_by_their_own_records_only(site: TownSite) -
     assert acts == [("join", alice.did, "member"), ("leave", alice.did, None)]
 
 
+async def test_an_owner_has_a_volume_by_a_record_too(site: TownSite) -> None:
+    (olga,) = site.people("olga")
+    birds = site.found(olga)
+    await site.founded(birds)
+    record = site.join(olga, birds, volume=5)
+    await site.quiet()
+    assert site.rows("SELECT status, volume FROM membership") == [("member", 5)]
+    olga.update(record, {"volume": 2})
+    await site.quiet()
+    assert site.rows("SELECT status, volume FROM membership") == [("member", 2)]
+    assert site.faults(olga) == [None, None]
+
+
 async def test_a_ban_outlives_records_and_ends_by_itself(site: TownSite) -> None:
     olga, alice = site.people("olga", "alice")
     birds = site.found(olga)
@@ -156,6 +194,28 @@ async def test_a_ban_outlives_records_and_ends_by_itself(site: TownSite) -> None
         connection.execute("UPDATE membership SET until = 5")
     await site.until("the end of the ban", lambda: status(site, "birds", alice) is None)
     assert site.items("birds") == {shown.uri: ("hashtag:birds", 0)}
+
+
+async def test_a_membership_goes_on_when_its_record_changes(site: TownSite) -> None:
+    olga, alice = site.people("olga", "alice")
+    birds, bees = site.found(olga), site.found(olga, "bees")
+    await site.founded(birds, bees)
+    record = site.join(alice, birds)
+    await site.quiet()
+    since = site.rows("SELECT since FROM membership")
+    with writing(site.ingest.database) as connection:  # as setRole leaves it
+        connection.execute("UPDATE membership SET role = 2, scope = 'pins'")
+    olga.update(birds, {"state": "archived"})
+    await site.quiet()
+    record = alice.update(record, {"volume": 1})
+    await site.quiet()
+    assert site.membership("birds", alice) == ("member", 2, "record")
+    assert site.rows("SELECT since, volume FROM membership") == [(since[0][0], 1)]
+    # One that names another community is another one.
+    alice.update(record, {"community": bees.uri})
+    await site.quiet()
+    assert site.membership("birds", alice) is None
+    assert site.membership("bees", alice) == ("member", 1, "record")
 
 
 async def test_roles_are_the_owners_to_give(site: TownSite) -> None:
@@ -348,16 +408,65 @@ async def test_a_community_passes_to_another_owner_if_both_say_so(site: TownSite
     site.join(alice, birds)
     await site.quiet()
     theirs = f"at://{nina.did}/{COMMUNITY}/birds"
-    successor = site.found(nina, predecessor=birds.uri)
+    successor = site.found(nina, predecessor=birds.uri, name="Birds anew")
     await site.caught_up()
     assert site.faults(nina) == ["SlugTaken"]
     olga.update(birds, {"successor": theirs})
     await site.founded(successor)
-    assert site.rows("SELECT uri, owner, declared FROM community WHERE slug = 'birds'") == [(theirs, nina.did, 1)]
+    row = site.rows("SELECT uri, owner, name, declared FROM community WHERE slug = 'birds'")
+    assert row == [(theirs, nina.did, "Birds anew", 1)]
+    assert (site.faults(nina), site.faults(olga)) == ([None], ["SlugTaken"])
     assert status(site, "birds", alice) == "member"
     olga.delete(birds)
     await site.quiet()
     assert site.rows("SELECT uri, declared FROM community WHERE slug = 'birds'") == [(theirs, 1)]
+
+
+async def test_what_names_the_record_of_the_last_owner_means_the_community_still(site: TownSite) -> None:
+    olga, nina, alice, bob = site.people("olga", "nina", "alice", "bob")
+    birds = site.found(olga, posting="members")
+    await site.founded(birds)
+    record = site.join(alice, birds, volume=2)
+    given = site.give(olga, birds, alice)
+    plain, other = alice.post("no tag"), alice.post("#birds")
+    submission = site.submit(alice, birds, plain)
+    await site.quiet()
+    assert site.membership("birds", alice) == ("member", 2, "record")
+    successor = site.found(nina, predecessor=birds.uri)
+    olga.update(birds, {"successor": successor.uri})
+    await site.founded(successor)
+    # What was there before, and what comes with the old name afterwards.
+    alice.update(plain, {"text": "no tag, edited"})
+    site.join(bob, birds)
+    await site.quiet()
+    assert set(site.items("birds")) == {plain.uri, other.uri}
+    assert site.membership("birds", bob) == ("member", 1, "record")
+    alice.update(record, {"volume": 5})
+    await site.quiet()
+    assert site.membership("birds", alice) == ("member", 2, "record")
+    alice.delete(submission)
+    # An earlier owner gives and takes no role any more.
+    site.give(olga, birds, bob, "admin")
+    olga.delete(given)
+    await site.quiet()
+    assert set(site.items("birds")) == {other.uri}
+    assert site.rows("SELECT volume FROM membership ORDER BY volume") == [(3,), (5,)]
+    assert site.membership("birds", bob) == ("member", 1, "record")
+    alice.delete(record)
+    await site.quiet()
+    assert status(site, "birds", alice) is None
+
+
+async def test_nobody_has_a_community_passed_on_who_may_found_none(site: TownSite) -> None:
+    olga, nina = site.people("olga", "nina")
+    site.ingest.index.founders = (olga.did,)
+    birds = site.found(olga)
+    await site.founded(birds)
+    successor = site.found(nina, predecessor=birds.uri)
+    olga.update(birds, {"successor": successor.uri})
+    await site.caught_up()
+    assert site.rows("SELECT uri FROM community WHERE slug = 'birds'") == [(birds.uri,)]
+    assert site.faults(nina) == ["FounderNotAllowed"]
 
 
 async def test_parents_count_where_both_owners_agree(site: TownSite) -> None:

@@ -1,11 +1,13 @@
 """What Jetstream and Tap do not tell, or tell in their own way, and that it is made up for (J3, J15, T3-T6, B10)."""
 
+import copy
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from communities.records import COMMUNITY, MEMBERSHIP
 from firehose import sweep, turns
 from tests.ingest_site import RULES, uris
 from tests.source_site import TAP, V1, V2, SourceSite
@@ -237,3 +239,29 @@ async def test_j15_who_was_dropped_as_too_slow_goes_on_where_it_was_and_waits_fo
         assert server.dropped == 1 and len(server.visits) == 6
         if kind == V2:
             assert site.closes["ConsumerTooSlow"] == 1
+
+
+async def test_s95_what_is_told_of_communities_is_believed_of_repositories_only(site: MemberSite) -> None:
+    """Who writes it for others makes them be read, and no more."""
+    alice, bob, carol, dave = site.people("alice", "bob", "carol", "dave")
+    value = {"type": "open", "name": "Birds", "createdAt": site.world.clock.iso()}
+    bees = carol.create(COMMUNITY, value, "bees")
+    directory = site.ingest.index.admissions
+    await site.until("bees", lambda: "bees" in directory.directory.by_slug)
+    joined = {"community": bees.uri, "createdAt": site.world.clock.iso()}
+    for account, path, record in (
+        (alice, f"{COMMUNITY}/birds", value),
+        (bob, f"{MEMBERSHIP}/{site.world.clock.tid()}", joined),
+    ):
+        write = Write("create", path, {"$type": path.partition("/")[0], **record})
+        other = copy.copy(account.repo)
+        other.records = dict(account.repo.records)
+        site.world.relay.send("#commit", other.commit([write], site.world.clock.tid()))
+        assert path not in account.repo.records
+    dave.create(MEMBERSHIP, joined)
+    await site.caught_up()
+    assert site.dropped["record of communities without proof"] >= 3
+    await site.until("a member", lambda: site.rows("SELECT 1 FROM membership"))
+    await site.rested()
+    members = site.rows("SELECT a.did FROM membership m JOIN actor a ON a.id = m.actor")
+    assert members == [(dave.did,)] and "birds" not in directory.directory.by_slug
