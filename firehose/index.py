@@ -19,7 +19,7 @@ from firehose.times import tid_micros
 from models.database import Connection
 
 MOST_NOTED, MOST_NOTED_BYTES = 2000, 16 * 1024 * 1024
-"""Commits, and bytes of their posts, that are noted of an account while its repository is read (B6)."""
+"""Commits, and bytes of what they say, that are noted of an account while its repository is read (B6)."""
 
 
 class Index(Accounts):

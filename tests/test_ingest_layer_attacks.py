@@ -1,0 +1,54 @@
+"""Records of communities as strangers and careless people write them: nobody's place is changed but by who may."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from communities.records import MEMBERSHIP, POST, ROLE
+from tests.town_site import TownSite
+from tests.world import Account, Write
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[TownSite]:
+    async with TownSite(tmp_path) as site:
+        yield site
+
+
+def events(site: TownSite, account: Account) -> list[str]:
+    """What became of somebody's memberships."""
+    query = "SELECT act FROM membership_event WHERE actor = (SELECT id FROM actor WHERE did = ?) ORDER BY id"
+    return [act for (act,) in site.rows(query, account.did)]
+
+
+def unseen(site: TownSite, account: Account) -> None:
+    """A commit that the stream never brings."""
+    value = {"$type": POST, "text": "unseen"} | site.when()
+    account.commit(Write("create", f"{POST}/{site.world.clock.tid()}", value))
+
+
+async def test_b6_what_is_said_of_communities_while_a_repository_is_read_is_done_once(site: TownSite) -> None:
+    olga, nina, alice = site.people("olga", "nina", "alice")
+    birds, owls = site.found(olga), site.found(nina, "owls")
+    await site.founded(birds, owls)
+    site.join(alice, birds)
+    await site.quiet()
+    held = site.world.pds.hold(olga.did)
+    unseen(site, olga)
+    olga.sync()
+    await held.asked.wait()
+    role = {"community": birds.uri, "subject": alice.did, "role": "moderator"} | site.when()
+    key = site.world.clock.tid()
+    olga.create(ROLE, role, rkey=key)
+    # Another record under the same key in another collection.
+    olga.create(MEMBERSHIP, {"community": owls.uri} | site.when(), rkey=key)
+    await site.caught_up()
+    assert site.rows("SELECT r.state FROM repo r JOIN actor a ON a.id = r.actor WHERE a.did = ?", olga.did) == [
+        ("resyncing",)
+    ]
+    held.release()
+    await site.quiet()
+    assert site.membership("birds", alice) == ("member", 2, "record")
+    assert site.membership("owls", olga) == ("member", 1, "record")
+    assert events(site, alice) == ["join", "setRole"] and events(site, olga) == ["join"]
