@@ -23,6 +23,8 @@ from communities.records import (
     COMMUNITY,
     FOLLOW,
     MEMBERSHIP,
+    OURS,
+    RELATIONS,
     ROLE,
     SHAPING,
     SUBMISSION,
@@ -40,8 +42,16 @@ from models.database import Connection
 
 log = logging.getLogger(__name__)
 
-MOST_DECLARED = 2000
-"""Records of these collections that are kept of one account; later ones are ignored."""
+MOST_DECLARED, MOST_RELATIONS = 2000, 10_000
+"""Records of ours, and follows and blocks, that are kept of one account; later ones are ignored. Each by themselves:
+the account of a community may block very many, and must be able to speak for the community nevertheless.
+"""
+_COUNT = {
+    collections: "SELECT count(*) FROM (SELECT 1 FROM declaration WHERE actor = ? AND collection IN ("
+    + ", ".join(f"'{collection}'" for collection in sorted(collections))
+    + ") LIMIT ?)"
+    for collections in (OURS, RELATIONS)
+}
 NOT_ALLOWED = "FounderNotAllowed"
 """The fault of a record whose author may not found communities here."""
 LATER = "CommunityNotFound"
@@ -93,8 +103,8 @@ class Declared(Joining):
         stands = self._sql(_DECLARED, (actor.id, op.collection, op.rkey)).get
         if stands is not None and stands[0] == op.cid and not stands[2]:
             return True
-        count = "SELECT count(*) FROM (SELECT 1 FROM declaration WHERE actor = ? LIMIT ?)"
-        if stands is None and self._sql(count, (actor.id, MOST_DECLARED)).get >= MOST_DECLARED:
+        kind, most = (OURS, MOST_DECLARED) if op.collection in OURS else (RELATIONS, MOST_RELATIONS)
+        if stands is None and self._sql(_COUNT[kind], (actor.id, most)).get >= most:
             self.counts["record ignored: too many of one account"] += 1
             return True
         said = op.said

@@ -221,9 +221,8 @@ class Index(Accounts):
     ) -> Iterator[None]:
         """Make what the account says of communities equal to its repository."""
         query = "SELECT collection, rkey FROM declaration WHERE actor = ? AND gone = 0"
-        there = {(put.collection, put.rkey) for put in snapshot.said}
         for collection, rkey in self._sql(query, (actor.id,)).fetchall():
-            if (collection, rkey) not in there and not newer(collection, rkey):
+            if (collection, rkey) not in snapshot.told and not newer(collection, rkey):
                 self._delete_record(did, collection, rkey, now)
                 yield
         for put in snapshot.said:

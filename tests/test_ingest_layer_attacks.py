@@ -52,3 +52,32 @@ async def test_b6_what_is_said_of_communities_while_a_repository_is_read_is_done
     assert site.membership("birds", alice) == ("member", 2, "record")
     assert site.membership("owls", olga) == ("member", 1, "record")
     assert events(site, alice) == ["join", "setRole"] and events(site, olga) == ["join"]
+
+
+async def test_the_account_of_a_community_may_follow_and_block_very_many(
+    site: TownSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("declared", "snapshot"):
+        monkeypatch.setattr(f"firehose.{module}.MOST_RELATIONS", 3)
+    monkeypatch.setattr("firehose.declared.MOST_DECLARED", 3)
+    monkeypatch.setattr("firehose.snapshot.MOST_SAID", 3)
+    olga, alice, *others = site.people("olga", "alice", *(f"other{number}" for number in range(5)))
+    birds = site.found(olga, account=olga.did)
+    await site.founded(birds)
+    for other in others:
+        olga.follow(other)
+    blocks = [olga.block(other) for other in others]
+    site.join(alice, birds)
+    site.give(olga, birds, alice)
+    await site.quiet()
+    assert site.membership("birds", alice) == ("member", 2, "record")
+    kept = "SELECT rkey FROM declaration WHERE collection = 'app.bsky.graph.block' ORDER BY rkey"
+    assert site.rows(kept) == [(block.rkey,) for block in blocks[:3]]
+    # Nor does anything of it end when the repository is read.
+    olga.delete(blocks[0])
+    unseen(site, olga)
+    olga.sync()
+    await site.quiet()
+    assert site.rows("SELECT declared FROM community WHERE slug = 'birds'") == [(1,)]
+    assert site.membership("birds", alice) == ("member", 2, "record")
+    assert site.rows(kept) == [(block.rkey,) for block in blocks[1:4]]
