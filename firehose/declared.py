@@ -136,7 +136,7 @@ class Declared(Joining):
                 return self._join(did, settings, Via(BY_RECORD, rkey), now, said.volume)
             return self._grant(settings, said, rkey, did, now)
         for settings in self._of_account(said.subject):
-            if collection == FOLLOW and BY_FOLLOW in settings.join_by:
+            if collection == FOLLOW and BY_FOLLOW in settings.join_by and self._agrees(settings):
                 self._join(did, settings, Via(BY_FOLLOW, rkey), now)
             elif collection == BLOCK:
                 self._part(settings, actor)
@@ -185,6 +185,18 @@ class Declared(Joining):
             if self._of_account(did):
                 self.awaited[subject] = "it is not kept out by a block any more"
         return True
+
+    def _agrees(self, settings: Settings) -> bool:
+        """Whether the account of a community wants to be it: anybody can name anybody's account, and whoever follows
+        that would be a member of something that neither has heard of. The operator's file is believed.
+        """
+        if settings.uri is None or settings.account == settings.owner:
+            return True
+        query = (
+            "SELECT 1 FROM membership WHERE community = ? AND actor = (SELECT id FROM actor WHERE did = ?)"
+            " AND status = 'member'"
+        )
+        return self._sql(query, (settings.id, settings.account)).get is not None
 
     def _of_account(self, did: str) -> list[Settings]:
         """The communities of which this is the account."""

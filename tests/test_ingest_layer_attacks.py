@@ -81,3 +81,19 @@ async def test_the_account_of_a_community_may_follow_and_block_very_many(
     assert site.rows("SELECT declared FROM community WHERE slug = 'birds'") == [(1,)]
     assert site.membership("birds", alice) == ("member", 2, "record")
     assert site.rows(kept) == [(block.rkey,) for block in blocks[1:4]]
+
+
+async def test_nobody_joins_by_following_an_account_that_has_not_agreed(site: TownSite) -> None:
+    mallory, famous, alice, bob = site.people("mallory", "famous", "alice", "bob")
+    birds = site.found(mallory, joinBy=["follow", "record"], account=famous.did)
+    await site.founded(birds)
+    alice.follow(famous)
+    await site.quiet()
+    assert site.membership("birds", alice) is None
+    # It agrees by joining itself.
+    site.join(famous, birds)
+    await site.quiet()
+    bob.follow(famous)
+    await site.quiet()
+    assert site.membership("birds", bob) == ("member", 1, "follow")
+    assert site.membership("birds", alice) is None
