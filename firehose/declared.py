@@ -9,7 +9,7 @@ the fault, or not at all, and logged.
 import json
 import logging
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from communities.community import BY_FOLLOW, BY_RECORD, Community
@@ -58,6 +58,8 @@ LATER = "CommunityNotFound"
 """The fault of a record whose community may still come."""
 MOST_OWNED = 100
 """Communities that one account may own by records."""
+MOST_PASSED_ON = 10
+"""New owners of a community, one after the other, that are looked at for where it is now."""
 _DECLARED = "SELECT cid, record, gone, fault FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?"
 _PUT = (
     "INSERT INTO declaration (actor, collection, rkey, cid, about, subject, record, at, fault)"
@@ -110,6 +112,8 @@ class Declared(Joining):
         said = op.said
         if stands is not None and not stands[2] and not isinstance(said, CommunityRecord):
             self._delete_record(did, op.collection, op.rkey, now)  # what it said before does not hold any more
+        if isinstance(said, MembershipRecord | SubmissionRecord):
+            said = replace(said, community=self._heir(said.community))
         about, subject = _about(did, op.rkey, said)
         values = (actor.id, op.collection, op.rkey, op.cid, about, subject, _text(said), now)
         self._sql(_PUT, (*values, None))
@@ -253,12 +257,27 @@ class Declared(Joining):
             before, after = self._community_record(old), self._community_record(new)
             if before is None or after is None or before.get("successor") != new or after.get("predecessor") != old:
                 continue
+            if not self._may_found(after["community"]["owner"]):
+                continue
             same = before["community"]["slug"] == after["community"]["slug"]
             if same and before["community"]["kind"] == after["community"]["kind"]:
                 rule = Community.from_json(after["community"]).to_json()
                 if community_rows.transfer(self._connection, old, new, rule):
                     self._list_changed(did)
                     self.counts["community passed on"] += 1
+
+    def _heir(self, uri: str) -> str:
+        """The record that a community has now which once had this one: not everybody has heard of its new owner."""
+        by_uri, at = self.admissions.directory.by_uri, uri
+        for _ in range(MOST_PASSED_ON):
+            if at in by_uri:
+                return at
+            before = self._community_record(at)
+            after = before and before["successor"] and self._community_record(before["successor"])
+            if not before or not after or after["predecessor"] != at:
+                break
+            at = before["successor"]
+        return uri
 
     def _community_record(self, uri: str) -> dict[str, Any] | None:
         did, _, path = uri.removeprefix("at://").partition("/")

@@ -97,3 +97,57 @@ async def test_nobody_joins_by_following_an_account_that_has_not_agreed(site: To
     await site.quiet()
     assert site.membership("birds", bob) == ("member", 1, "follow")
     assert site.membership("birds", alice) is None
+
+
+async def test_what_members_say_goes_on_when_a_community_is_passed_on(site: TownSite) -> None:
+    olga, nina, alice, bob = site.people("olga", "nina", "alice", "bob")
+    birds = site.found(olga)
+    await site.founded(birds)
+    membership = site.join(alice, birds)
+    post, withdrawn = alice.post("no tag"), alice.post("#birds")
+    submission = site.submit(alice, birds, post)
+    alice.delete(site.submit(alice, birds, withdrawn))
+    await site.quiet()
+    assert site.items("birds").keys() == {post.uri}
+    successor = site.found(nina, predecessor=birds.uri)
+    olga.update(birds, {"successor": successor.uri})
+    await site.founded(successor)
+    alice.update(post, {"text": "no tag, edited"})
+    alice.update(withdrawn, {"text": "#birds edited", "tags": ["birds"]})
+    # Who has not heard of it names the old owner.
+    site.join(bob, birds)
+    await site.quiet()
+    assert site.items("birds") == {post.uri: (f"submission:{submission.rkey}", 0)}
+    assert site.membership("birds", bob) == ("member", 1, "record")
+    alice.delete(membership)
+    await site.quiet()
+    assert site.membership("birds", alice) is None
+
+
+async def test_a_community_passes_to_nobody_who_may_not_have_it(site: TownSite) -> None:
+    olga, mallory = site.people("olga", "mallory")
+    birds = site.found(olga)
+    await site.founded(birds)
+    site.ingest.index.founders = (olga.did,)
+    theirs = site.found(mallory, predecessor=birds.uri)
+    await site.quiet()
+    olga.update(birds, {"successor": theirs.uri})
+    await site.quiet()
+    assert site.rows("SELECT owner, uri FROM community WHERE slug = 'birds'") == [(olga.did, birds.uri)]
+    assert site.faults(mallory) == ["FounderNotAllowed"]
+
+
+async def test_a_slug_that_the_operator_has_taken_does_not_come_back_with_a_new_owner(site: TownSite) -> None:
+    olga, mallory = site.people("olga", "mallory")
+    birds = site.found(olga)
+    await site.founded(birds)
+    theirs = site.found(mallory, predecessor=birds.uri)
+    await site.caught_up()
+    await site.declare(
+        site.rules.read_text() + '\n[[community]]\nslug = "birds"\nname = "Ours"\ninclude.hashtags = ["x"]\n'
+    )
+    olga.update(birds, {"successor": theirs.uri})
+    await site.caught_up()
+    await site.settled()
+    rows = site.rows("SELECT name, uri FROM community WHERE declared = 1 AND json_extract(rule, '$.slug') = 'birds'")
+    assert rows == [("Ours", None)]
