@@ -60,7 +60,7 @@ MOST_OWNED = 100
 """Communities that one account may own by records."""
 MOST_PASSED_ON = 10
 """New owners of a community, one after the other, that are looked at for where it is now."""
-_DECLARED = "SELECT cid, record, gone, fault FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?"
+_DECLARED = "SELECT cid, record, gone, fault, about FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?"
 _PUT = (
     "INSERT INTO declaration (actor, collection, rkey, cid, about, subject, record, at, fault)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (actor, collection, rkey) DO UPDATE SET cid = excluded.cid,"
@@ -110,11 +110,15 @@ class Declared(Joining):
             self.counts["record ignored: too many of one account"] += 1
             return True
         said = op.said
-        if stands is not None and not stands[2] and not isinstance(said, CommunityRecord):
-            self._delete_record(did, op.collection, op.rkey, now)  # what it said before does not hold any more
         if isinstance(said, MembershipRecord | SubmissionRecord):
             said = replace(said, community=self._heir(said.community))
         about, subject = _about(did, op.rkey, said)
+        # Who changes the volume of a community that they are in does not leave it for that.
+        same = isinstance(said, CommunityRecord) or (
+            isinstance(said, MembershipRecord) and stands and stands[4] == about
+        )
+        if stands is not None and not stands[2] and not same:
+            self._delete_record(did, op.collection, op.rkey, now)  # what it said before does not hold any more
         values = (actor.id, op.collection, op.rkey, op.cid, about, subject, _text(said), now)
         self._sql(_PUT, (*values, None))
         fault = self._take_effect(did, actor, op.collection, op.rkey, said, now)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from communities.records import MEMBERSHIP, POST, ROLE
+from models.database import writing
 from tests.town_site import TownSite
 from tests.world import Account, Write
 
@@ -151,3 +152,81 @@ async def test_a_slug_that_the_operator_has_taken_does_not_come_back_with_a_new_
     await site.settled()
     rows = site.rows("SELECT name, uri FROM community WHERE declared = 1 AND json_extract(rule, '$.slug') = 'birds'")
     assert rows == [("Ours", None)]
+
+
+async def test_a_membership_record_that_changes_changes_no_more_than_it_says(site: TownSite) -> None:
+    olga, alice = site.people("olga", "alice")
+    birds = site.found(olga)
+    await site.founded(birds)
+    record = site.join(alice, birds)
+    await site.quiet()
+    with writing(site.ingest.database) as connection:
+        connection.execute("UPDATE membership SET role = 3, since = 5")
+    olga.update(birds, {"state": "archived"})
+    await site.until("archived", lambda: site.ingest.index.admissions.directory.by_slug["birds"].state == "archived")
+    alice.update(record, {"volume": 1})
+    await site.quiet()
+    assert site.rows("SELECT status, role, since, volume FROM membership") == [("member", 3, 5, 1)]
+    # It names another community: she has left this one.
+    owls = site.found(olga, "owls")
+    await site.founded(owls)
+    alice.update(record, {"community": owls.uri})
+    await site.quiet()
+    assert (site.membership("birds", alice), site.membership("owls", alice)) == (None, ("member", 1, "record"))
+
+
+async def test_no_old_record_keeps_somebody_in(site: TownSite) -> None:
+    olga, alice = site.people("olga", "alice")
+    birds = site.found(olga)
+    await site.founded(birds)
+    left = site.join(alice, birds)
+    await site.quiet()
+    with writing(site.ingest.database) as connection:  # as social.communities.leave does
+        connection.execute("DELETE FROM membership")
+        connection.execute("UPDATE declaration SET fault = 'Left' WHERE rkey = ?", (left.rkey,))
+    record = site.join(alice, birds)
+    await site.quiet()
+    assert site.membership("birds", alice) == ("member", 1, "record")
+    alice.delete(record)
+    await site.quiet()
+    assert site.membership("birds", alice) is None
+
+
+async def test_who_is_back_after_a_ban_is_back_with_what_was_there(site: TownSite) -> None:
+    olga, alice = site.people("olga", "alice")
+    birds = site.found(olga)
+    await site.founded(birds)
+    post = alice.post("#birds")
+    record = site.join(alice, birds)
+    await site.quiet()
+    site.ingest.housekeeping._end_bans = lambda connection: None  # type: ignore[method-assign] # it is busy otherwise
+    with writing(site.ingest.database) as connection:
+        connection.execute("UPDATE membership SET status = 'banned', until = 5")
+        connection.execute("UPDATE feed_item SET hidden = 8")
+    alice.delete(record)
+    site.join(alice, birds)
+    await site.quiet()
+    assert site.membership("birds", alice) == ("member", 1, "record")
+    assert site.items("birds") == {post.uri: ("hashtag:birds", 0)}
+
+
+async def test_the_last_admin_does_not_leave_by_a_tag(tmp_path: Path) -> None:
+    rules = (
+        '[[community]]\nslug = "club"\nname = "Club"\nposting = "members"\njoin_by = ["tag"]\ninclude.joined = true\n'
+    )
+    async with TownSite(tmp_path, rules=rules) as site:
+        alice, bob = site.people("alice", "bob")
+        alice.post("#addclub")
+        bob.post("#addclub")
+        await site.quiet()
+        with writing(site.ingest.database) as connection:
+            connection.execute("UPDATE membership SET role = 3 WHERE actor = (SELECT id FROM actor WHERE did = ?)",
+                               (alice.did,))  # fmt: skip
+        alice.post("#removeclub")
+        await site.quiet()
+        assert site.membership("club", alice) == ("member", 3, "tag")
+        with writing(site.ingest.database) as connection:
+            connection.execute("UPDATE membership SET role = 3")
+        alice.post("now #removeclub")
+        await site.quiet()
+        assert site.membership("club", alice) is None
