@@ -125,7 +125,7 @@ class Joining(Rows):
         """Somebody has joined whom the owner has given a role already."""
         rows = self._sql(
             "SELECT a.did, d.rkey, d.record FROM declaration d JOIN actor a ON a.id = d.actor"
-            " WHERE d.subject = ? AND d.collection = ? AND d.about = ? ORDER BY d.at, d.rkey",
+            " WHERE d.subject = ? AND d.collection = ? AND d.about = ? AND d.fault IS NULL ORDER BY d.at, d.rkey",
             (did, ROLE, settings.uri),
         ).fetchall()
         for by, rkey, text in rows:

@@ -230,3 +230,24 @@ async def test_the_last_admin_does_not_leave_by_a_tag(tmp_path: Path) -> None:
         alice.post("now #removeclub")
         await site.quiet()
         assert site.membership("club", alice) is None
+
+
+async def test_a_role_that_the_service_took_does_not_come_back_by_the_old_record(site: TownSite) -> None:
+    olga, alice = site.people("olga", "alice")
+    birds = site.found(olga)
+    await site.founded(birds)
+    membership, given = site.join(alice, birds), site.give(olga, birds, alice)
+    await site.quiet()
+    assert site.membership("birds", alice) == ("member", 2, "record")
+    with writing(site.ingest.database) as connection:  # as social.communities.setRole does
+        connection.execute("UPDATE membership SET role = 1, granted = ''")
+        connection.execute("UPDATE declaration SET fault = 'Superseded' WHERE rkey = ?", (given.rkey,))
+    alice.delete(membership)
+    site.join(alice, birds)
+    unseen(site, olga)
+    olga.sync()
+    await site.quiet()
+    assert site.membership("birds", alice) == ("member", 1, "record")
+    olga.update(given, {"createdAt": site.world.clock.iso()})
+    await site.quiet()
+    assert site.membership("birds", alice) == ("member", 2, "record")
