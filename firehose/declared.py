@@ -58,6 +58,8 @@ LATER = "CommunityNotFound"
 """The fault of a record whose community may still come."""
 MOST_OWNED = 100
 """Communities that one account may own by records."""
+MOST_TAGGED, MOST_TAGS = 10_000, 100
+"""Accounts, and posts of each, that are remembered until their repositories say whether they join by a tag."""
 MOST_PASSED_ON = 10
 """New owners of a community, one after the other, that are looked at for where it is now."""
 _DECLARED = "SELECT cid, record, gone, fault, about FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?"
@@ -85,6 +87,8 @@ class Declared(Joining):
         """Who may found communities here by records; None: anyone."""
         self.awaited: dict[str, str] = {}
         """Accounts whose repositories are to be read, and why: something of theirs matters now that did not before."""
+        self.tagged: dict[str, set[str]] = {}
+        """Keys of posts by which their authors join or leave, as a source without proofs says; by account."""
 
     def apply(self, commit: Commit, received_at: int) -> bool:
         """Apply the operations, whatever was applied before; whether any concerned the index."""
@@ -97,7 +101,11 @@ class Declared(Joining):
         applied |= super().apply(commit, received_at)
         for op in commit.ops:
             if type(op) is PutPost and op.joins:
-                applied |= self._join_by_tag(commit.did, op, received_at)
+                if commit.signed:
+                    self.join_by_tag(commit.did, op, received_at)
+                else:
+                    self._doubt_tag(commit.did, op.rkey)
+                applied = True
         return applied
 
     def _put_record(self, did: str, op: PutRecord, now: int) -> bool:
@@ -210,6 +218,14 @@ class Declared(Joining):
         """The communities of which this is the account."""
         directory = self.admissions.directory
         return [directory.by_id[number] for number in directory.by_account.get(did, ())]
+
+    def _doubt_tag(self, did: str, rkey: str) -> None:
+        """A source without proofs says that somebody joins or leaves by a tag: the repository is to say so (S95)."""
+        if did in self.tagged or len(self.tagged) < MOST_TAGGED:
+            keys = self.tagged.setdefault(did, set())
+            if len(keys) < MOST_TAGS:
+                keys.add(rkey)
+                self.awaited[did] = "a source without proofs says that it joins or leaves a community by a tag"
 
     # Communities.
 

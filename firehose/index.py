@@ -189,6 +189,8 @@ class Index(Accounts):
                 # Its key may be older than what stands under it now.
                 self._put_post(did, put, event_at, now, latest)
             yield
+        for rkey in sorted(self.tagged.pop(did, set()) & puts.keys()):
+            self.join_by_tag(did, puts[rkey][0], now)
         for (kind, rkey), subject in wanted.items():
             if newer(COLLECTIONS.get(kind, POST), rkey):
                 continue

@@ -98,7 +98,8 @@ class Joining(Rows):
         put(self._connection, settings.id, actor.id, None, act="leave", by=did, now=now)
         self.counts["membership ended"] += 1
 
-    def _join_by_tag(self, did: str, op: PutPost, now: int) -> bool:
+    def join_by_tag(self, did: str, op: PutPost, now: int) -> None:
+        """The author of a post joins or leaves by its tags. It must be known to be theirs."""
         for community, comes in op.joins:
             settings = self.admissions.directory.by_id.get(community)
             if settings is None or BY_TAG not in settings.join_by:
@@ -107,7 +108,6 @@ class Joining(Rows):
                 self._join(did, settings, Via(BY_TAG), now)
             elif actor := self.actor(did):
                 self._leave(actor, did, settings, BY_TAG, "", now)
-        return True
 
     # Roles, which the owner's records give.
 

@@ -157,7 +157,7 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
                 edges = [(REPLY, op.parent), (QUOTE, op.quote)]
                 if op.matches:
                     posts.also.add(f"at://{did}/{POST}/{rkey}")
-                if op.matches or op.stands or posts.here(op.parent) or posts.here(op.quote):
+                if op.matches or op.stands or op.joins or posts.here(op.parent) or posts.here(op.quote):
                     op.post.record = {}  # it was judged; the block is kept
                     found.puts.append(op)
                     found.event_at.append(written)

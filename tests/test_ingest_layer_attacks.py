@@ -7,6 +7,7 @@ import pytest
 
 from communities.records import MEMBERSHIP, POST, ROLE
 from models.database import writing
+from tests.source_site import TAP, V2, SourceSite
 from tests.town_site import TownSite
 from tests.world import Account, Write
 
@@ -251,3 +252,24 @@ async def test_a_role_that_the_service_took_does_not_come_back_by_the_old_record
     olga.update(given, {"createdAt": site.world.clock.iso()})
     await site.quiet()
     assert site.membership("birds", alice) == ("member", 2, "record")
+
+
+@pytest.mark.parametrize("source", [V2, TAP])
+async def test_s95_a_tag_makes_a_member_only_as_the_repository_says_so(tmp_path: Path, source: str) -> None:
+    rules = '[[community]]\nslug = "club"\nname = "Club"\njoin_by = ["tag"]\ninclude.hashtags = ["club"]\n'
+    async with SourceSite(tmp_path, source, rules=rules, verify="members") as site:
+        members = (
+            "SELECT a.did FROM membership m JOIN actor a ON a.id = m.actor WHERE m.status = 'member' ORDER BY m.since"
+        )
+        alice, bob, mallory = site.people("alice", "bob", "mallory")
+        # The source tells of a post that she has not signed.
+        key, alice.repo.key = alice.repo.key, mallory.key
+        alice.post("#addclub")
+        alice.repo.key = key
+        await site.caught_up()
+        tries = "SELECT r.tries FROM repo r JOIN actor a ON a.id = r.actor WHERE a.did = ?"
+        await site.until("refused", lambda: site.rows(tries, alice.did) > [(0,)])
+        bob.post("#addclub")
+        await site.until("a member", lambda: site.rows(members) == [(bob.did,)])
+        bob.post("#removeclub")
+        await site.until("no member", lambda: site.rows(members) == [])
