@@ -198,7 +198,8 @@ class Declared(Joining):
             # What was kept out is in the repository of whoever wrote it.
             if self._of_account(subject):
                 self.awaited[did] = "it is not kept out by a block any more"
-            if self._of_account(did):
+            if any(self._is_member(settings, subject) for settings in self._of_account(did)):
+                # Of others what they write from now on counts: an account can block and unblock anybody all day.
                 self.awaited[subject] = "it is not kept out by a block any more"
         return True
 
@@ -208,11 +209,14 @@ class Declared(Joining):
         """
         if settings.uri is None or settings.account == settings.owner:
             return True
+        return self._is_member(settings, settings.account or "")
+
+    def _is_member(self, settings: Settings, did: str) -> bool:
         query = (
             "SELECT 1 FROM membership WHERE community = ? AND actor = (SELECT id FROM actor WHERE did = ?)"
             " AND status = 'member'"
         )
-        return self._sql(query, (settings.id, settings.account)).get is not None
+        return self._sql(query, (settings.id, did)).get is not None
 
     def _of_account(self, did: str) -> list[Settings]:
         """The communities of which this is the account."""

@@ -273,3 +273,23 @@ async def test_s95_a_tag_makes_a_member_only_as_the_repository_says_so(tmp_path:
         await site.until("a member", lambda: site.rows(members) == [(bob.did,)])
         bob.post("#removeclub")
         await site.until("no member", lambda: site.rows(members) == [])
+
+
+async def test_nobody_has_the_repositories_of_others_read_by_blocking_them(site: TownSite) -> None:
+    mallory, alice, bob = site.people("mallory", "alice", "bob")
+    birds = site.found(mallory, account=mallory.did)
+    await site.founded(birds)
+    site.join(alice, birds)
+    post = alice.post("#birds")
+    bob.post("#python")
+    await site.quiet()
+    read = site.ingest.index.counts["repository read"]
+    mallory.delete(mallory.block(bob))
+    await site.quiet()
+    assert site.ingest.index.counts["repository read"] == read
+    block = mallory.block(alice)
+    await site.quiet()
+    assert site.items("birds") == {}
+    mallory.delete(block)
+    await site.quiet()
+    assert site.items("birds").keys() == {post.uri}
