@@ -15,9 +15,12 @@ from communities.bans import hide_posts_of
 from communities.directory import Settings
 from communities.members import Via, count_admins, held, intern_actor, put
 from communities.membership import OTHERS, Membership, set_role, step
+from communities.records import ROLE
 from xrpc.errors import InvalidRequest
 
 ACTIONS = OTHERS
+SUPERSEDED = "Superseded"
+"""Why a role record has no effect about whom something else was decided since: until it is written anew."""
 
 
 def decide(visit: Visit, settings: Settings, action: Action, body: Mapping[str, Any]) -> Answer:
@@ -40,6 +43,8 @@ def decide(visit: Visit, settings: Settings, action: Action, body: Mapping[str, 
     reason, rule = reason_and_rule(visit, settings, body)
     via = Via("invitation") if action is Action.INVITE else None
     change(visit, settings, did, after, action.value, via=via)
+    if action in (Action.EXPEL, Action.BAN):
+        _supersede(visit, settings, did)
     entry = enter(visit, settings, who, action, subject=did, reason=reason, rule=rule, until=until)
     return {"decision": entry, **_member(visit, settings, did)}
 
@@ -59,6 +64,7 @@ def give_role(visit: Visit, body: Mapping[str, Any]) -> Answer:
     after = set_role(place and place.membership, role, own=own, actor=who, scope=scope, until=until)
     # What gave the role before, a record perhaps, gives it no longer.
     change(visit, settings, did, after, Action.SET_ROLE.value, granted="")
+    _supersede(visit, settings, did)
     said = body["role"] + (f": {' '.join(sorted(scope)) or 'nothing'}" if scope != EVERYTHING else "")
     entry = enter(visit, settings, who, Action.SET_ROLE, subject=did, reason=said, until=until)
     return {"decision": entry, **_member(visit, settings, did)}
@@ -81,6 +87,12 @@ def change(
     if Status.BANNED in {one.status for one in (before, after) if one is not None}:
         who = visit.standing(settings, did)
         hide_posts_of(connection, settings.id, actor, who.status is Status.BANNED and not who.oversees)
+
+
+def _supersede(visit: Visit, settings: Settings, did: str) -> None:
+    """What the owner's records say of somebody's role was said before: else it would be back whenever they join."""
+    query = "UPDATE declaration SET fault = ? WHERE subject = ? AND collection = ? AND about = ?"
+    visit.connection.execute(query, (SUPERSEDED, did, ROLE, settings.uri or ""))
 
 
 def _member(visit: Visit, settings: Settings, did: str) -> Answer:

@@ -22,6 +22,8 @@ from communities.records import (
     COMMUNITY,
     FOLLOW,
     MEMBERSHIP,
+    OURS,
+    RELATIONS,
     ROLE,
     SHAPING,
     SUBMISSION,
@@ -40,14 +42,24 @@ from models.database import Connection
 
 log = logging.getLogger(__name__)
 
-MOST_DECLARED = 2000
-"""Records of these collections that are kept of one account; later ones are ignored."""
+MOST_DECLARED, MOST_RELATIONS = 2000, 10_000
+"""Records of ours, and follows and blocks, that are kept of one account; later ones are ignored. Each by themselves:
+the account of a community may block very many, and must be able to speak for the community nevertheless.
+"""
+_COUNT = {
+    collections: "SELECT count(*) FROM (SELECT 1 FROM declaration WHERE actor = ? AND collection IN ("
+    + ", ".join(f"'{collection}'" for collection in sorted(collections))
+    + ") LIMIT ?)"
+    for collections in (OURS, RELATIONS)
+}
 NOT_ALLOWED = "FounderNotAllowed"
 """The fault of a record whose author may not found communities here."""
 LATER = "CommunityNotFound"
 """The fault of a record whose community may still come."""
 MOST_OWNED = 100
 """Communities that one account may own by records."""
+MOST_TAGGED, MOST_TAGS = 10_000, 100
+"""Accounts, and posts of each, that are remembered until their repositories say whether they join by a tag."""
 _PUT = (
     "INSERT INTO declaration (actor, collection, rkey, cid, about, subject, record, at, fault)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (actor, collection, rkey) DO UPDATE SET cid = excluded.cid,"
@@ -70,6 +82,8 @@ class Declared(Succession):
         super().__init__(connection, max_age)
         self.awaited: dict[str, str] = {}
         """Accounts whose repositories are to be read, and why: something of theirs matters now that did not before."""
+        self.tagged: dict[str, set[str]] = {}
+        """Keys of posts by which their authors join or leave, as a source without proofs says; by account."""
 
     def apply(self, commit: Commit, received_at: int) -> bool:
         """Apply the operations, whatever was applied before; whether any concerned the index."""
@@ -82,7 +96,11 @@ class Declared(Succession):
         applied |= super().apply(commit, received_at)
         for op in commit.ops:
             if type(op) is PutPost and op.joins:
-                applied |= self._join_by_tag(commit.did, op, received_at)
+                if commit.signed:
+                    self.join_by_tag(commit.did, op, received_at)
+                else:
+                    self._doubt_tag(commit.did, op.rkey)
+                applied = True
         return applied
 
     def _put_record(self, did: str, op: PutRecord, now: int) -> bool:
@@ -90,8 +108,8 @@ class Declared(Succession):
         stands = self._sql(DECLARED, (actor.id, op.collection, op.rkey)).get
         if stands is not None and stands[0] == op.cid and not stands[2]:
             return True
-        count = "SELECT count(*) FROM (SELECT 1 FROM declaration WHERE actor = ? LIMIT ?)"
-        if stands is None and self._sql(count, (actor.id, MOST_DECLARED)).get >= MOST_DECLARED:
+        kind, most = (OURS, MOST_DECLARED) if op.collection in OURS else (RELATIONS, MOST_RELATIONS)
+        if stands is None and self._sql(_COUNT[kind], (actor.id, most)).get >= most:
             self.counts["record ignored: too many of one account"] += 1
             return True
         said = self.of_today(op.said)
@@ -125,7 +143,7 @@ class Declared(Succession):
                 return self._join(did, settings, Via(BY_RECORD, rkey), now, said.volume)
             return self._grant(settings, said, rkey, did, now)
         for settings in self._of_account(said.subject):
-            if collection == FOLLOW and BY_FOLLOW in settings.join_by:
+            if collection == FOLLOW and BY_FOLLOW in settings.join_by and self._agrees(settings):
                 self._join(did, settings, Via(BY_FOLLOW, rkey), now)
             elif collection == BLOCK:
                 self._part(settings, actor)
@@ -171,14 +189,38 @@ class Declared(Succession):
             # What was kept out is in the repository of whoever wrote it.
             if self._of_account(subject):
                 self.awaited[did] = "it is not kept out by a block any more"
-            if self._of_account(did):
+            if any(self._is_member(settings, subject) for settings in self._of_account(did)):
+                # Of others what they write from now on counts: an account can block and unblock anybody all day.
                 self.awaited[subject] = "it is not kept out by a block any more"
         return True
+
+    def _agrees(self, settings: Settings) -> bool:
+        """Whether the account of a community wants to be it: anybody can name anybody's account, and whoever follows
+        that would be a member of something that neither has heard of. The operator's file is believed.
+        """
+        if settings.uri is None or settings.account == settings.owner:
+            return True
+        return self._is_member(settings, settings.account or "")
+
+    def _is_member(self, settings: Settings, did: str) -> bool:
+        query = (
+            "SELECT 1 FROM membership WHERE community = ? AND actor = (SELECT id FROM actor WHERE did = ?)"
+            " AND status = 'member'"
+        )
+        return self._sql(query, (settings.id, did)).get is not None
 
     def _of_account(self, did: str) -> list[Settings]:
         """The communities of which this is the account."""
         directory = self.admissions.directory
         return [directory.by_id[number] for number in directory.by_account.get(did, ())]
+
+    def _doubt_tag(self, did: str, rkey: str) -> None:
+        """A source without proofs says that somebody joins or leaves by a tag: the repository is to say so (S95)."""
+        if did in self.tagged or len(self.tagged) < MOST_TAGGED:
+            keys = self.tagged.setdefault(did, set())
+            if len(keys) < MOST_TAGS:
+                keys.add(rkey)
+                self.awaited[did] = "a source without proofs says that it joins or leaves a community by a tag"
 
     # Communities.
 

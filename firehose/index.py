@@ -19,7 +19,7 @@ from firehose.times import tid_micros
 from models.database import Connection
 
 MOST_NOTED, MOST_NOTED_BYTES = 2000, 16 * 1024 * 1024
-"""Commits, and bytes of their posts, that are noted of an account while its repository is read (B6)."""
+"""Commits, and bytes of what they say, that are noted of an account while its repository is read (B6)."""
 
 
 class Index(Accounts):
@@ -189,6 +189,8 @@ class Index(Accounts):
                 # Its key may be older than what stands under it now.
                 self._put_post(did, put, event_at, now, latest)
             yield
+        for rkey in sorted(self.tagged.pop(did, set()) & puts.keys()):
+            self.join_by_tag(did, puts[rkey][0], now)
         for (kind, rkey), subject in wanted.items():
             if newer(COLLECTIONS.get(kind, POST), rkey):
                 continue
@@ -221,9 +223,8 @@ class Index(Accounts):
     ) -> Iterator[None]:
         """Make what the account says of communities equal to its repository."""
         query = "SELECT collection, rkey FROM declaration WHERE actor = ? AND gone = 0"
-        there = {(put.collection, put.rkey) for put in snapshot.said}
         for collection, rkey in self._sql(query, (actor.id,)).fetchall():
-            if (collection, rkey) not in there and not newer(collection, rkey):
+            if (collection, rkey) not in snapshot.told and not newer(collection, rkey):
                 self._delete_record(did, collection, rkey, now)
                 yield
         for put in snapshot.said:

@@ -4,6 +4,7 @@ Runs inside the caller's transaction.
 """
 
 import json
+import logging
 from typing import Any
 
 from communities.access import Role, Status
@@ -19,6 +20,8 @@ from firehose.ops import PutPost
 from firehose.rows import Rows
 from models.database import Connection
 
+log = logging.getLogger(__name__)
+
 
 class Joining(Rows):
     """Lets people in and out, as far as each community lets them."""
@@ -33,6 +36,8 @@ class Joining(Rows):
         actor = self.intern(did).id
         of = memberships(self._connection, actor)
         held = in_force(of.get(settings.id), now)
+        if held is None and of.pop(settings.id, None) is not None:
+            self.end_ban(settings.id, actor, now)  # nobody has come to that yet
         if via.way not in settings.join_by and (held is None or held.status is Status.BANNED):
             return "InviteOnly"
         if held is not None and held.status in (Status.MEMBER, Status.REQUESTED):
@@ -77,12 +82,14 @@ class Joining(Rows):
         """What somebody is a member by is gone."""
         query = "SELECT status, role, scope, until FROM membership WHERE community = ? AND actor = ? AND via = ?"
         row = self._sql(f"{query} AND rkey = ?", (settings.id, actor.id, way, rkey)).get
-        if row is None or read_membership(row).status is Status.BANNED:
+        held = read_membership(row) if row else None
+        if held is None or held.status is Status.BANNED:
             return
         if way == BY_RECORD:
             # There may be another record that says the same.
             other = self._sql(
-                "SELECT rkey FROM declaration WHERE actor = ? AND collection = ? AND about = ? LIMIT 1",
+                "SELECT rkey FROM declaration WHERE actor = ? AND collection = ? AND about = ? AND fault IS NULL"
+                " LIMIT 1",
                 (actor.id, MEMBERSHIP, settings.uri or ""),
             ).get
             if other is not None:
@@ -90,10 +97,14 @@ class Joining(Rows):
                     "UPDATE membership SET rkey = ? WHERE community = ? AND actor = ?", (other, settings.id, actor.id)
                 )
                 return
+        if held.role is Role.ADMIN and held.until is None and count_admins(self._connection, settings) <= 1:
+            log.info("%s stays in %s, whose last admin it is", did, settings.slug)
+            return
         put(self._connection, settings.id, actor.id, None, act="leave", by=did, now=now)
         self.counts["membership ended"] += 1
 
-    def _join_by_tag(self, did: str, op: PutPost, now: int) -> bool:
+    def join_by_tag(self, did: str, op: PutPost, now: int) -> None:
+        """The author of a post joins or leaves by its tags. It must be known to be theirs."""
         for community, comes in op.joins:
             settings = self.admissions.directory.by_id.get(community)
             if settings is None or BY_TAG not in settings.join_by:
@@ -102,7 +113,6 @@ class Joining(Rows):
                 self._join(did, settings, Via(BY_TAG), now)
             elif actor := self.actor(did):
                 self._leave(actor, did, settings, BY_TAG, "", now)
-        return True
 
     # Roles, which the owner's records give.
 
@@ -120,7 +130,7 @@ class Joining(Rows):
         """Somebody has joined whom the owner has given a role already."""
         rows = self._sql(
             "SELECT a.did, d.rkey, d.record FROM declaration d JOIN actor a ON a.id = d.actor"
-            " WHERE d.subject = ? AND d.collection = ? AND d.about = ? ORDER BY d.at, d.rkey",
+            " WHERE d.subject = ? AND d.collection = ? AND d.about = ? AND d.fault IS NULL ORDER BY d.at, d.rkey",
             (did, ROLE, settings.uri),
         ).fetchall()
         for by, rkey, text in rows:

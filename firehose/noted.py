@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from firehose.ops import ENGAGEMENTS, LIST_ITEM, POST, Commit, Delete, Op, PutEngagement, PutPost
+from firehose.ops import ENGAGEMENTS, LIST_ITEM, POST, Commit, Delete, Op, PutEngagement, PutPost, PutRecord
 
 COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
 
 
 class Noted:
-    """Commits as they were applied since the reading began. `size`: bytes of their posts.
+    """Commits as they were applied since the reading began. `size`: about how many bytes they
+    have of posts and of what is said of communities.
 
     Whatever they wrote behind the rev of the repository stands as they left it, and is left alone when the rows are
     made equal to the repository: to take a post away that is not there yet, or to delete again what was made anew
@@ -30,6 +31,8 @@ class Noted:
             self._written[_place(op)] = commit.rev
             if type(op) is PutPost:
                 self.size += len(op.block)
+            elif type(op) is PutRecord:
+                self.size += len(repr(op.said))  # a community may name thousands of words and accounts
 
     def wrote(self, collection: str, rkey: str, behind: str) -> bool:
         """Whether a record was written, or deleted, behind a rev."""
@@ -46,7 +49,7 @@ class Noted:
 
 def _place(op: Op) -> tuple[str, str]:
     """Collection and key of the record that an operation is about."""
-    if type(op) is Delete:
+    if type(op) is Delete or type(op) is PutRecord:
         return op.collection, op.rkey
     if type(op) is PutEngagement:
         return COLLECTIONS[op.kind], op.rkey

@@ -1,9 +1,11 @@
 """What the index has a use for of one whole, verified repository."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from mmap import mmap
 
+from communities.records import OURS
 from firehose.known import Known
 from firehose.ops import (
     POST,
@@ -24,7 +26,7 @@ from firehose.triage import is_rkey, judge
 from xrpc.key import PublicKey
 
 MOST_POSTS = 50_000
-MOST_SAID = 2000
+MOST_SAID, MOST_RELATIONS = 2000, 10_000
 MOST_ENGAGEMENTS = 200_000
 MOST_LATE, MOST_LATE_OF_OTHERS = 10_000, 1_000
 """Of one account, the newest. Somebody may have filled his repository with nothing else, to fill our memory. What is
@@ -39,8 +41,9 @@ class Snapshot:
     """The state of a repository at `rev`. `data`: root of its tree; times are microseconds.
 
     `event_at` says when each post of `puts` was written, as far as its key tells. `keys` are the keys of all posts,
-    of those too that are of no use. `late`: likes, reposts, replies and quotes that may be of a post which is still to
-    come, and are to be noted unless it is here.
+    of those too that are of no use; `told` collections and keys of all that is said of communities, `said` some of it,
+    if it is too much. `late`: likes, reposts, replies and quotes that may be of a post which is still to come, and are
+    to be noted unless it is here.
     """
 
     did: str
@@ -52,6 +55,7 @@ class Snapshot:
     engagements: list[PutEngagement] = field(default_factory=list)
     members: list[PutListItem] = field(default_factory=list)
     said: list[PutRecord] = field(default_factory=list)
+    told: set[tuple[str, str]] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
     late: list[PutEngagement] = field(default_factory=list)
 
@@ -128,6 +132,7 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
     posts = _Wanted(scope.posts, oldest, stream_at)
     scope = replace(scope, posts=posts)
     now = tid_micros(scope.latest_rev)
+    said: Counter[bool] = Counter()
     for path, cid, block in repo.records():
         found.records += 1
         collection, _, rkey = path.partition("/")
@@ -152,7 +157,7 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
                 edges = [(REPLY, op.parent), (QUOTE, op.quote)]
                 if op.matches:
                     posts.also.add(f"at://{did}/{POST}/{rkey}")
-                if op.matches or op.stands or posts.here(op.parent) or posts.here(op.quote):
+                if op.matches or op.stands or op.joins or posts.here(op.parent) or posts.here(op.quote):
                     op.post.record = {}  # it was judged; the block is kept
                     found.puts.append(op)
                     found.event_at.append(written)
@@ -165,7 +170,10 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
             if len(found.engagements) >= 2 * MOST_ENGAGEMENTS:
                 del found.engagements[:-MOST_ENGAGEMENTS]
         elif type(op) is PutRecord:
-            if len(found.said) < MOST_SAID:
+            found.told.add((collection, rkey))
+            ours = collection in OURS
+            said[ours] += 1
+            if said[ours] <= (MOST_SAID if ours else MOST_RELATIONS):
                 found.said.append(op)
         elif type(op) is PutListItem and op.list.startswith(f"at://{did}/"):
             found.members.append(op)

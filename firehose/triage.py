@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from communities.post import read_post
-from communities.records import OURS, RELATIONS, RecordRefusedError, read_said
+from communities.records import BLOCK, OURS, RELATIONS, RecordRefusedError, read_said
 from firehose.car import CarError, is_record_cid, likely_block, read_blocks
 from firehose.ops import (
     ENGAGEMENTS,
@@ -121,9 +121,9 @@ def _glance_at(car: object, did: str, wanted: _Wanted, scope: Scope) -> _Glanced
     return block, op
 
 
-def concerns(did: str, subject: object, scope: Scope) -> bool:
-    """Whether a follow or block is by or of an account of a community."""
-    return did in scope.accounts or (type(subject) is str and subject in scope.accounts)
+def concerns(collection: str, did: str, subject: object, scope: Scope) -> bool:
+    """Whether it is a follow or block of an account of a community, or a block by one."""
+    return (type(subject) is str and subject in scope.accounts) or (collection == BLOCK and did in scope.accounts)
 
 
 def may_stand(collection: str, rkey: str, did: str, scope: Scope) -> bool:
@@ -244,7 +244,7 @@ def amounts_to(
         listed, member = record.get("list"), record.get("subject")
         if type(listed) is str and listed in scope.lists and type(member) is str and _DID.fullmatch(member):
             op = PutListItem(rkey, listed, member)
-    elif collection in OURS or (collection in RELATIONS and concerns(did, record.get("subject"), scope)):
+    elif collection in OURS or (collection in RELATIONS and concerns(collection, did, record.get("subject"), scope)):
         try:
             said = read_said(scope.catalog, did, collection, rkey, read_record(block))
         except RecordRefusedError as refused:

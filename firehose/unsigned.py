@@ -73,7 +73,7 @@ def _shaping(collection: str, rkey: str, record: object, did: str, seq: int, sco
     """Who owns a community, is in it or decides for it is never believed unproven: the repository is read (S95)."""
     if f"at://{did}/{collection}/{rkey}" not in scope.declared:
         subject = record.get("subject") if type(record) is dict else None
-        if record is None or (collection in RELATIONS and not concerns(did, subject, scope)):
+        if record is None or (collection in RELATIONS and not concerns(collection, did, subject, scope)):
             return None
     scope.dropped["record of communities without proof"] += 1
     return Lost(seq, did, "a source without proofs says that it wrote of communities")

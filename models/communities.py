@@ -13,6 +13,8 @@ REVISION = "rules_revision"
 SLUG_TAKEN = "SlugTaken"
 """The fault of a record whose slug another community has."""
 
+_OF_PEOPLE = "'social.communities.membership', 'social.communities.submission'"
+
 
 class CommunityRow(NamedTuple):
     """A declared community. `uri`: of the record that declares it, if one does; `rule`: its declaration as a plain
@@ -136,17 +138,19 @@ def end_record(connection: Connection, uri: str) -> bool:
 
 
 def transfer(connection: Connection, old: str, new: str, rule: Mapping[str, Any]) -> bool:
-    """Let the community of the record `old` be that of the record `new`, with its members and decisions.
+    """Let the community of the record `old` be that of the record `new`, with its members, decisions and submissions.
 
-    Returns whether it was not yet. Call inside a write.
+    Returns whether it was not yet. One that has lost its slug stays without. Call inside a write.
     """
     query = (
         "UPDATE community SET uri = ?, owner = ?, name = ?, description = ?, rule = ?, declared = 1 WHERE uri = ?"
-        " RETURNING id"
+        " AND slug = ? RETURNING id"
     )
-    values = new, rule["owner"], rule["name"], rule["description"], _text(rule), old
+    values = new, rule["owner"], rule["name"], rule["description"], _text(rule), old, rule["slug"]
     if connection.execute(query, values).fetchone() is None:
         return False
+    # Who is in it by a record leaves with that record, and what was withdrawn stays so.
+    connection.execute(f"UPDATE declaration SET about = ? WHERE about = ? AND collection IN ({_OF_PEOPLE})", (new, old))
     _revise(connection)
     return True
 

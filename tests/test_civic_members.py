@@ -198,6 +198,23 @@ def test_roles_are_given_and_taken(place: Town) -> None:
     assert place.give(admin, "birds", place.person(), "moderator").fault == (400, "NotMember")
 
 
+@pytest.mark.parametrize("deed", ["setRole", "expel", "ban"])
+def test_what_is_decided_outdoes_the_older_records_of_the_owner(place: Town, deed: str) -> None:
+    admin, alice, other = place.admin("birds"), place.member("birds"), place.member("birds")
+    for who in (alice, other):
+        place.writer.sql(
+            "INSERT INTO declaration (actor, collection, rkey, cid, about, subject, record, at) VALUES (1, ?, ?, x'01',"
+            " ?, ?, '{}', 0)",
+            f"{NSID}role", who.did, f"at://{OWNER}/{NSID}community/birds", who.did,
+        )  # fmt: skip
+    if deed == "setRole":
+        assert place.give(admin, "birds", alice, "moderator").status == 200
+    else:
+        assert place.decide(admin, "birds", deed, alice).status == 200
+    faults = dict(place.writer.sql("SELECT subject, fault FROM declaration"))
+    assert (faults[alice.did], faults[other.did]) == ("Superseded", None)
+
+
 def test_s138_nobody_makes_more_of_themselves(place: Town) -> None:
     moderator, alice = place.moderator("birds"), place.member("birds")
     for who in (moderator, alice):
