@@ -107,7 +107,7 @@ async def test_what_members_say_goes_on_when_a_community_is_passed_on(site: Town
     await site.founded(birds)
     membership = site.join(alice, birds)
     post, withdrawn = alice.post("no tag"), alice.post("#birds")
-    submission = site.submit(alice, birds, post)
+    site.submit(alice, birds, post)
     alice.delete(site.submit(alice, birds, withdrawn))
     await site.quiet()
     assert site.items("birds").keys() == {post.uri}
