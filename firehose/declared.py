@@ -128,9 +128,9 @@ class Declared(Rows):
             return self._found(did, rkey, said, now)
         if isinstance(said, SubmissionRecord):
             self._judge_again(actor, said.post.rpartition("/")[2], now)
-            return None if said.community in self.admissions.directory.by_uri else LATER
+            return None if self.admissions.directory.find(said.community) else LATER
         if isinstance(said, MembershipRecord | RoleRecord):
-            settings = self.admissions.directory.by_uri.get(said.community)
+            settings = self.admissions.directory.find(said.community)
             if settings is None:
                 return LATER
             if isinstance(said, MembershipRecord):
@@ -168,13 +168,12 @@ class Declared(Rows):
         directory = self.admissions.directory
         if collection == COMMUNITY:
             if community_rows.end_record(self._connection, about):
-                self._list_changed(did)
                 self.counts["community ended"] += 1
         elif collection == MEMBERSHIP:
-            if settings := directory.by_uri.get(about):
+            if settings := directory.find(about):
                 self._leave(actor, did, settings, BY_RECORD, rkey, now)
         elif collection == ROLE:
-            if settings := directory.by_uri.get(about):
+            if settings := directory.find(about):
                 self._revoke(settings, subject, rkey, did, now)
         elif collection == FOLLOW:
             for settings in self._of_account(subject):
@@ -189,8 +188,7 @@ class Declared(Rows):
 
     def _of_account(self, did: str) -> list[Settings]:
         """The communities of which this is the account."""
-        directory = self.admissions.directory
-        return [directory.by_id[number] for number in directory.by_account.get(did, ())]
+        return self.admissions.directory.of_account(did)
 
     # Communities.
 
@@ -201,7 +199,6 @@ class Declared(Rows):
         self._succeed(uri, slug, did, said)
         fault = community_rows.declare_record(self._connection, uri, said.community.to_json(), now, most=MOST_OWNED)
         if fault is None:
-            self._list_changed(did)  # compiled anew, and what came before it is caught up with then
             self.counts["community declared"] += 1
         return fault
 
@@ -217,7 +214,6 @@ class Declared(Rows):
             if same and before["community"]["kind"] == after["community"]["kind"]:
                 rule = Community.from_json(after["community"]).to_json()
                 if community_rows.transfer(self._connection, old, new, rule):
-                    self._list_changed(did)
                     self.counts["community passed on"] += 1
 
     def _community_record(self, uri: str) -> dict[str, Any] | None:
@@ -230,7 +226,7 @@ class Declared(Rows):
     def catch_up(self, uris: Collection[str], now: int) -> None:
         """Let records that came before their communities have their effect, now that those are compiled."""
         for uri in uris:
-            settings = self.admissions.directory.by_uri.get(uri)
+            settings = self.admissions.directory.find(uri)
             if settings is None:
                 continue
             rows = self._sql(_ABOUT, (uri, LATER, MOST_CAUGHT_UP)).fetchall()
@@ -312,7 +308,7 @@ class Declared(Rows):
 
     def _join_by_tag(self, did: str, op: PutPost, now: int) -> bool:
         for community, comes in op.joins:
-            settings = self.admissions.directory.by_id.get(community)
+            settings = self.admissions.directory.get(community)
             if settings is None or BY_TAG not in settings.join_by:
                 continue
             if comes:
@@ -390,9 +386,10 @@ class Declared(Rows):
                 self._delete_record(did, collection, rkey, now)
             key = (actor, collection, rkey)
             self._sql("DELETE FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?", key)
-        left = self._sql(
-            "DELETE FROM membership WHERE actor = ? AND status != 'banned' RETURNING 1", (actor,)
-        ).fetchall()
+        query = "DELETE FROM membership WHERE actor = ? AND status != 'banned' RETURNING community"
+        left = self._sql(query, (actor,)).fetchall()
+        for (community,) in left:
+            self.admissions.matcher.remove_member(community, did)
         self._sql("DELETE FROM membership_event WHERE actor = ?", (actor,))
         return bool(rows or left)
 

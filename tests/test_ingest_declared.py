@@ -341,11 +341,10 @@ async def test_parents_count_where_both_owners_agree(site: TownSite) -> None:
     child, foreign = site.found(olga, "owls", parent=top.uri), site.found(mallory, "ducks", parent=top.uri)
     lost = site.found(olga, "lost", parent=f"at://{olga.did}/{COMMUNITY}/nowhere")
     await site.founded(top, child, foreign, lost)
-    directory = site.ingest.index.admissions.directory
-    assert directory.by_slug["owls"].above == (directory.by_slug["birds"].id,)
-    assert directory.by_slug["ducks"].above == () and directory.by_slug["lost"].above == ()
-    named = {directory.by_id[number].slug: fault for number, fault in directory.faults.items()}
-    assert named == {"ducks": "NotParentAdmin", "lost": "UnknownParent"}
+    places = site.ingest.in_force.places
+    birds = places.find("birds")
+    above = {slug: found.above for slug in ("owls", "ducks", "lost") if (found := places.find(slug))}
+    assert birds and above == {"owls": (birds.id,), "ducks": (), "lost": ()}
 
 
 async def test_a_record_that_nobody_has_signed_does_nothing(site: TownSite) -> None:
