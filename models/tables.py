@@ -362,6 +362,7 @@ class Process(Model):
 
 
 TABLES = (
-    Meta, Source, Community, Reapply, CommunityCount, Declaration, Membership, MembershipEvent, Decision, Decided, Actor,
-    Repo, Late, Post, FeedItem, Engagement, Generation, Pin, List, ListItem, Interaction, UsedToken, Quarantine, Process,
+    Meta, Source, Community, Reapply, CommunityCount, Declaration, Membership, MembershipEvent, Decision, Decided,
+    Actor, Repo, Late, Post, FeedItem, Engagement, Generation, Pin, List, ListItem, Interaction, UsedToken, Quarantine,
+    Process,
 )  # fmt: skip

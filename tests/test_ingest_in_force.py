@@ -1,12 +1,11 @@
 """The rules in force, kept community by community, against the same made anew from all rows."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from playhouse.apsw_ext import APSWDatabase
@@ -107,7 +106,8 @@ class Stage:
                 plain = self.declared[number].to_json()
                 uri = f"at://{value.owner}/social.communities.community/c{number}"
                 if connection.execute("SELECT 1 FROM community WHERE slug = ?", (f"c{number}",)).fetchone():
-                    connection.execute("UPDATE community SET uri = ?, declared = 1 WHERE slug = ?", (uri, f"c{number}"))
+                    assigned = "UPDATE community SET uri = ?, owner = ?, declared = 1 WHERE slug = ?"
+                    connection.execute(assigned, (uri, value.owner, f"c{number}"))
                 assert community_rows.declare_record(connection, uri, plain, 1, most=9) is None
             elif what == "rename" and number in self.declared:
                 self.change_back(number, value)
@@ -140,7 +140,8 @@ class Stage:
                 (row[0], actor, status, role),
             )
         self.connection.execute(
-            "INSERT INTO membership_event (community, actor, act, by, status, role, at) VALUES (?, ?, 'x', '', ?, ?, 1)",
+            "INSERT INTO membership_event (community, actor, act, by, status, role, at)"
+            " VALUES (?, ?, 'x', '', ?, ?, 1)",
             (row[0], actor, status, role),
         )
 
@@ -174,20 +175,24 @@ class Stage:
         self.lists_changed = False
 
 
-@contextmanager
-def stage() -> Iterator[Stage]:
-    with TemporaryDirectory() as folder:
-        database = open_database(Path(folder) / "x.db")
-        try:
-            yield Stage(database)
-        finally:
-            database.close()
+class Undone(Exception):
+    """All of it shall not have been."""
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[APSWDatabase]:
+    database = open_database(tmp_path_factory.mktemp("in force") / "x.db")
+    yield database
+    database.close()
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(CHANGE, max_size=25))
-def test_what_was_taken_over_bit_by_bit_is_what_is_made_anew(changes: list[tuple[str, Any, Any]]) -> None:
-    with stage() as one:
+def test_what_was_taken_over_bit_by_bit_is_what_is_made_anew(
+    database: APSWDatabase, changes: list[tuple[str, Any, Any]]
+) -> None:
+    with suppress(Undone), writing(database):
+        one = Stage(database)
         followed = set(one.in_force.followed)
         for change in changes:
             one.change(*change)
@@ -216,3 +221,4 @@ def test_what_was_taken_over_bit_by_bit_is_what_is_made_anew(changes: list[tuple
             assert one.in_force.places.of_account(did) == settled.of_account(did)
             naive = {row.owner for row in rows} | {one.account for one in settled.by_id.values()}
             assert did not in naive or did in anew.followed
+        raise Undone
