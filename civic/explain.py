@@ -29,7 +29,7 @@ def explain_post(visit: Visit, params: Mapping[str, Any]) -> Answer:
     community = visit.declaration(settings)
     found = explain(
         visit.connection,
-        visit.town.directory,
+        visit.town.places,
         settings,
         community.ranking,
         matcher_of(visit.connection, settings.id, community, ref.did),

@@ -17,6 +17,7 @@ from communities.directory import Settings
 from communities.members import find_actor, memberships
 from communities.membership import Membership
 from communities.ranking import QUEUE, record_key
+from communities.relatives import MOST_BELOW
 from communities.text import fold, words
 from xrpc.errors import InvalidRequest
 from xrpc.params import Params, StringParam
@@ -48,8 +49,8 @@ def get_community(visit: Visit, params: Mapping[str, Any]) -> Answer:
     """One community."""
     settings = visit.find(params["community"])
     who, told = visit.standing(settings), visit.declaration(settings)
-    above = [visit.town.directory.by_id[number] for number in settings.above[:1]]
-    below = [visit.town.directory.by_id[number] for number in visit.town.directory.below.get(settings.id, ())]
+    above = [parent for number in settings.above[:1] if (parent := visit.town.places.get(number))]
+    below = visit.town.children(settings, MOST_BELOW)
     seen = _seen(visit, [*above, *below])
     view = _basic(visit, settings) | {
         "rules": [{"name": rule.name, **({"text": rule.text} if rule.text else {})} for rule in told.rules],
@@ -86,16 +87,16 @@ def list_communities(visit: Visit, params: Mapping[str, Any]) -> Answer:
     if "cursor" in params:
         value, number = cursor.decode(visit.key, scope, params["cursor"], 2)
         after = value, number
-    keys = _similar(visit, text or "", after) if sort == RELEVANCE else _in_order(visit, sort, parent, after)
+    within = None if parent is None else {child.id for child in visit.town.children(parent, MOST_LOOKED_AT)}
+    keys = _similar(visit, text or "", after) if sort == RELEVANCE else _in_order(visit, sort, within, after)
     wanted = [] if sort == RELEVANCE or text is None else words(text) or [fold(text)]
-    within = None if parent is None else set(visit.town.directory.below.get(parent.id, ()))
     of = _memberships(visit)
 
     def belongs(number: int) -> bool:
-        settings = visit.town.directory.by_id.get(number)
-        if settings is None or (within is not None and number not in within):
+        if (within is not None and number not in within) or not _has(visit, number, wanted):
             return False
-        return _discovers(visit, settings, of) and _has(visit, settings, wanted)
+        settings = visit.town.places.get(number)
+        return settings is not None and _discovers(visit, settings, of)
 
     found: list[Key] = []
     further = False
@@ -109,17 +110,16 @@ def list_communities(visit: Visit, params: Mapping[str, Any]) -> Answer:
         if looked_at == MOST_LOOKED_AT:
             further, after = True, key
             break
-    views = [_listed(visit, visit.town.directory.by_id[number], of) for _, number in found]
+    views = [_listed(visit, one, of) for _, number in found if (one := visit.town.places.get(number))]
     return {"communities": views, **({"cursor": cursor.encode(visit.key, scope, *after)} if further else {})}
 
 
-def _in_order(visit: Visit, sort: str, parent: Settings | None, after: Key) -> Iterator[Key]:
-    """The communities behind `after` in an order of _KEYS: all, or only those below `parent`."""
+def _in_order(visit: Visit, sort: str, within: set[int] | None, after: Key) -> Iterator[Key]:
+    """The communities behind `after` in an order of _KEYS: all, or only those `within`."""
     value, number, table = _KEYS[sort]
-    if parent is not None:
+    if within is not None:
         query = f"SELECT {value}, {number} FROM {table} WHERE {number} = ?"
-        below = visit.town.directory.below.get(parent.id, ())
-        rows = (visit.connection.execute(query, (child,)).fetchone() for child in below)
+        rows = (visit.connection.execute(query, (child,)).fetchone() for child in within)
         yield from sorted((key for row in rows if row and (key := (row[0], row[1])) < after), reverse=True)
         return
     query = (
@@ -138,11 +138,11 @@ def _similar(visit: Visit, text: str, after: Key) -> Iterator[Key]:
     return (key for key in visit.town.index.search(text) if key < after)
 
 
-def _has(visit: Visit, settings: Settings, wanted: list[str]) -> bool:
+def _has(visit: Visit, community: int, wanted: list[str]) -> bool:
     """Whether every word stands in the slug, the name or the description."""
     if not wanted:
         return True
-    slug, name, description = visit.connection.execute(_ROW, (settings.id,)).fetchone()[:3]
+    slug, name, description = visit.connection.execute(_ROW, (community,)).fetchone()[:3]
     text = f"{slug}\n{fold(name)}\n{fold(description)}"
     return all(word in text for word in wanted)
 
@@ -192,7 +192,7 @@ def _basic(visit: Visit, settings: Settings) -> dict[str, Any]:
 
 def _ref(visit: Visit, settings: Settings) -> dict[str, str]:
     """#communityRef."""
-    ref = {"slug": settings.slug, "name": visit.town.names[settings.id]}
+    ref = {"slug": settings.slug, "name": visit.town.name(settings.id)}
     return ref | ({"uri": settings.uri} if settings.uri else {})
 
 

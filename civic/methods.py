@@ -77,7 +77,7 @@ class CivicMethods:
         self._limiter = limiter
         self._counts = counts
         self._clock = clock
-        self._town = TownWatch()
+        self._readable, self._writable = TownWatch(), TownWatch()
         # Neither a long list nor waiting for another writer may hold up the event loop, which serves the feeds.
         self._reader = ThreadPoolExecutor(1, "civic-reader")
         self._writer = ThreadPoolExecutor(1, "civic-writer")
@@ -123,22 +123,19 @@ class CivicMethods:
     def _read(self, query: Query, caller: str | None, params: Mapping[str, Any]) -> server.Answer:
         """Runs in the reader's thread, on its own connection; the whole answer is of one moment."""
         with self._database.atomic("DEFERRED"):
-            answer = query.answer(self._visit(sql(self._database), caller), params)
+            answer = query.answer(self._visit(self._readable, sql(self._database), caller), params)
         self._catalog.check_output(NSID + query.name, answer)
         return answer
 
     def _write(self, procedure: Procedure, token: Token, body: Mapping[str, Any]) -> server.Answer:
         """Runs in the writer's thread, on its own connection."""
         try:
-            # Whatever has to be read again is read before others have to wait for it.
-            with self._database.atomic("DEFERRED"):
-                self._visit(sql(self._database), None)
             with writing(self._database) as connection:
                 if not tokens.is_shown(connection, token.iss):
                     raise AccountInactive("Your account is not active.")
                 if not tokens.use_up(connection, token.iss, token.jti_key, token.exp):
                     raise JwtReplayed()
-                answer = procedure.act(self._visit(connection, token.iss), body)
+                answer = procedure.act(self._visit(self._writable, connection, token.iss), body)
                 self._catalog.check_output(NSID + procedure.name, answer)
                 return answer
         except RefusedError as refusal:
@@ -148,9 +145,9 @@ class CivicMethods:
             log.error("%s could not be stored: %s", procedure.name, error)
             raise NotEnoughResources("This cannot be stored now; try again later.") from error
 
-    def _visit(self, connection: Connection, caller: str | None) -> Visit:
+    def _visit(self, watch: TownWatch, connection: Connection, caller: str | None) -> Visit:
         now = int(self._clock() * 1_000_000)
-        town = self._town.look(connection, now)
+        town = watch.look(connection, now)
         return Visit(connection, town, caller, now, self._site, self._publisher, self._key, self._keep)
 
     def close(self) -> None:

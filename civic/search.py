@@ -6,7 +6,7 @@ signs that occur in either text, the part that occurs in both. So a name that is
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from heapq import nlargest
 
 from communities.text import fold, words
@@ -19,17 +19,26 @@ _CONTAINED = 2 * _UNIT
 
 
 class NameIndex:
-    """Names, to be searched; one that was built is never changed."""
+    """Names, to be searched."""
 
-    def __init__(self, names: Mapping[int, str]) -> None:
-        self._names = {number: fold(name) for number, name in names.items()}
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
         self._sizes: dict[int, int] = {}
         self._having: dict[str, array[int]] = {}
-        for number, name in self._names.items():
-            groups = trigrams(name)
-            self._sizes[number] = len(groups)
-            for group in groups:
-                self._having.setdefault(group, array("q")).append(number)
+
+    def put(self, number: int, name: str | None) -> None:
+        """Let this be the name of something (None: it has none any more)."""
+        before, after = self._names.pop(number, None), None if name is None else fold(name)
+        groups = trigrams(after or "")
+        for group in trigrams(before or "") - groups:
+            self._having[group].remove(number)
+            if not self._having[group]:
+                del self._having[group]
+        for group in groups - trigrams(before or ""):
+            self._having.setdefault(group, array("q")).append(number)
+        self._sizes.pop(number, None)
+        if after is not None:
+            self._names[number], self._sizes[number] = after, len(groups)
 
     def search(self, text: str) -> list[tuple[int, int]]:
         """(score, number) of the at most MOST_FOUND best, the best first, of two equal ones the later."""

@@ -1,79 +1,59 @@
-"""The communities that there are, as methods see them: read again when the declared ones have changed."""
+"""The communities as methods see them: each is read when somebody asks for it, their names when they have changed."""
 
-import json
-import sys
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable
 
 from civic.search import NameIndex
-from communities.access import Role
-from communities.community import Community, Include
-from communities.directory import Directory, settle
+from communities.directory import Settings
+from communities.places import KeptPlaces
+from communities.relatives import Relatives
 from models import communities as community_rows
-from models import meta
 from models.database import Connection
 
-_KEPT = ("slug", "owner", "kind", "posting", "state", "account", "parent", "queue_feed")
-_PLAIN = Community("", "")
-_JOINED = replace(_PLAIN, include=Include(joined=True))
-_ADMIN = (
-    "SELECT 1 FROM membership m JOIN actor a ON a.id = m.actor WHERE a.did = ? AND m.community = ?"
-    " AND m.status = 'member' AND m.role = ? AND (m.until IS NULL OR m.until > ?)"
-)
 
-
-@dataclass(frozen=True)
 class Town:
-    """All communities at one revision. `names`: what people see, by id."""
+    """All communities, as the caller's transaction sees them. `places`: to find them."""
 
-    revision: str | None = None
-    directory: Directory = field(default_factory=Directory)
-    names: dict[int, str] = field(default_factory=dict)
+    def __init__(self, relatives: Relatives, now: int, index: Callable[[], NameIndex]) -> None:
+        """`now`: microseconds."""
+        self.places = KeptPlaces(relatives, lambda: now)
+        self._relatives = relatives
+        self._now = now
+        self._index = index
 
-    @cached_property
+    @property
     def index(self) -> NameIndex:
-        """To search the names; made when first asked for."""
-        return NameIndex(self.names)
+        """To search the names of all."""
+        return self._index()
+
+    def name(self, community: int) -> str:
+        """What people see of a community that there is."""
+        kin = self._relatives.get(community)
+        return kin.community.name if kin else ""
+
+    def children(self, settings: Settings, most: int) -> list[Settings]:
+        """At most so many of those directly below one, the oldest first."""
+        kin = self._relatives.get(settings.id)
+        below = self._relatives.children(kin, most, self._now) if kin else []
+        return [found for child in below if (found := self.places.get(child.id))]
 
 
 class TownWatch:
-    """Keeps the communities for whoever asks, from any thread: a Town is never changed, only replaced."""
+    """Shows the communities to the one thread of a connection; keeps what was read, for as long as it holds."""
 
     def __init__(self) -> None:
-        self._town: Town | None = None
-        self._read: dict[int, tuple[int, Community]] = {}
+        self._connection: Connection | None = None
+        self._names = NameIndex()
+        self._revised = 0
 
     def look(self, connection: Connection, now: int) -> Town:
         """The communities as the caller's transaction sees them. `now`: microseconds."""
-        revision = meta.get(connection, community_rows.REVISION)
-        town = self._town
-        if town is None or town.revision != revision:
-            town = self._town = self._take(connection, revision, now)
-        return town
+        if connection is not self._connection:
+            self._connection, self._relatives = connection, Relatives(connection)
+        return Town(self._relatives, now, lambda: self._index(connection))
 
-    def _take(self, connection: Connection, revision: str | None, now: int) -> Town:
-        def administers(did: str, community: int) -> bool:
-            return connection.execute(_ADMIN, (did, community, Role.ADMIN.value, now)).fetchone() is not None
-
-        before, read = self._read, dict[int, tuple[int, Community]]()
-        names: dict[int, str] = {}
-        uris: dict[int, str | None] = {}
-        for row in community_rows.rules(connection):
-            digest = hash(row.rule)
-            known = before.get(row.id)
-            # Of many communities few change at a time, and reading all their declarations takes seconds.
-            read[row.id] = known if known and known[0] == digest else (digest, _outline(json.loads(row.rule)))
-            names[row.id], uris[row.id] = row.name, row.uri
-        self._read = read
-        directory = settle(((number, uris[number], one) for number, (_, one) in read.items()), administers)
-        return Town(revision, directory, names)
-
-
-def _outline(rule: dict[str, Any]) -> Community:
-    """The part of a declaration that a directory is made of: all of them are kept in memory."""
-    kept: dict[str, Any] = {name: rule[name] for name in _KEPT if name in rule}
-    kept |= {name: sys.intern(value) for name, value in kept.items() if isinstance(value, str)}
-    if "join_by" in rule:
-        kept["join_by"] = tuple(map(sys.intern, rule["join_by"]))
-    return replace(_JOINED if rule.get("include", {}).get("joined") else _PLAIN, **kept)
+    def _index(self, connection: Connection) -> NameIndex:
+        """Of the names that are so now: only those that have changed are read."""
+        for change in community_rows.changes(connection, self._revised):
+            self._names.put(change.id, change.name if change.declared else None)
+            self._revised = change.revised
+        return self._names

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from civic.town import Town
 from communities.access import Site, Standing, Status, discoverable
 from communities.community import Community
-from communities.directory import Settings
+from communities.directory import Settings, owners_above
 from communities.members import find_actor, memberships, standing_by
 from communities.membership import Membership
 from models import communities as community_rows
@@ -50,7 +50,7 @@ class Visit:
 
         Raises Refused (CommunityNotFound), as for one that is not there (S136).
         """
-        settings = self.town.directory.find(name)
+        settings = self.town.places.find(name)
         if settings is not None:
             who = self.standing(settings)
             if discoverable(settings.kind, who) or (banned and who.status is Status.BANNED):
@@ -66,8 +66,9 @@ class Visit:
 
     def standing_by(self, settings: Settings, did: str, of: Mapping[int, Membership]) -> Standing:
         """The same where the memberships of the account are known already."""
-        owners = {number: self.town.directory.by_id[number].owner for number in settings.above}
-        return standing_by(settings, did, of, owners, self.now, self.site.get(did, Site.NOBODY))
+        return standing_by(
+            settings, did, of, owners_above(self.town.places, settings), self.now, self.site.get(did, Site.NOBODY)
+        )
 
     def declaration(self, settings: Settings) -> Community:
         """All that a community declares."""

@@ -5,6 +5,7 @@ Parents count only where they may: `settle` names what is wrong with the others.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from communities.access import CHILDREN, Posting, State, Type
 from communities.community import Community
@@ -31,6 +32,22 @@ class Settings:
     queue_feed: bool = False
 
 
+class Places(Protocol):
+    """Whatever finds communities, as access is decided by them."""
+
+    def get(self, community: int) -> Settings | None:
+        """The community with this number."""
+
+    def find(self, name: str) -> Settings | None:
+        """The community with this slug, or whose record has this at-uri."""
+
+    def of_account(self, did: str) -> list[Settings]:
+        """The communities of which this is the account."""
+
+    def forget(self) -> None:
+        """What is kept of the rows may not be so any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Directory:
     """The communities by id, and the ways to find one. `faults`: why a parent that one names does not count."""
@@ -42,6 +59,17 @@ class Directory:
     below: dict[int, tuple[int, ...]] = field(default_factory=dict)
     """Of each community those directly below it."""
     faults: dict[int, str] = field(default_factory=dict)
+
+    def get(self, community: int) -> Settings | None:
+        """The community with this number."""
+        return self.by_id.get(community)
+
+    def of_account(self, did: str) -> list[Settings]:
+        """The communities of which this is the account."""
+        return [self.by_id[number] for number in self.by_account.get(did, ())]
+
+    def forget(self) -> None:
+        """Nothing: it does not change."""
 
     def find(self, name: str) -> Settings | None:
         """The community with this slug, or whose record has this at-uri."""
@@ -55,6 +83,11 @@ class Directory:
             found.append(waiting.pop())
             waiting += self.below.get(found[-1], ())
         return found
+
+
+def owners_above(places: Places, settings: Settings) -> dict[int, str | None]:
+    """Who owns the communities that one is part of."""
+    return {one.id: one.owner for number in settings.above if (one := places.get(number))}
 
 
 Declared = tuple[str | None, Community]

@@ -21,14 +21,15 @@ from communities.admission import (
     judge,
 )
 from communities.community import Community
-from communities.directory import Directory, Settings
-from communities.matching import JOINED, SUBMITTED, Matcher, compile_rules, refusal
+from communities.directory import Places, Settings, owners_above
+from communities.matching import JOINED, SUBMITTED, Matcher, compile_rules
 from communities.members import find_actor, memberships, standing_by
 from communities.membership import Membership
 from communities.optout import opted_out, submission
 from communities.post import Post
 from communities.ranking import Candidate, Ranking, key
 from communities.refs import PostRef
+from communities.rule import refusal
 from communities.stored import Item, StoredPost, find_decided, find_item, find_post
 from models import communities as community_rows
 from models import meta
@@ -116,7 +117,7 @@ def matcher_of(connection: Connection, number: int, community: Community, author
 
 def explain(
     connection: Connection,
-    directory: Directory,
+    places: Places,
     settings: Settings,
     ranking: Ranking,
     matcher: Matcher,
@@ -130,7 +131,7 @@ def explain(
     row, facts = subject.row, subject.facts
     item = find_item(connection, settings.id, row.id) if row else None
     decided = find_decided(connection, settings.id, subject.author, subject.ref.rkey)
-    owners = {number: directory.by_id[number].owner for number in settings.above}
+    owners = owners_above(places, settings)
     standing = standing_by(settings, subject.ref.did, subject.memberships, owners, now)
     submitted = subject.author is not None and submission(connection, settings, subject.author, subject.ref) is True
     matches, refused = _matches(matcher, settings, subject)

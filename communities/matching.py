@@ -1,8 +1,8 @@
 """Which communities a post belongs to, and why.
 
-One inverted index (tag, word, mentioned DID, author -> communities) is compiled per revision of the rules. A post that
-belongs nowhere costs a few dictionary look-ups, however many communities there are: the index is only ever asked for
-what the post itself holds, never the other way round.
+One inverted index (tag, word, mentioned DID, author -> communities) is kept for all rules. A post that belongs nowhere
+costs a few dictionary look-ups, however many communities there are: the index is only ever asked for what the post
+itself holds, never the other way round. A community is put in and taken out alone, at the cost of what it names.
 
 Order of evaluation: opt-outs of the author, selectors (any of them admits), requirements, exclusions. An exclusion
 always wins over a selector.
@@ -10,9 +10,11 @@ always wins over a selector.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from communities.community import BY_TAG, Community
+from communities.community import Community, Include
 from communities.post import Post
+from communities.rule import Rule, refusal, rule_of
 from communities.text import fold_tag, words
 
 OPT_OUT_TAGS = frozenset(("nofeed", "private"))
@@ -20,9 +22,6 @@ OPT_OUT_TAGS = frozenset(("nofeed", "private"))
 
 JOINED, SUBMITTED = "joined", "submission"
 """Evidences: its author is a member of a community that takes in all that members post; its author submitted it."""
-
-UNDECLARED = "undeclared"
-"""The language of a post that declares none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,56 +35,159 @@ class Match:
 Joins = tuple[int, bool]
 """A community whose tag a post carries: whether it is the tag with which people join, or the one with which they leave.
 """
-JOIN_TAG, LEAVE_TAG = "add", "remove"
-"""What stands before the slug in the tags with which people join and leave communities that allow it."""
 
 
-@dataclass(slots=True)
-class _Rule:
-    community: int
-    exclude_tags: frozenset[str]
-    exclude_replies: bool
-    exclude_langs: frozenset[str]
-    exclude_media: frozenset[str]
-    exclude_domains: tuple[str, ...]
-    exclude_dids: frozenset[str]
-    require_langs: frozenset[str]
-    require_media: frozenset[str]
-    max_hashtags: int
+Author = tuple[int, str]
+"""A community that every post of an account belongs to, and the evidence for it."""
 
 
 @dataclass(slots=True)
 class Matcher:
-    """The compiled index. Build it with `compile_rules`."""
+    """The index. Another thread may match meanwhile: what is looked up is replaced, never changed."""
 
-    rules: dict[int, _Rule] = field(default_factory=dict)
+    rules: dict[int, Rule] = field(default_factory=dict)
     tags: dict[str, tuple[int, ...]] = field(default_factory=dict)
     mentions: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    authors: dict[str, tuple[tuple[int, str], ...]] = field(default_factory=dict)
+    authors: dict[str, tuple[Author, ...]] = field(default_factory=dict)
     phrases: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """By the words of the phrase with a space between each."""
     openings: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """The lengths, in words, of the phrases that begin with a word: however many do, each length is tried once."""
     lists: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    listed: dict[str, set[str]] = field(default_factory=dict)
+    """The members of each list that is known."""
+    believed: set[str] = field(default_factory=set)
+    """Whom `add_list_member` has added, until somebody has taken notice and empties it."""
     joins: dict[str, Joins] = field(default_factory=dict)
+    revision: int = 0
+    """Rises with every community that is put in or taken out: what was matched before is matched anew."""
+    _openings: dict[tuple[str, int], int] = field(default_factory=dict, repr=False)
+    """How many phrases begin with a word and are so long."""
+
+    def put(self, number: int, community: Community, members: Iterable[str] = ()) -> None:
+        """Put in a community that is not in. `members`: of one that shows all posts of its members."""
+        rule = rule_of(community)
+        self.rules[number] = rule
+        include = rule.include
+        for phrase in include.keywords:
+            self._open(tuple(words(phrase)), number)
+        for index, keys in self._indexes(include):
+            for key in keys:
+                _add(index, key, number)
+        for did in dict.fromkeys(include.members):
+            _add(self.authors, did, (number, "member:" + did))
+        for uri in dict.fromkeys(include.lists):
+            entry = (number, "list:" + uri)
+            for did in self.listed.get(uri, ()):
+                _add(self.authors, did, entry)
+        if include.joined:
+            mine = ((number, JOINED),)  # one for all of them: they may be very many
+            for did in members:
+                if self.authors.setdefault(did, mine) is not mine:
+                    self.add_member(number, did)
+        for tag, joins in zip(rule.joins, (True, False), strict=False):
+            self.joins[tag] = (number, joins)
+        self.revision += 1
+
+    def take_out(self, number: int, members: Iterable[str] = ()) -> None:
+        """Take out a community, if it is in. `members`: whoever may be in as a member of it."""
+        rule = self.rules.pop(number, None)
+        if rule is None:
+            return
+        include = rule.include
+        for index, keys in self._indexes(include):
+            for key in keys:
+                _drop(index, key, number)
+        for did in (*include.members, *(did for uri in include.lists for did in self.listed.get(uri, ())), *members):
+            self._part(did, number)
+        for tag in rule.joins:
+            if self.joins.get(tag, (number,))[0] == number:
+                self.joins.pop(tag, None)
+        for phrase in include.keywords:
+            self._close(tuple(words(phrase)), number)
+        self.revision += 1
+
+    def exchange(self, number: int, rule: Rule) -> None:
+        """Let a community that is in have other rules, with the same selectors."""
+        self.rules[number] = rule
+        self.revision += 1
+
+    def _indexes(self, include: Include) -> tuple[tuple[dict[str, tuple[int, ...]], Iterable[str]], ...]:
+        """Where a community stands, and under what."""
+        return (
+            (self.tags, dict.fromkeys(map(fold_tag, include.hashtags))),
+            (self.mentions, dict.fromkeys(include.mentions)),
+            (self.lists, dict.fromkeys(include.lists)),
+        )
+
+    def _open(self, phrase: tuple[str, ...], number: int) -> None:
+        """Let a phrase be looked for."""
+        text, opening = " ".join(phrase), (phrase[0], len(phrase))
+        if text not in self.phrases:
+            self._openings[opening] = self._openings.get(opening, 0) + 1
+            if self._openings[opening] == 1:
+                self.openings[phrase[0]] = tuple(sorted((*self.openings.get(phrase[0], ()), len(phrase))))
+        if number not in self.phrases.get(text, ()):
+            _add(self.phrases, text, number)
+
+    def _close(self, phrase: tuple[str, ...], number: int) -> None:
+        """A phrase is no longer looked for on behalf of this community."""
+        text, opening = " ".join(phrase), (phrase[0], len(phrase))
+        if text not in self.phrases:
+            return
+        _drop(self.phrases, text, number)
+        if text not in self.phrases:
+            self._openings[opening] -= 1
+            if not self._openings[opening]:
+                del self._openings[opening]
+                _drop(self.openings, phrase[0], len(phrase))
 
     def add_member(self, community: int, did: str) -> None:
-        """Let every post of `did` belong to `community` at once, without compiling anew."""
-        known = self.authors.get(did, ())
-        if (entry := (community, JOINED)) not in known:
-            self.authors[did] = (*known, entry)
+        """Let every post of `did` belong to `community`."""
+        if (entry := (community, JOINED)) not in self.authors.get(did, ()):
+            _add(self.authors, did, entry)
+
+    def remove_member(self, community: int, did: str) -> None:
+        """Let the posts of `did` no longer belong to `community` because it is a member."""
+        _drop(self.authors, did, (community, JOINED))
+
+    def add_list_member(self, uri: str, did: str) -> None:
+        """Let `did` be a member of the list `uri`."""
+        if uri in self.lists and did not in self.listed.setdefault(uri, set()):
+            self.listed[uri].add(did)
+            self.believed.add(did)
+            for community in self.lists.get(uri, ()):
+                _add(self.authors, did, (community, "list:" + uri))
+
+    def set_list(self, uri: str, members: Iterable[str] | None) -> set[str]:
+        """Let exactly these be the members of the list `uri` (None: nothing is known of it); returns who came or
+        went.
+        """
+        before, after = self.listed.get(uri, set()), set(members or ())
+        for community in self.lists.get(uri, ()):
+            entry = (community, "list:" + uri)
+            for did in before - after:
+                _drop(self.authors, did, entry)
+            for did in after - before:
+                _add(self.authors, did, entry)
+        if members is None:
+            self.listed.pop(uri, None)
+        else:
+            self.listed[uri] = after
+        return before ^ after
+
+    def _part(self, did: str, community: int) -> None:
+        left = tuple(entry for entry in self.authors.get(did, ()) if entry[0] != community)
+        if left:
+            self.authors[did] = left
+        else:
+            self.authors.pop(did, None)
 
     def joined_by(self, post: Post) -> tuple[Joins, ...]:
         """The communities that the author of a post joins or leaves by its tags."""
         if self.joins.keys().isdisjoint(post.tags):
             return ()
-        return tuple(self.joins[tag] for tag in sorted(post.tags) if tag in self.joins)
-
-    def add_list_member(self, uri: str, did: str) -> None:
-        """Let `did` be a member of the list `uri` at once, without compiling anew."""
-        known = self.authors.get(did, ())
-        added = ((community, "list:" + uri) for community in self.lists.get(uri, ()))
-        self.authors[did] = known + tuple(entry for entry in added if entry not in known)
+        return tuple(joins for tag in sorted(post.tags) if (joins := self.joins.get(tag)))
 
     def match(self, did: str, post: Post) -> list[Match]:
         """The communities that `post` of author `did` belongs to, in order of their ids."""
@@ -95,7 +197,7 @@ class Matcher:
         return [
             Match(community, tuple(evidences))
             for community, evidences in sorted(found.items())
-            if refusal(self.rules[community], did, post) is None
+            if (rule := self.rules.get(community)) is not None and refusal(rule, did, post) is None
         ]
 
     def _selected(self, did: str, post: Post) -> dict[int, list[str]]:
@@ -140,50 +242,28 @@ class Matcher:
         }
 
 
-def refusal(rule: _Rule, did: str, post: Post) -> str | None:
-    """Why `rule` refuses a post that one of its selectors matched, in words for people, or None."""
-    if did in rule.exclude_dids:
-        return "its author is excluded (exclude.dids)"
-    if not rule.exclude_tags.isdisjoint(post.tags):
-        return f"it carries #{min(rule.exclude_tags & post.tags)} (exclude.hashtags)"
-    if rule.exclude_replies and post.parent is not None:
-        return "it is a reply (exclude.replies)"
-    if rule.max_hashtags and len(post.tags) > rule.max_hashtags:
-        return f"it has {len(post.tags)} hashtags, more than {rule.max_hashtags} (exclude.hashtags_over)"
-    if rule.exclude_langs or rule.require_langs:
-        langs = post.langs or frozenset((UNDECLARED,))
-        if not rule.exclude_langs.isdisjoint(langs):
-            return f"its language is {min(rule.exclude_langs & langs)} (exclude.languages)"
-        if rule.require_langs and rule.require_langs.isdisjoint(langs):
-            return f"its language is {', '.join(sorted(langs))} (require.languages)"
-    if not rule.exclude_media.isdisjoint(post.media):
-        return f"it has a {min(rule.exclude_media & post.media)} (exclude.media)"
-    if rule.require_media and rule.require_media.isdisjoint(post.media):
-        return f"it has no {' or '.join(sorted(rule.require_media))} (require.media)"
-    hosts = post.domains if rule.exclude_domains else frozenset()
-    if hosts is None:
-        return "it has more links in other letters than ASCII than can be looked at (exclude.domains)"
-    for host in hosts:
-        for domain in rule.exclude_domains:
-            if host == domain or host.endswith("." + domain):
-                return f"it links to {domain} (exclude.domains)"
-    return None
+def _add(index: dict[str, tuple[Any, ...]], key: str, entry: int | Author) -> None:
+    """Put an entry under a key, where it belongs by its community."""
+    known = index.get(key, ())
+    if not known:
+        index[key] = (entry,)
+    elif _number(known[-1]) <= _number(entry):
+        index[key] = (*known, entry)
+    else:
+        index[key] = tuple(sorted((*known, entry), key=_number))
 
 
-def _rule(number: int, community: Community) -> _Rule:
-    exclude, require = community.exclude, community.require
-    return _Rule(
-        community=number,
-        exclude_tags=frozenset(map(fold_tag, exclude.hashtags)),
-        exclude_replies=exclude.replies,
-        exclude_langs=frozenset(exclude.languages),
-        exclude_media=frozenset(exclude.media),
-        exclude_domains=exclude.domains,
-        exclude_dids=frozenset(exclude.dids),
-        require_langs=frozenset(require.languages),
-        require_media=frozenset(require.media),
-        max_hashtags=exclude.hashtags_over,
-    )
+def _drop(index: dict[str, tuple[Any, ...]], key: str, entry: int | Author) -> None:
+    """Take an entry from under a key, if it is there."""
+    left = tuple(one for one in index.get(key, ()) if one != entry)
+    if left:
+        index[key] = left
+    else:
+        index.pop(key, None)
+
+
+def _number(entry: int | Author) -> int:
+    return entry if isinstance(entry, int) else entry[0]
 
 
 def compile_rules(
@@ -191,46 +271,10 @@ def compile_rules(
     lists: Mapping[str, Iterable[str]],
     members: Mapping[int, Iterable[str]] | None = None,
 ) -> Matcher:
-    """Compile (id, community) pairs; `lists` gives the member DIDs of each `app.bsky.graph.list` URI that is known,
-    `members` those of each community that shows all posts of its members.
+    """The index of (id, community) pairs; `lists` gives the member DIDs of each `app.bsky.graph.list` URI that is
+    known, `members` those of each community that shows all posts of its members.
     """
-    joins: dict[str, Joins] = {}
-    tags: dict[str, list[int]] = {}
-    mentions: dict[str, list[int]] = {}
-    authors: dict[str, list[tuple[int, str]]] = {}
-    phrases: dict[str, list[int]] = {}
-    openings: dict[str, set[int]] = {}
-    named: dict[str, list[int]] = {}
-    rules: dict[int, _Rule] = {}
+    matcher = Matcher(listed={uri: set(dids) for uri, dids in lists.items()})
     for number, community in communities:
-        rules[number] = _rule(number, community)
-        for tag in dict.fromkeys(map(fold_tag, community.include.hashtags)):
-            tags.setdefault(tag, []).append(number)
-        # Whoever mentions the community's own account submits the post.
-        own = (community.account,) if community.account else ()
-        for did in dict.fromkeys((*community.include.mentions, *own)):
-            mentions.setdefault(did, []).append(number)
-        for did in dict.fromkeys(community.include.members):
-            authors.setdefault(did, []).append((number, "member:" + did))
-        for uri in dict.fromkeys(community.include.lists):
-            named.setdefault(uri, []).append(number)
-            for did in lists.get(uri, ()):
-                authors.setdefault(did, []).append((number, "list:" + uri))
-        for did in (members or {}).get(number, ()) if community.include.joined else ():
-            authors.setdefault(did, []).append((number, JOINED))
-        if BY_TAG in community.join_by:
-            joins[fold_tag(JOIN_TAG + community.slug)] = (number, True)
-            joins[fold_tag(LEAVE_TAG + community.slug)] = (number, False)
-        for phrase in dict.fromkeys(tuple(words(keyword)) for keyword in community.include.keywords):
-            phrases.setdefault(" ".join(phrase), []).append(number)
-            openings.setdefault(phrase[0], set()).add(len(phrase))
-    return Matcher(
-        rules=rules,
-        tags={key: tuple(value) for key, value in tags.items()},
-        mentions={key: tuple(value) for key, value in mentions.items()},
-        authors={key: tuple(value) for key, value in authors.items()},
-        phrases={key: tuple(value) for key, value in phrases.items()},
-        openings={key: tuple(sorted(value)) for key, value in openings.items()},
-        lists={key: tuple(value) for key, value in named.items()},
-        joins=joins,
-    )
+        matcher.put(number, community, (members or {}).get(number, ()))
+    return matcher

@@ -17,7 +17,7 @@ from communities import logbook
 from communities.access import Action, Site, Standing, Status, may_decide
 from communities.acting import acting_as
 from communities.admission import BANNED, BY_HAND, HIDDEN_AUTHOR, PENDING, REMOVED, Decided, Verdict
-from communities.directory import Directory, Settings
+from communities.directory import Places, Settings, owners_above
 from communities.log import Decision, Event
 from communities.members import find_actor, intern_actor, memberships, standing_by
 from communities.membership import RefusedError
@@ -84,7 +84,7 @@ class _Case:
 
 def decide_post(
     connection: Connection,
-    directory: Directory,
+    places: Places,
     settings: Settings,
     actor: str,
     wanted: PostDecision,
@@ -97,7 +97,7 @@ def decide_post(
     RefusedError: NotPermitted, PostNotFound, NotInCommunity, VersionChanged, NoChange, AuthorOptedOut,
     AuthorBanned, TooManyPins.
     """
-    owners = {number: directory.by_id[number].owner for number in settings.above}
+    owners = owners_above(places, settings)
 
     def standing(did: str) -> Standing:
         of = memberships(connection, find_actor(connection, did))

@@ -20,6 +20,7 @@ _COLUMNS = "c.id, c.uri, c.rule"
 _BY_SLUG = f"SELECT {_COLUMNS} FROM community c WHERE c.slug = ? AND c.declared = 1"
 _BY_URI = f"SELECT {_COLUMNS} FROM community c WHERE c.uri = ? AND c.declared = 1"
 _BY_ID = f"SELECT {_COLUMNS} FROM community c WHERE c.id = ? AND c.declared = 1"
+_BY_ACCOUNT = f"SELECT {_COLUMNS} FROM community c WHERE c.account = ? AND c.declared = 1 ORDER BY c.id"
 _ADMINS = (
     "SELECT a.did FROM membership m INDEXED BY membership_listed JOIN actor a ON a.id = m.actor WHERE m.community IN"
     " (SELECT value FROM json_each(?4)) AND m.status = 'member' AND m.role = 3 AND (m.until IS NULL OR m.until > ?5)"
@@ -62,6 +63,19 @@ class Relatives:
     def get(self, number: int) -> Kin | None:
         """The community with this number."""
         return self._one(_BY_ID, number)
+
+    def of_account(self, did: str) -> list[Kin]:
+        """The communities of which this is the account."""
+        return self._all(_BY_ACCOUNT, (did,))
+
+    def children(self, one: Kin, most: int, now: int) -> list[Kin]:
+        """At most so many of those directly below it, the oldest first; `now`: microseconds."""
+        line = self._line(one)
+        found = dict(line)
+        below = self._children(one, tuple(line.values()), most, now)
+        found |= {child.id: child for child in below}
+        counted = self._settled(found, now).below.get(one.id, ())
+        return sorted((found[number] for number in counted), key=lambda kin: kin.id)
 
     def above(self, one: Kin, now: int) -> Directory:
         """It, and those that it is part of; `now`: microseconds."""

@@ -17,7 +17,7 @@ import orjson
 
 from communities.access import Action, Posting, Site, may_decide
 from communities.admission import PENDING, Verdict
-from communities.directory import Directory, Settings
+from communities.directory import Directory, Settings, owners_above
 from communities.members import find_actor, held, standing_by
 from communities.membership import Membership, RefusedError
 from communities.post_decisions import PostDecision, decide_post
@@ -101,7 +101,7 @@ class Queues:
             for number in (settings.id, *settings.above):
                 if membership := held(self._connection, number, actor):
                     of[number] = membership
-            owners = {number: directory.by_id[number].owner for number in settings.above}
+            owners = owners_above(directory, settings)
             who = standing_by(settings, viewer, of, owners, now, self._site.get(viewer, Site.NOBODY))
             if may_decide(Action.APPROVE, who):
                 return directory, settings

@@ -4,6 +4,8 @@ repositories are followed.
 Whether an account is shown is an overlay over its rows: they stay, hidden and not counted, until it is back or purged.
 """
 
+from collections.abc import Container, Iterable, Set
+
 from communities.admission import HIDDEN_AUTHOR
 from firehose.declared import Declared
 from firehose.events import Account
@@ -12,6 +14,7 @@ from firehose.states import CONFIRM, CONFIRMED, DESYNCHRONIZED, ERROR, PENDING, 
 from models.database import Connection
 
 _FENCED = "SELECT id, active, allowed, purge FROM actor WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
+_REPO = "SELECT a.id, r.state, r.why FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.did = ?"
 MOST_DOUBTS = 1000
 MOST_COUNTED = 5000
 """Likes, reposts, replies and quotes of an account that are counted, or not any more, in the batch that says so."""
@@ -117,17 +120,34 @@ class Accounts(Declared):
             (by, actor, kind),
         )
 
-    def follow(self, dids: frozenset[str]) -> None:
-        """Let these be the accounts whose repositories are followed; new ones are to be read whole first."""
+    def refollow(self, dids: Iterable[str], full: Container[str]) -> None:
+        """Some accounts may have come to those whose repositories are followed (`full`), or have left them."""
+        for did in dids:
+            row = self._sql(_REPO, (did,)).get
+            actor, state, why = row or (None, None, None)
+            if did in full:
+                if state is None:
+                    self._sql("INSERT INTO repo (actor, state) VALUES (?, ?)", (self.intern(did).id, PENDING))
+                    self._actors.pop(did, None)
+            elif state == SYNCED or (state == PENDING and not why):
+                self._sql("DELETE FROM repo WHERE actor = ?", (actor,))
+                self._actors.pop(did, None)
+
+    def follow(self, dids: Set[str]) -> list[str]:
+        """Let exactly these be the accounts whose repositories are followed; new ones are to be read whole first.
+        Returns those.
+        """
         rows = self._sql("SELECT a.did, a.id, r.state, r.why FROM repo r JOIN actor a ON a.id = r.actor").fetchall()
         held = {did for did, *_ in rows}
         for did, actor, state, why in rows:
             if did not in dids and (state == SYNCED or (state == PENDING and not why)):
                 self._sql("DELETE FROM repo WHERE actor = ?", (actor,))
                 self._actors.pop(did, None)
-        for did in dids - held:
+        new = [did for did in dids if did not in held]
+        for did in new:
             self._sql("INSERT INTO repo (actor, state) VALUES (?, ?)", (self.intern(did).id, PENDING))
             self._actors.pop(did, None)
+        return new
 
     def identity(self, did: str, now: int) -> None:
         """What could not be read may be read now: the account may have another host, or a document again (A45)."""

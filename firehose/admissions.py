@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from communities.access import Site
 from communities.admission import BANNED, BY_HAND, PENDING, REMOVED, Decided, Held, Outcome, Verdict, judge
-from communities.directory import Directory, Settings
-from communities.matching import OPT_OUT_TAGS, SUBMITTED, Match, Matcher, refusal
+from communities.directory import Directory, Places, Settings, owners_above
+from communities.matching import OPT_OUT_TAGS, SUBMITTED, Match, Matcher
 from communities.members import read_membership, standing_by
 from communities.membership import Membership
 from communities.post import Post
 from communities.records import BLOCK, SUBMISSION
+from communities.rule import refusal
 
 _OF_AUTHOR = (
     "SELECT 0, community, status, role, scope, until FROM membership WHERE actor = ?1"
@@ -45,17 +46,17 @@ class Written(NamedTuple):
 
 
 class Admissions:
-    """Decides about posts by the rules and rows in force. `directory` and `matcher` are exchanged with the rules."""
+    """Decides about posts by the rules and rows in force."""
 
     def __init__(self, sql: Callable[..., Any]) -> None:
         """`sql` executes one statement."""
-        self.directory = Directory()
+        self.directory: Places = Directory()
         self.matcher = Matcher()
         self.site: Mapping[str, Site] = {}
         """Who stands above all communities."""
         self._sql = sql
 
-    def use(self, matcher: Matcher, directory: Directory) -> None:
+    def use(self, matcher: Matcher, directory: Places) -> None:
         """Go by these rules from now on."""
         self.matcher, self.directory = matcher, directory
 
@@ -79,7 +80,7 @@ class Admissions:
                 of[about] = read_membership(tuple(rest))
             elif kind == 1:
                 decided[about] = Decided(Verdict(rest[0]), rest[1], rest[2])
-            elif settings := self.directory.by_uri.get(about):
+            elif settings := self.directory.find(about):
                 if rest[0]:
                     withdrawn.add(settings.id)
                 else:
@@ -92,7 +93,7 @@ class Admissions:
         found: dict[int, Item] = {}
         withdrawn -= submitted
         for community in selected.keys() | (held.keys() & decided.keys()):
-            settings = self.directory.by_id.get(community)
+            settings = self.directory.get(community)
             if settings is None:
                 continue
             evidences = selected.get(community, [])
@@ -147,7 +148,7 @@ class Admissions:
 
     def owners(self, settings: Settings) -> dict[int, str | None]:
         """Who owns the communities above one."""
-        return {number: self.directory.by_id[number].owner for number in settings.above}
+        return owners_above(self.directory, settings)
 
     def _opted_out(self, settings: Settings, actor: int, written: Written, *, withdrawn: bool) -> str | None:
         """Why an author keeps a post out of a community, or is kept out by its account."""

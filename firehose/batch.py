@@ -11,15 +11,12 @@ from functools import partial
 
 from playhouse.apsw_ext import APSWDatabase
 
-from communities.matching import Matcher
 from firehose import quarantine
 from firehose.events import Account, Event, Identity, Lost, Sync
 from firehose.index import Index
 from firehose.ops import Commit, Scope
 from firehose.proofs import Proofs
-from firehose.rules import REAPPLY
 from firehose.storage import CORRUPTION, STORAGE_FAULTS
-from models import meta
 from models.database import Connection, sql, writing
 from xrpc.syntax import parse_datetime
 
@@ -36,14 +33,13 @@ MOST_WAITING_BYTES = 4 * BATCH_BYTES
 class _Waiting:
     """An event that is not stored yet, the message that it came in, and whether it must still prove who wrote it.
 
-    `matcher`: what it was held against. `disbelieved`: it could not prove it, and the rules count somebody as a member
+    `disbelieved`: it could not prove it, and the rules count somebody as a member
     for it already.
     """
 
     event: Event
     data: bytes
     unproven: bool
-    matcher: Matcher
     disbelieved: bool = False
 
 
@@ -115,7 +111,7 @@ class Batch:
         unproven = proofs is not None and proofs.wanted(event, self._scope)
         if proofs is not None and unproven:
             proofs.prepare(event.did)
-        self._waiting.append(_Waiting(event, data, unproven, self._scope.matcher))
+        self._waiting.append(_Waiting(event, data, unproven))
         self._bytes += len(data)
         return len(self._waiting) >= self._full_at or self._bytes >= BATCH_BYTES
 
@@ -149,7 +145,6 @@ class Batch:
                 self._notice_others(connection)
                 for waiting in batch:
                     self._apply(waiting, now)
-                self._look_again(connection, batch)
                 self._store_cursor(connection, behind)
         except (*STORAGE_FAULTS, *CORRUPTION):
             raise
@@ -215,13 +210,7 @@ class Batch:
                     self._index.desynchronize(event.did, "an event could not be applied", now)
                     self._store_cursor(connection, event.seq)
         with writing(self._database) as connection:
-            self._look_again(connection, batch)
             self._store_cursor(connection, behind)
-
-    def _look_again(self, connection: Connection, batch: list[_Waiting]) -> None:
-        """Rules that changed while something waited for keys hold for it too: stored posts are held against them."""
-        if any(waiting.matcher is not self._scope.matcher for waiting in batch):
-            meta.put(connection, REAPPLY, "0")
 
     @property
     def _fence(self) -> str:

@@ -134,9 +134,9 @@ class Declared(Succession):
             return self._found(did, rkey, said, now)
         if isinstance(said, SubmissionRecord):
             self._judge_again(actor, said.post.rpartition("/")[2], now)
-            return None if said.community in self.admissions.directory.by_uri else LATER
+            return None if self.admissions.directory.find(said.community) else LATER
         if isinstance(said, MembershipRecord | RoleRecord):
-            settings = self.admissions.directory.by_uri.get(said.community)
+            settings = self.admissions.directory.find(said.community)
             if settings is None:
                 return LATER
             if isinstance(said, MembershipRecord):
@@ -174,13 +174,12 @@ class Declared(Succession):
         directory = self.admissions.directory
         if collection == COMMUNITY:
             if community_rows.end_record(self._connection, about):
-                self._list_changed(did)
                 self.counts["community ended"] += 1
         elif collection == MEMBERSHIP:
-            if settings := directory.by_uri.get(about):
+            if settings := directory.find(about):
                 self._leave(actor, did, settings, BY_RECORD, rkey, now)
         elif collection == ROLE:
-            if settings := directory.by_uri.get(about):
+            if settings := directory.find(about):
                 self._revoke(settings, subject, rkey, did, now)
         elif collection == FOLLOW:
             for settings in self._of_account(subject):
@@ -211,8 +210,7 @@ class Declared(Succession):
 
     def _of_account(self, did: str) -> list[Settings]:
         """The communities of which this is the account."""
-        directory = self.admissions.directory
-        return [directory.by_id[number] for number in directory.by_account.get(did, ())]
+        return self.admissions.directory.of_account(did)
 
     def _doubt_tag(self, did: str, rkey: str) -> None:
         """A source without proofs says that somebody joins or leaves by a tag: the repository is to say so (S95)."""
@@ -231,7 +229,6 @@ class Declared(Succession):
         self.succeed(uri, did, said)
         fault = community_rows.declare_record(self._connection, uri, said.community.to_json(), now, most=MOST_OWNED)
         if fault is None:
-            self._list_changed(did)  # compiled anew, and what came before it is caught up with then
             self.counts["community declared"] += 1
         return fault
 
@@ -258,7 +255,7 @@ class Declared(Succession):
     def catch_up(self, uris: Collection[str], now: int) -> None:
         """Let records that came before their communities have their effect, now that those are compiled."""
         for uri in uris:
-            settings = self.admissions.directory.by_uri.get(uri)
+            settings = self.admissions.directory.find(uri)
             if settings is None:
                 continue
             rows = self._sql(_ABOUT, (uri, LATER, MOST_CAUGHT_UP)).fetchall()
@@ -307,9 +304,10 @@ class Declared(Succession):
                 self._delete_record(did, collection, rkey, now)
             key = (actor, collection, rkey)
             self._sql("DELETE FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?", key)
-        left = self._sql(
-            "DELETE FROM membership WHERE actor = ? AND status != 'banned' RETURNING 1", (actor,)
-        ).fetchall()
+        query = "DELETE FROM membership WHERE actor = ? AND status != 'banned' RETURNING community"
+        left = self._sql(query, (actor,)).fetchall()
+        for (community,) in left:
+            self.admissions.matcher.remove_member(community, did)
         self._sql("DELETE FROM membership_event WHERE actor = ?", (actor,))
         return bool(rows or left)
 

@@ -11,14 +11,12 @@ from playhouse.apsw_ext import APSWDatabase
 
 from communities.matching import Matcher
 from firehose.index import Index
+from firehose.reapply import STEP_ROWS, Reapply
 from firehose.rows import COUNTERS
-from firehose.rules import REAPPLY
 from firehose.states import PENDING
 from firehose.times import now_micros, tid
-from models import meta
 from models.database import Connection, sql, writing
 
-STEP_ROWS = 200
 DAY = 86_400_000_000
 INTERACTION_DAYS = 2
 MOST_INTERACTIONS = 1_000_000
@@ -54,6 +52,7 @@ class Housekeeping:
         self._actors_after = 0
         self._counted_at = 0
         self._floors: dict[str, tuple[int, int]] = {}
+        self._reapply = Reapply(index, clock)
 
     def step(self, matcher: Matcher) -> bool:
         """Do one small piece of what is to be done; returns whether more is waiting."""
@@ -65,7 +64,7 @@ class Housekeeping:
             or self._expire_posts(connection)
             or self._expire_small(connection)
             # Last, for it begins anew with every change of a list: whoever changes one must not hold the others up.
-            or self._reapply(connection, matcher)
+            or self._reapply.step(connection, matcher)
         )
         if work is None:
             return False
@@ -164,28 +163,6 @@ class Housekeeping:
             self._index.remove_post(post)
             return True
         return False
-
-    def _reapply(self, connection: Connection, matcher: Matcher) -> Callable[[], None] | None:
-        """Hold stored posts against the rules in force: exclusions reach what was admitted before them.
-
-        A community that is not declared at present has no rules to be held against: its items stay, until retention.
-        """
-        after = meta.get(connection, REAPPLY)
-        if after is None:
-            return None
-
-        def work() -> None:
-            query = "SELECT id FROM post WHERE id > ? ORDER BY id LIMIT ?"
-            rows = connection.execute(query, (int(after), STEP_ROWS)).fetchall()
-            for (post,) in rows:
-                if not self._index.judge_stored(post, self._clock(), matcher.rules):
-                    self._index.counts["posts no longer matching"] += 1
-            if rows:
-                meta.put(connection, REAPPLY, str(rows[-1][0]))
-            else:
-                connection.execute("DELETE FROM meta WHERE key = ?", (REAPPLY,))
-
-        return work
 
     def _expire_small(self, connection: Connection) -> Callable[[], None] | None:
         """Interactions, used tokens, what was said of posts that never came, and accounts that nothing points to."""

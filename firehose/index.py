@@ -35,6 +35,7 @@ class Index(Accounts):
         """Drop what is cached of the rows, and what was noted for repositories that are being read."""
         self._actors.clear()
         self.buffers.clear()
+        self.admissions.directory.forget()
 
     def forget_account(self, actor: int) -> None:
         """Drop what is cached of one account, after its rows were changed behind this one's back."""
@@ -169,7 +170,7 @@ class Index(Accounts):
         wanted |= late
         for rkey in held:
             # One that no word of its own speaks for may be submitted, or approved.
-            kept = rkey in puts and (puts[rkey][0].matches or puts[rkey][0].stands)
+            kept = rkey in puts and (self.matches(did, puts[rkey][0]) or puts[rkey][0].stands)
             if not kept and not newer(POST, rkey):
                 self._delete_post(did, rkey)
                 yield

@@ -12,20 +12,20 @@ from typing import Any
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
-from communities.access import Posting, Site
-from communities.directory import Settings
-from communities.records import POST, SUBMISSION
+from communities.access import Site
 from firehose.backoff import Backoff
 from firehose.dialect import dialect_of
+from firehose.filters import add_pinned, known_actors, known_posts, known_records, renew
 from firehose.housekeeping import Housekeeping
+from firehose.in_force import Changes, InForce, nothing
 from firehose.index import Index
-from firehose.known import Known
+from firehose.members import Members
 from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.pipeline import Pipeline
 from firehose.proofs import Proofs
 from firehose.rows import LISTS_CHANGED
-from firehose.rules import Compiled, Rules
+from firehose.rules import NOTICED, Rules
 from firehose.source import CURSORS, Source
 from firehose.states import count_repos
 from firehose.storage import STORAGE_FAULTS, StorageError
@@ -34,55 +34,13 @@ from firehose.times import now_micros
 from firehose.waiting import pause
 from lexicons.catalog import documents
 from models import meta
-from models.database import Connection, check_in_place, file_identity, sql, writing
+from models.database import check_in_place, file_identity, sql, writing
 from xrpc.lexicon import Catalog
 
 log = logging.getLogger(__name__)
 
-MEMBERS_NOTICED = "members_noticed"
-"""Meta key: the number of the last change of a membership that was taken notice of."""
-MOST_NOTICED = 1000
-"""Members, and decisions, that are noticed in one go."""
-_JOINED = (
-    "SELECT e.id, e.community, a.did FROM membership_event e JOIN actor a ON a.id = e.actor WHERE e.id > ?"
-    " AND e.status = 'member' AND e.act != 'setRole' ORDER BY e.id LIMIT ?"
-)
-_APPROVED = (
-    "SELECT d.at, a.did, d.rkey FROM decided d JOIN actor a ON a.id = d.actor WHERE d.at > ?"
-    " AND d.verdict = 'approved' ORDER BY d.at LIMIT ?"
-)
 REPEAT_SECONDS = 60.0
 """A fault of the storage that lasts is logged again after so long."""
-
-
-def known_posts(connection: Connection) -> Known:
-    """The filter of indexed posts, by URI, pinned ones included."""
-    count = connection.execute(
-        "SELECT (SELECT count(*) FROM post) + (SELECT count(*) FROM pin) + (SELECT count(*) FROM decided)"
-        " + (SELECT count(*) FROM declaration)"
-    ).fetchone()
-    rows = connection.execute(
-        "SELECT a.did, p.rkey FROM post p JOIN actor a ON a.id = p.actor"
-        " UNION ALL SELECT a.did, p.rkey FROM pin p JOIN actor a ON a.id = p.actor"
-        " UNION ALL SELECT a.did, p.rkey FROM decided p JOIN actor a ON a.id = p.actor WHERE p.verdict = 'approved'"
-    )
-    known = Known.of((f"at://{did}/app.bsky.feed.post/{rkey}" for did, rkey in rows), count[0] if count else 0)
-    for (uri,) in connection.execute("SELECT subject FROM declaration WHERE collection = ?", (SUBMISSION,)):
-        known.add(uri)
-    return known
-
-
-def known_records(connection: Connection) -> Known:
-    """The filter of records that shape communities, by URI."""
-    (count,) = connection.execute("SELECT count(*) FROM declaration").fetchall()[0]
-    rows = connection.execute("SELECT a.did, d.collection, d.rkey FROM declaration d JOIN actor a ON a.id = d.actor")
-    return Known.of((f"at://{did}/{collection}/{rkey}" for did, collection, rkey in rows), count)
-
-
-def known_actors(connection: Connection) -> Known:
-    """The filter of accounts that rows point to, by DID."""
-    count = connection.execute("SELECT count(*) FROM actor").fetchone()
-    return Known.of((did for (did,) in connection.execute("SELECT did FROM actor")), count[0] if count else 0)
 
 
 class Ingest:
@@ -110,15 +68,33 @@ class Ingest:
         with writing(database):
             self.index.judge_founders(now_micros())
         self.rules.load(self.index)
-        self.scope = Scope(known_posts(connection), known_actors(connection), declared=known_records(connection))
-        self.scope.catalog = Catalog(documents())
-        self._joined_after = int(meta.get(connection, MEMBERS_NOTICED) or 0)
-        (self._decided_after,) = connection.execute("SELECT coalesce(max(at), 0) FROM decided").fetchall()[0]
+        self.in_force = InForce(connection)
+        self._owed: Changes | None = self.in_force.load(int(meta.get(connection, NOTICED) or 0))
+        matcher, followed = self.in_force.matcher, self.in_force.followed
+        self.index.admissions.use(matcher, self.in_force.places)
+        self.scope = Scope(
+            known_posts(connection),
+            known_actors(connection),
+            matcher,
+            lists=matcher.listed.keys(),
+            list_owners=followed.list_owners.keys(),
+            declared=known_records(connection),
+            accounts=followed.accounts.keys(),
+            catalog=Catalog(documents()),
+        )
+        self._proofs = proofs
         if proofs is not None:
             self.scope.dropped = proofs.dropped
-        self._proofs = proofs
-        self._begun = False
-        self.use(self.rules.compile())
+            self.scope.full = followed
+            with writing(database):
+                for did in self.index.follow(set(followed)):
+                    self.scope.actors.add(did)
+        self._lists_seen = self.index.list_changes.copy()
+        self._lists_stale = meta.get(connection, LISTS_CHANGED) is not None
+        self._file_stale = False
+        self._due = 0.0
+        self._follow_up(lists=False)
+        self.members = Members(database, self.index, self.in_force, self.scope, proofs)
         self.pipeline = Pipeline(database, sources[0].url, self.scope, self.index, dialect=dialect_of(sources[0]),
                                  proofs=proofs, pace=self._pace)  # fmt: skip
         self.subscription = Subscription(self.pipeline, user_agent, sources=sources, session=session, pace=self._pace,
@@ -126,12 +102,7 @@ class Ingest:
         self.housekeeping = Housekeeping(database, self.index, retention)
         self.counters: dict[str, Counter[str]] = {}
         """What others count that run beside the stream, by their names: put in by whoever starts them."""
-        self._begun = True
         self._file = file_identity(database)
-        self._rules_stale = False
-        self._lists_stale = meta.get(connection, LISTS_CHANGED) is not None
-        self._lists_seen = 0
-        self._lists_due = 0.0
         self._started_at = now_micros()
         self._silent_until: dict[str, float] = {}
 
@@ -142,28 +113,6 @@ class Ingest:
     def on_doubt(self, told: Callable[[str], None]) -> None:
         """Have `told` called with the URI of each list that a source without proofs says was changed."""
         self.scope.on_doubt = told
-
-    def use(self, compiled: Compiled) -> None:
-        """Hold everything from the next event on against these rules."""
-        self.scope.matcher = compiled.matcher
-        known = self.index.admissions.directory.by_uri.keys()
-        self.index.admissions.use(compiled.matcher, compiled.directory)
-        wanted = self.scope.wanted
-        self.scope.accounts = frozenset(compiled.directory.by_account)
-        if self.scope.wanted != wanted and self._begun:
-            self.subscription.choose_again()
-        self.scope.lists = compiled.lists
-        self.scope.list_owners = compiled.list_owners
-        full = compiled.full if self._proofs is not None else frozenset()
-        if full != self.scope.full:
-            with writing(self.database):
-                self.index.follow(full)
-            self.scope.full = full
-            for did in full:
-                self.scope.actors.add(did)
-        with writing(self.database):
-            # What came before its community counts from now on.
-            self.index.catch_up(compiled.directory.by_uri.keys() - known, now_micros())
 
     def lists_changed(self) -> None:
         """Members of a list came or went: it is compiled anew before long, and the stored posts are looked at again."""
@@ -197,7 +146,7 @@ class Ingest:
             now = time.monotonic()
             try:
                 self.pipeline.tick()
-                self._notice_members()
+                self.members.notice()
                 if now >= next_rules:
                     next_rules = now + self._pace.rules
                     self._refresh()
@@ -226,62 +175,61 @@ class Ingest:
         """Take over changed rules and lists; make a filter larger that has become full."""
         began = time.monotonic()
         # What is stale stays so until all of it was taken over: any write here can fail, and is tried again.
-        self._rules_stale |= self.rules.refresh(self.index)
-        self._lists_stale |= self.index.list_changes.total() != self._lists_seen
-        lists = self._lists_stale and began >= self._lists_due
-        full = self.scope.posts.full or self.scope.actors.full or self.scope.declared.full
-        if not (self._rules_stale or lists or full):
-            return
-        # What waits was held against the rules and is in the filters as they were until now.
-        self.pipeline.flush()
-        if lists:
-            self.rules.reapply()
-        if self._rules_stale or lists:
-            self._lists_seen = self.index.list_changes.total()
-            self.use(self.rules.compile())
-            # The owner of a list can change it for ever: compiling takes a tenth of the time at most.
-            self._lists_due = began + 10 * (time.monotonic() - began)
-        if self._rules_stale or full:
-            self.scope.posts = known_posts(sql(self.database))
-            self.scope.actors = known_actors(sql(self.database))
-            self.scope.declared = known_records(sql(self.database))
-        self.pipeline.expect()
-        self._lists_stale &= not lists
-        self._rules_stale = False
+        if self.rules.refresh(self.index):
+            self._file_stale = True
+        lists = self._changed_lists()
+        if self._file_stale or (began >= self._due and (lists or self._owed or self.in_force.stale)):
+            self._take_over(lists)
+            # Anybody may change a community or a list, for ever: what follows has a tenth of the time at most.
+            self._due = began + 10 * (time.monotonic() - began)
+        if self.scope.posts.full or self.scope.actors.full or self.scope.declared.full:
+            self.pipeline.flush()  # what waits is in the filters as they were until now
+            renew(sql(self.database), self.scope)
+            self.pipeline.expect()
 
-    def _notice_members(self) -> None:
-        """Take notice of who has joined, wherever, and of what moderators have put in: their posts may not be here."""
-        connection = sql(self.database)
-        joined = connection.execute(_JOINED, (self._joined_after, MOST_NOTICED)).fetchall()
-        approved = connection.execute(_APPROVED, (self._decided_after, MOST_NOTICED)).fetchall()
-        for at, did, rkey in approved:
-            self._decided_after = at
-            self.scope.actors.add(did)
-            self.scope.posts.add(f"at://{did}/{POST}/{rkey}")
-        index, now = self.index, now_micros()
-        if not joined and not index.awaited:
-            return
-        with writing(self.database) as connection:
-            for number, community, did in joined:
-                settings = index.admissions.directory.by_id.get(community)
-                if settings is not None:
-                    self._welcome(settings, did, now)
-                meta.put(connection, MEMBERS_NOTICED, str(number))
-            for did, why in index.awaited.items():
-                index.desynchronize(did, why, now)
-        index.awaited.clear()
-        if joined:
-            self._joined_after = joined[-1][0]
+    def _changed_lists(self) -> set[str]:
+        """The owners of lists that were changed. One that is empty stands for any."""
+        changes = self.index.list_changes
+        changed = {owner for owner, count in changes.items() if count != self._lists_seen[owner]}
+        return changed | ({""} if self._lists_stale else set())
 
-    def _welcome(self, settings: Settings, did: str, now: int) -> None:
-        """Somebody has become a member: what they wrote before may belong now, and a role may wait for them."""
-        if settings.uri is not None:
-            self.index.grant_waiting(settings, did, now)
-        if settings.joined:
-            self.scope.matcher.add_member(settings.id, did)
-            self.scope.actors.add(did)
-        if settings.joined or settings.posting is not Posting.ANYONE:
-            self.index.awaited[did] = "it has joined a community"
+    def _take_over(self, lists: set[str]) -> None:
+        """Let communities and lists be in force as the rows have them now, and see to what follows."""
+        wanted = self.scope.wanted
+        if lists or self._file_stale:
+            # Who waits to be a member of a list is one already; that must stand in the rows.
+            self.pipeline.flush()
+            self._lists_seen, self._lists_stale = self.index.list_changes.copy(), True
+            self._owe(self.in_force.take_lists(None if self._file_stale or "" in lists else lists))
+        self._owe(self.in_force.take_over())
+        self._follow_up(lists=self._lists_stale)
+        if self._file_stale:
+            add_pinned(sql(self.database), self.scope)
+        if lists or self._file_stale:
+            self.pipeline.expect()
+        self._lists_stale = self._file_stale = False
+        if self.scope.wanted != wanted:
+            self.subscription.choose_again()
+
+    def _owe(self, changes: Changes) -> None:
+        """Something follows from changes that are in force; it is kept until it is stored."""
+        if self._owed is None:
+            self._owed = nothing()
+        self._owed.add(changes)
+
+    def _follow_up(self, *, lists: bool) -> None:
+        """Store what follows from changed rules; `lists`: and from all changes of lists."""
+        owed = self._owed or nothing()
+        with writing(self.database):
+            if self._proofs is not None:
+                self.index.refollow(sorted(owed.dids), self.in_force.followed)
+            # What came before its community counts from now on.
+            self.index.catch_up(sorted(owed.uris), now_micros())
+            self.rules.reapply(owed.judged, self.in_force.revised, lists=lists)
+        if self._proofs is not None:
+            for did in owed.dids:
+                self.scope.actors.add(did)
+        self._owed = None
 
     def _keep_house(self, until: float) -> None:
         while self.housekeeping.step(self.scope.matcher):

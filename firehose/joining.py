@@ -106,7 +106,7 @@ class Joining(Rows):
     def join_by_tag(self, did: str, op: PutPost, now: int) -> None:
         """The author of a post joins or leaves by its tags. It must be known to be theirs."""
         for community, comes in op.joins:
-            settings = self.admissions.directory.by_id.get(community)
+            settings = self.admissions.directory.get(community)
             if settings is None or BY_TAG not in settings.join_by:
                 continue
             if comes:

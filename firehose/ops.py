@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Container, Set
 from dataclasses import dataclass, field
 
 from communities.matching import Joins, Match, Matcher
@@ -41,6 +41,8 @@ class PutPost:
     quote: str | None
     joins: tuple[Joins, ...] = ()
     stands: bool = False
+    revision: int = 0
+    """That of the matcher which has found `matches`."""
 
 
 @dataclass(slots=True)
@@ -116,13 +118,13 @@ class Scope:
     posts: Known
     actors: Known
     matcher: Matcher = field(default_factory=Matcher)
-    lists: frozenset[str] = frozenset()
-    list_owners: frozenset[str] = frozenset()
-    full: frozenset[str] = frozenset()
+    lists: Set[str] = frozenset()
+    list_owners: Container[str] = frozenset()
+    full: Container[str] = frozenset()
     """Accounts whose every commit is followed: members, owners."""
     declared: Known = field(default_factory=Known)
     """The at-uris of records that shape communities."""
-    accounts: frozenset[str] = frozenset()
+    accounts: Collection[str] = frozenset()
     """Accounts of communities: whoever follows or blocks one, or is blocked by one, means something by it."""
     catalog: Catalog = field(default_factory=lambda: Catalog(()))
     """The lexicons that records of communities are held against."""

@@ -6,6 +6,8 @@ from typing import Any
 import libipld
 from cbrrr import StrictCID, decode_dag_cbor
 
+from communities.post import Post, read_post
+
 MAX_DEPTH = 32
 MAX_CONTAINER = 131_072
 MAX_KEY = 8192
@@ -41,6 +43,14 @@ def glance(block: bytes) -> dict[str, Any]:
     if type(record) is not dict:
         raise RecordError("record is no map")
     return record
+
+
+def read_facts(block: bytes) -> Post | None:
+    """What rules look at in a stored post; None when it is none any more by today's reading."""
+    try:
+        return read_post(read_record(block))
+    except RecordError:
+        return None
 
 
 def check_data_model(record: dict[str, Any]) -> None:

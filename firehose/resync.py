@@ -19,7 +19,6 @@ from typing import IO
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
-from communities.matching import Matcher
 from firehose.actors import Actor
 from firehose.failures import Failures
 from firehose.getrepo import MOST_BYTES, MOST_BYTES_OF_OTHERS, Gone, Parked, ResyncError, fetch_repo
@@ -28,13 +27,11 @@ from firehose.noted import Noted
 from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.repo import RepoError
-from firehose.rules import REAPPLY
 from firehose.snapshot import Snapshot, read_snapshot
 from firehose.states import DESYNCHRONIZED, RESYNCING, SYNCED, due
 from firehose.storage import STORAGE_FAULTS
 from firehose.times import now_micros
 from firehose.waiting import pause
-from models import meta
 from models.database import Connection, sql, writing
 from xrpc.did import DidDocument
 from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailable
@@ -113,7 +110,7 @@ class Resync:
         self._parked = {host: until for host, until in self._parked.items() if until > now}
         earliest = now - GAP_SECONDS * self._pace.patience
         self._read_at = {did: at for did, at in self._read_at.items() if at > earliest}
-        others = AT_ONCE_OF_OTHERS - len(self._tasks.keys() - full)
+        others = AT_ONCE_OF_OTHERS - sum(did not in full for did in self._tasks)
         for did in due(sql(self._database), self._clock(), full):
             if did in self._tasks or did in self._read_at or self._is_busy(did) or (did not in full and others <= 0):
                 continue
@@ -179,7 +176,7 @@ class Resync:
                 del self._hosts[host]  # anybody may bring any number of hosts
 
     async def _read_from(self, host: str, did: str, document: DidDocument) -> None:
-        known, stream_at, matcher = self._open_epoch(did), self._stream_at(), self._scope.matcher
+        known, stream_at = self._open_epoch(did), self._stream_at()
         full = did in self._scope.full
         with tempfile.TemporaryFile(dir=Path(self._database.database).parent) as file:
             try:
@@ -200,7 +197,7 @@ class Resync:
                 else:
                     if snapshot.rev < known:
                         raise ResyncError("its host has an older repository than the stream has shown")
-                    await self._store(did, snapshot, matcher)
+                    await self._store(did, snapshot)
                     return
         if not refused.transient:
             await self._refresh(did)  # its key may have been changed just now
@@ -246,10 +243,9 @@ class Resync:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return read_snapshot(data, did, document.key, self._scope, now - self._retention, stream_at)
 
-    async def _store(self, did: str, snapshot: Snapshot, matcher: Matcher) -> None:
+    async def _store(self, did: str, snapshot: Snapshot) -> None:
         """Make the rows equal to the repository, in one transaction unless it is a large one: the stream stands still
-        meanwhile, and must not for long. `matcher`: what the repository was held against. Raises ResyncError when
-        something has happened to the epoch (B6).
+        meanwhile, and must not for long. Raises ResyncError when something has happened to the epoch (B6).
         """
         # What is about these posts may come before the last of them is stored.
         for uri in snapshot.posts():
@@ -264,9 +260,6 @@ class Resync:
                 done = all(time.monotonic() < until for _ in steps)
                 if done:
                     self._finish(connection, actor, noted, snapshot)
-                    if matcher is not self._scope.matcher:
-                        # The stored posts are looked at again: the rules are others now.
-                        meta.put(connection, REAPPLY, "0")
             if not done:
                 await asyncio.sleep(STEP_PAUSE)
         self._read_at[did] = asyncio.get_running_loop().time()

@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 import apsw
 
 from communities.admission import BY_HAND, HIDDEN_AUTHOR
-from communities.post import Post, read_post
+from communities.matching import Match
+from communities.post import Post
 from communities.records import SHAPING
 from firehose.actors import Actors
 from firehose.admissions import Admissions, Item, Written
@@ -31,7 +32,7 @@ from firehose.ops import (
     PutListItem,
     PutPost,
 )
-from firehose.records import RecordError, read_record
+from firehose.records import read_facts
 from firehose.times import event_micros, sort_micros, tid_micros
 from models.database import Connection
 
@@ -95,10 +96,15 @@ class Rows(Actors):
         held = dict(self._sql(_HELD, (row[0],))) if row else {}
         # A submission, a membership or a decision may speak for it even if nothing in it does.
         items: dict[int, Item] = {}
-        if op.matches or op.stands or row:
-            written = Written(did, op.rkey, op.cid, op.post if op.post.record else _facts(op.block) or op.post)
+        matches = self.matches(did, op)
+        if matches or op.stands or row:
             items = self.admissions.items(
-                known.id if known else 0, written, op.matches, held, row[2] if row else b"", now
+                known.id if known else 0,
+                Written(did, op.rkey, op.cid, self._written(op)),
+                matches,
+                held,
+                row[2] if row else b"",
+                now,
             )
         sort_at = row[1] if row else sort_micros(op.post.created_at, event_at, latest)
         if not row and items and sort_at < event_at - self._max_age:
@@ -137,6 +143,18 @@ class Rows(Actors):
                 applied |= self._remove_engagement(did, kind, op.rkey, said or "")
         return applied
 
+    @staticmethod
+    def _written(op: PutPost) -> Post:
+        """What rules look at in a post that was put."""
+        return op.post if op.post.record else read_facts(op.block) or op.post
+
+    def matches(self, did: str, op: PutPost) -> list[Match]:
+        """What the words of a post say by the rules as they are now, whatever it was held against when it came."""
+        matcher = self.admissions.matcher
+        if op.revision != matcher.revision:
+            op.matches, op.revision = matcher.match(did, self._written(op)), matcher.revision
+        return op.matches
+
     def _take_late(self, uri: str, post: int) -> None:
         """A post has come: what repositories were found to say of it counts from now on."""
         said = self._late.about(uri)
@@ -174,11 +192,8 @@ class Rows(Actors):
 
         `judged`: the communities whose items may go (None: all).
         """
-        query = (
-            "SELECT p.record, p.rkey, p.cid, p.actor, a.did FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?"
-        )
-        record, rkey, cid, actor, did = self._sql(query, (post,)).fetchall()[0]
-        post_facts = _facts(record)
+        record, rkey, cid, actor, did = self._sql(_WRITTEN, (post,)).fetchall()[0]
+        post_facts = read_facts(record)
         items: dict[int, Item] = {}
         if post_facts is not None:
             held = dict(self._sql(_HELD, (post,)))
@@ -298,11 +313,3 @@ class Rows(Actors):
         )
         self._list_changed(did)
         return True
-
-
-def _facts(record: bytes) -> Post | None:
-    """What rules look at in a stored post; None when it is none any more by today's reading."""
-    try:
-        return read_post(read_record(record))
-    except RecordError:
-        return None

@@ -1,20 +1,16 @@
-"""The rules in force: `communities.toml` -> rows -> the compiled matcher, and again whenever the file changes.
+"""The rules of the file: `communities.toml` -> rows, and again whenever the file changes.
 
-The new rules take effect between two events, so none is lost or seen by half a rule. A file with a fault changes
-nothing: the rules in force stay, and the fault is reported until it is mended.
+A file with a fault changes nothing: the rules in force stay, and the fault is reported until it is mended.
 """
 
+import json
 import logging
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 
 from playhouse.apsw_ext import APSWDatabase
 
-from communities.community import Community
 from communities.declaration import DeclarationError, read_declaration
-from communities.directory import Directory, settle
-from communities.matching import Matcher, compile_rules
 from firehose.index import Index
 from firehose.ops import POST_URI
 from firehose.rows import LISTS_CHANGED
@@ -25,30 +21,15 @@ from models.database import Connection, sql, writing
 
 log = logging.getLogger(__name__)
 
-_MODERATORS = (
-    "SELECT DISTINCT a.did FROM membership m JOIN actor a ON a.id = m.actor WHERE m.status = 'member' AND m.role > 1"
-)
-_MEMBERS = "SELECT a.did FROM membership m JOIN actor a ON a.id = m.actor WHERE m.community = ? AND m.status = 'member'"
-_ADMIN = (
-    "SELECT 1 FROM membership m JOIN actor a ON a.id = m.actor WHERE m.community = ? AND a.did = ?"
-    " AND m.status = 'member' AND m.role = 3 AND (m.until IS NULL OR m.until > ?)"
-)
 REAPPLY = "reapply_after"
-"""Meta key: the id of the last stored post that the rules in force were applied to; absent when all were."""
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """The rules in the form that events are held against."""
-
-    matcher: Matcher
-    lists: frozenset[str]
-    list_owners: frozenset[str]
-    full: frozenset[str]
-    """Accounts that matter as such: owners of communities and of lists, accounts of communities, moderators, and
-    members whose every post belongs.
-    """
-    directory: Directory = field(default_factory=Directory)
+"""Meta key: the id of the last stored post that all rules in force were applied to; absent when all posts were."""
+NOTICED = "rules_noticed"
+"""Meta key: the number of the last change of a community which that was seen to that follows from it."""
+_PINNING = (
+    "SELECT id, json_extract(rule, '$.pins') FROM community WHERE declared = 1"
+    " AND json_array_length(rule, '$.pins') > 0 ORDER BY id"
+)
+_NAMED = "SELECT DISTINCT l.value FROM community c, json_each(c.rule, '$.include.lists') l WHERE c.declared = 1"
 
 
 class Rules:
@@ -71,7 +52,6 @@ class Rules:
             if changed:
                 self._place_pins(connection, index)
                 self._note_lists(connection)
-                meta.put(connection, REAPPLY, "0")
         self._signature = signature
         log.info("%s: %d communities%s", self._path, len(communities), "" if changed else ", unchanged")
         return changed
@@ -102,55 +82,32 @@ class Rules:
         """
         gone = set(connection.execute("SELECT actor, rkey FROM pin WHERE gone = 1"))
         connection.execute("DELETE FROM pin WHERE moderator = 0")
-        for row in community_rows.declared(connection):
-            for position, parts in enumerate(filter(None, map(POST_URI.fullmatch, row.rule["pins"]))):
+        for number, pins in connection.execute(_PINNING).fetchall():
+            for position, parts in enumerate(filter(None, map(POST_URI.fullmatch, json.loads(pins)))):
                 actor = index.intern(parts[1]).id
                 connection.execute(
                     "INSERT INTO pin (community, position, actor, rkey, gone) VALUES (?, ?, ?, ?, ?)",
-                    (row.id, position, actor, parts[2], int((actor, parts[2]) in gone)),
+                    (number, position, actor, parts[2], int((actor, parts[2]) in gone)),
                 )
 
     def _note_lists(self, connection: Connection) -> None:
-        rows = community_rows.declared(connection)
-        named = {uri for row in rows for uri in row.rule["include"]["lists"]}
+        named = {uri for (uri,) in connection.execute(_NAMED)}
         held = {uri for (uri,) in connection.execute("SELECT uri FROM list")}
         for uri in held - named:
             connection.execute("DELETE FROM list WHERE uri = ?", (uri,))
             connection.execute("DELETE FROM list_item WHERE list = ?", (uri,))
         connection.executemany("INSERT INTO list (uri) VALUES (?)", [(uri,) for uri in sorted(named - held)])
 
-    def reapply(self) -> None:
-        """Let the stored posts be held against the rules anew (a list changed)."""
-        with writing(self._database) as connection:
-            meta.put(connection, REAPPLY, "0")
+    def reapply(self, communities: Iterable[int], revised: int, *, lists: bool) -> None:
+        """Let the stored posts be held against communities whose rules, lists or members are others now. Call inside a
+        write. `revised`: the number of the last change of a community that this is for; `lists`: whether it is also for
+        all changes of lists.
+        """
+        connection = sql(self._database)
+        connection.executemany(
+            "INSERT INTO reapply (community) VALUES (?) ON CONFLICT (community) DO UPDATE SET after = NULL",
+            [(number,) for number in sorted(communities)],
+        )
+        if lists:
             connection.execute("DELETE FROM meta WHERE key = ?", (LISTS_CHANGED,))
-
-    def compile(self) -> Compiled:
-        """The declared communities and the lists as the database has them."""
-        return compile_stored(sql(self._database))
-
-
-def compile_stored(connection: Connection) -> Compiled:
-    """Compile the declared communities and the lists as the database has them."""
-    lists: dict[str, list[str]] = {uri: [] for (uri,) in connection.execute("SELECT uri FROM list")}
-    for uri, subject in connection.execute("SELECT list, subject FROM list_item ORDER BY list, subject"):
-        if uri in lists:
-            lists[uri].append(subject)
-    rows = community_rows.declared(connection)
-    declared = [(row.id, row.uri, Community.from_json(row.rule)) for row in rows]
-    members = {
-        number: [did for (did,) in connection.execute(_MEMBERS, (number,))]
-        for number, _, community in declared
-        if community.include.joined
-    }
-    matcher = compile_rules([(number, community) for number, _, community in declared], lists, members)
-    owners = frozenset(uri.removeprefix("at://").partition("/")[0] for uri in lists)
-    named = (row.owner for row in rows if row.owner)
-    directory = settle(declared, partial(_administers, connection))
-    moderators = (did for (did,) in connection.execute(_MODERATORS))
-    full = frozenset((*matcher.authors, *owners, *named, *directory.by_account, *moderators))
-    return Compiled(matcher, frozenset(lists), owners, full, directory)
-
-
-def _administers(connection: Connection, did: str, community: int) -> bool:
-    return connection.execute(_ADMIN, (community, did, now_micros())).fetchone() is not None
+        meta.put(connection, NOTICED, str(revised))

@@ -1,7 +1,7 @@
 """What the index has a use for of one whole, verified repository."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
 from mmap import mmap
 
@@ -87,13 +87,15 @@ class _Wanted(Known):
     The filter itself belongs to another thread.
     """
 
-    __slots__ = ("_known", "_oldest", "_since", "also", "authors", "lately")
+    __slots__ = ("_known", "_oldest", "_since", "also", "authors", "brings_its_own", "itself", "lately")
 
-    def __init__(self, known: Known, oldest: int, stream_at: int) -> None:
+    def __init__(self, known: Known, authors: Container[str], itself: str, oldest: int, stream_at: int) -> None:
         super().__init__()
         self.also: set[str] = set()
-        self.authors: frozenset[str] = frozenset()
+        self.authors = authors
         """Accounts whose repositories bring their posts, if the stream does not."""
+        self.itself, self.brings_its_own = itself, True
+        """The account whose repository it is, and whether what is read may still be about posts of its own."""
         self.lately = False
         """Whether what is looked at was written when the stream had not come so far: it may be about any post."""
         self._known = known
@@ -118,7 +120,9 @@ class _Wanted(Known):
             return False
         if self.lately or self.is_late(rkey):
             return True
-        return place[5 : -len(_POSTS)] in self.authors and not 0 < tid_micros(rkey) < self._oldest
+        author = place[5 : -len(_POSTS)]
+        brought = self.brings_its_own if author == self.itself else author in self.authors
+        return brought and not 0 < tid_micros(rkey) < self._oldest
 
 
 def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, oldest: int, stream_at: int) -> Snapshot:
@@ -128,8 +132,7 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
     repo = read_repo(car, did, key, scope.latest_rev)
     found = Snapshot(did, repo.rev, repo.data)
     most_late = MOST_LATE if did in scope.full else MOST_LATE_OF_OTHERS
-    others, with_itself = scope.full - {did}, scope.full | {did}
-    posts = _Wanted(scope.posts, oldest, stream_at)
+    posts = _Wanted(scope.posts, scope.full, did, oldest, stream_at)
     scope = replace(scope, posts=posts)
     now = tid_micros(scope.latest_rev)
     said: Counter[bool] = Counter()
@@ -144,7 +147,7 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
             continue
         posts.lately = posts.is_late(rkey)
         # Its own posts stand behind its likes, and before what answers them.
-        posts.authors = others if collection == POST else with_itself
+        posts.brings_its_own = collection != POST
         try:
             op = judge(collection, rkey, cid, block, did, scope)
         except RecordError:

@@ -1,6 +1,6 @@
 """How it stands with an account whose repository is followed or has to be read, and who is next to be read."""
 
-from collections.abc import Collection
+from collections.abc import Container
 
 from models.database import Connection
 
@@ -14,7 +14,7 @@ MOST_DUE = 5000
 _ORDER = {PENDING: 0, RESYNCING: 1, DESYNCHRONIZED: 2}
 
 
-def due(connection: Connection, now: int, full: Collection[str]) -> list[str]:
+def due(connection: Connection, now: int, full: Container[str]) -> list[str]:
     """The accounts whose repositories are to be read now: those that matter (`full`), then new accounts, then broken
     ones, then those that failed. `now`: microseconds.
     """

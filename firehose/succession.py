@@ -11,8 +11,6 @@ from typing import Any
 from communities.community import Community
 from communities.records import (
     COMMUNITY,
-    MEMBERSHIP,
-    SUBMISSION,
     CommunityRecord,
     MembershipRecord,
     Said,
@@ -23,7 +21,6 @@ from models import communities as community_rows
 from models.database import Connection
 
 DECLARED = "SELECT cid, record, gone, about, subject FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?"
-_MEAN = f"UPDATE declaration SET about = ? WHERE about = ? AND collection IN ('{MEMBERSHIP}', '{SUBMISSION}')"
 MOST_OWNERS = 20
 """How often a community may have been passed on, to be found by the record of its first owner (ours)."""
 
@@ -52,9 +49,7 @@ class Succession(Joining):
             if not same or not self.may_found(after.owner or ""):
                 continue
             if community_rows.transfer(self._connection, old, new, after.to_json()):
-                self._sql(_MEAN, (new, old))
                 self.set_fault(self.intern(after.owner or "").id, COMMUNITY, after.slug, None)
-                self._list_changed(did)
                 self.counts["community passed on"] += 1
 
     def of_today(self, said: Said) -> Said:
@@ -65,7 +60,7 @@ class Succession(Joining):
             return said
         uri = said.community
         for _ in range(MOST_OWNERS):
-            if uri in self.admissions.directory.by_uri:
+            if self.admissions.directory.find(uri) is not None:
                 break
             successor = (self._community_record(uri) or {}).get("successor")
             if successor is None or self._agreed(uri, successor) is None:

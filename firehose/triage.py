@@ -233,13 +233,13 @@ def amounts_to(
         post = read_post(record)
         if post is None:
             raise RecordError("post invalid")
-        matches = scope.matcher.match(did, post)
+        revision, matches = scope.matcher.revision, scope.matcher.match(did, post)
         parent = post.parent if post.parent in scope.posts else None
         quote = post.quote if post.quote in scope.posts else None
         joins = scope.matcher.joined_by(post) if scope.matcher.joins else ()
         stands = may_stand(collection, rkey, did, scope)
         if matches or parent or quote or joins or stands:
-            op = PutPost(rkey, cid, block, post, matches, parent, quote, joins, stands)
+            op = PutPost(rkey, cid, block, post, matches, parent, quote, joins, stands, revision)
     elif collection == LIST_ITEM:
         listed, member = record.get("list"), record.get("subject")
         if type(listed) is str and listed in scope.lists and type(member) is str and _DID.fullmatch(member):

@@ -54,12 +54,14 @@ def declare(connection: Connection, rules: Iterable[Mapping[str, Any]], now: int
     A community that is no longer declared keeps its row and items, so that declaring it again brings them back.
     Communities of records stay as they are, unless the file wants their slug: the operator's word counts more.
     """
-    before = connection.execute("SELECT slug, rule FROM community WHERE declared = 1 AND uri IS NULL").fetchall()
-    wanted = {rule["slug"]: (rule, _text(rule)) for rule in rules}
-    if sorted(before) == sorted((slug, text) for slug, (_, text) in wanted.items()):
+    before = dict(connection.execute("SELECT slug, rule FROM community WHERE declared = 1 AND uri IS NULL"))
+    declared = {rule["slug"]: (rule, _text(rule)) for rule in rules}
+    wanted = {slug: (rule, text) for slug, (rule, text) in declared.items() if before.get(slug) != text}
+    gone = before.keys() - declared.keys()
+    if not wanted and not gone:
         return False
     _revise(connection)
-    connection.execute("UPDATE community SET declared = 0 WHERE declared = 1 AND uri IS NULL")
+    connection.executemany("UPDATE community SET declared = 0 WHERE slug = ?", [(slug,) for slug in sorted(gone)])
     for slug in wanted:
         _free(connection, slug)
     connection.executemany(
@@ -72,18 +74,30 @@ def declare(connection: Connection, rules: Iterable[Mapping[str, Any]], now: int
     return True
 
 
-class RuleRow(NamedTuple):
-    """A declared community, whose declaration is not read yet. `uri`: of its record; None: the file declares it."""
+class Change(NamedTuple):
+    """A community that was changed: the number of the change, whether it is declared now, and its declaration, which is
+    not read yet. `uri`: of its record; None: the file declares it.
+    """
 
+    revised: int
     id: int
     uri: str | None
     name: str
+    declared: bool
     rule: str
 
 
-def rules(connection: Connection) -> Iterator[RuleRow]:
-    """Every declared community, one after the other; nothing may be written while they are read."""
-    return map(RuleRow._make, connection.execute("SELECT id, uri, name, rule FROM community WHERE declared = 1"))
+def changes(connection: Connection, after: int) -> Iterator[Change]:
+    """Every community that was changed after the change of this number, as it is now, the last change last; nothing may
+    be written while they are read. After 0: all.
+    """
+    query = "SELECT revised, id, uri, name, declared, rule FROM community WHERE revised > ? ORDER BY revised"
+    return map(Change._make, connection.execute(query, (after,)))
+
+
+def last_change(connection: Connection) -> int:
+    """The number of the last change of any community."""
+    return int(connection.execute("SELECT coalesce(max(revised), 0) FROM community").fetchone()[0])
 
 
 def _free(connection: Connection, slug: str) -> None:

@@ -7,9 +7,9 @@ Times are integer microseconds since 1970 (UTC), booleans 0 or 1.
 import apsw
 
 from models.steps_index import FIRST, LATE, RANKING, REPOS, UNPROVEN
-from models.steps_layer import DECISIONS, FAMILIES, LAYER
+from models.steps_layer import DECISIONS, FAMILIES, LAYER, REVISED
 
-STEPS: tuple[str, ...] = (FIRST, REPOS, UNPROVEN, RANKING, LATE, LAYER, DECISIONS, FAMILIES)
+STEPS: tuple[str, ...] = (FIRST, REPOS, UNPROVEN, RANKING, LATE, LAYER, DECISIONS, FAMILIES, REVISED)
 
 
 class SchemaError(Exception):

@@ -171,3 +171,28 @@ CREATE INDEX community_of_file ON community (id) WHERE uri IS NULL AND declared 
 ALTER TABLE generation ADD COLUMN languages TEXT NOT NULL DEFAULT '';
 ALTER TABLE generation ADD COLUMN marks BLOB;
 """
+
+REVISED = """
+-- `revised` rises with every change of a community: whoever keeps what follows from them reads those that are above
+-- what it has seen.
+ALTER TABLE community ADD COLUMN revised INTEGER NOT NULL DEFAULT 0;
+UPDATE community SET revised = id;
+CREATE INDEX community_revised ON community (revised);
+CREATE TRIGGER community_comes AFTER INSERT ON community BEGIN
+    UPDATE community SET revised = 1 + (SELECT max(revised) FROM community) WHERE id = new.id;
+END;
+CREATE TRIGGER community_changes AFTER UPDATE OF slug, name, owner, rule, declared, uri ON community BEGIN
+    UPDATE community SET revised = 1 + (SELECT max(revised) FROM community) WHERE id = new.id;
+END;
+
+-- The communities of an account of their own are found by it.
+ALTER TABLE community ADD COLUMN account TEXT GENERATED ALWAYS AS (json_extract(rule, '$.account')) VIRTUAL;
+CREATE INDEX community_account ON community (account) WHERE account IS NOT NULL;
+
+-- Communities whose rules are others than those that the stored posts were held against. `after`: the last post that
+-- was; NULL: the look at the posts has not begun.
+CREATE TABLE reapply (
+    community INTEGER PRIMARY KEY,
+    after INTEGER
+) STRICT;
+"""

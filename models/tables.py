@@ -28,7 +28,7 @@ class Source(Model):
 
 class Community(Model):
     """A community; `rule` is its declaration as JSON, `declared` false once nothing declares it any more. `uri`: of its
-    record; `created_at`: microseconds.
+    record; `created_at`: microseconds; `revised`: the number of its last change, among those of all communities.
     """
 
     slug = TextField(unique=True)
@@ -39,6 +39,14 @@ class Community(Model):
     declared = BooleanField()
     uri = TextField(null=True)
     created_at = IntegerField(default=0)
+    revised = IntegerField(default=0)
+
+
+class Reapply(Model):
+    """A community that stored posts are to be held against. `after`: the last that was; None: it has not begun."""
+
+    community = IntegerField(primary_key=True)
+    after = IntegerField(null=True)
 
 
 class CommunityCount(Model):
@@ -354,6 +362,7 @@ class Process(Model):
 
 
 TABLES = (
-    Meta, Source, Community, CommunityCount, Declaration, Membership, MembershipEvent, Decision, Decided, Actor, Repo,
-    Late, Post, FeedItem, Engagement, Generation, Pin, List, ListItem, Interaction, UsedToken, Quarantine, Process,
+    Meta, Source, Community, Reapply, CommunityCount, Declaration, Membership, MembershipEvent, Decision, Decided,
+    Actor, Repo, Late, Post, FeedItem, Engagement, Generation, Pin, List, ListItem, Interaction, UsedToken, Quarantine,
+    Process,
 )  # fmt: skip

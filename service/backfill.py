@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firehose.rules import compile_stored
+from firehose.in_force import InForce
 from firehose.states import PENDING, SYNCED
 from models.database import Connection, open_database, sql, writing
 from models.lock import LockError
@@ -72,7 +72,9 @@ def _whom(connection: Connection, target: str) -> list[str]:
     if row is None:
         raise CommandError(f"{target}: no such community in the database; is it declared, and did ingest run since?")
     number, owner = row
-    members = compile_stored(connection).matcher.authors
+    in_force = InForce(connection)
+    in_force.load()
+    members = in_force.matcher.authors
     dids = {did for did, places in members.items() if any(community == number for community, _ in places)}
     if not (dids := dids | ({owner} if owner else set())):
         raise CommandError(f"{target}: it has neither an owner nor members whose repositories could be read")

@@ -13,14 +13,13 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from civic.town import TownWatch
 from communities import logbook
 from communities.community import Community
 from communities.decision_view import view
 from communities.explanation import Subject, explain, fetched, read_subject
 from communities.post import Post, read_post
 from communities.refs import POST, PostRef, cid_text, read_cid
-from firehose.rules import compile_stored
+from firehose.in_force import InForce
 from firehose.times import now_micros, sort_micros
 from models import communities as community_rows
 from models.database import Connection, open_database, sql
@@ -86,13 +85,16 @@ async def _explain(config: Config, connection: Connection, uri: str) -> dict[str
 
 def _communities(connection: Connection, subject: Subject, note: str | None) -> list[dict[str, Any]]:
     now = now_micros()
-    directory = TownWatch().look(connection, now).directory
-    matcher = compile_stored(connection).matcher
+    in_force = InForce(connection)
+    in_force.load()
+    places, matcher = in_force.places, in_force.matcher
     entries = []
     for row in community_rows.declared(connection):
         ranking = Community.from_json(row.rule).ranking
-        settings = directory.by_id[row.id]
-        why = explain(connection, directory, settings, ranking, matcher, subject, now, note)
+        settings = places.get(row.id)
+        if settings is None:
+            continue
+        why = explain(connection, places, settings, ranking, matcher, subject, now, note)
         event = logbook.event(connection, row.id, why.decided.decision) if why.decided else None
         entries.append(
             {

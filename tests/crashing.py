@@ -171,6 +171,7 @@ class CrashRun:
         waiting = (
             "SELECT (SELECT count(*) FROM actor WHERE purge != 0)"
             " + (SELECT count(*) FROM meta WHERE key IN ('lists_changed', 'reapply_after'))"
+            " + (SELECT count(*) FROM reapply)"
         )
         await self.until("rest", lambda: not self.ask(waiting))
         for member in self.history.members():

@@ -25,6 +25,7 @@ from communities.members import intern_actor
 from communities.post import read_post
 from communities.ranking import SORTS
 from firehose.events import Account as AccountEvent
+from firehose.in_force import InForce
 from firehose.index import Index
 from firehose.ops import LIKE, REPOST, Commit, Delete, PutEngagement, PutPost
 from firehose.rules import Rules
@@ -255,9 +256,10 @@ class Writer:
 
     def compile(self) -> None:
         """Go by what is declared now."""
-        compiled = self._rules.compile()
-        self._matcher = compiled.matcher
-        self._index.admissions.use(compiled.matcher, compiled.directory)
+        in_force = InForce(self.connection)
+        in_force.load()
+        self._matcher = in_force.matcher
+        self._index.admissions.use(in_force.matcher, in_force.places)
 
     def declare_record(self, owner: int, slug: str, **rule: Any) -> str:
         """Account `owner` declares a community by a record, as ingest takes it over; returns the at-uri."""

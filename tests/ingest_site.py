@@ -55,6 +55,8 @@ DUE = (
     "SELECT 1 FROM repo r JOIN actor a ON a.id = r.actor WHERE a.active = 1 AND a.purge = 0 AND (r.state = 'resyncing'"
     " OR (r.state IN ('pending', 'desynchronized') AND r.due_at <= ?))"
 )
+REAPPLIED = "SELECT 1 FROM meta WHERE key = 'reapply_after' UNION ALL SELECT 1 FROM reapply"
+"""No row: all stored posts were held against the rules in force."""
 REVISION = "SELECT value FROM meta WHERE key = 'rules_revision'"
 
 
@@ -199,7 +201,7 @@ class Site:
         before = self.rows(REVISION)
         self.rules.write_text(rules, encoding="utf-8")
         await self.until("the rules", lambda: self.rows(REVISION) != before)
-        await self.until("reapplied", lambda: not self.rows("SELECT * FROM meta WHERE key = 'reapply_after'"))
+        await self.until("reapplied", lambda: not self.rows(REAPPLIED))
 
     async def rewind(self, seq: int) -> None:
         """Stop, move the cursor as an operator does with `communities cursor reset --to`, and start anew."""
@@ -231,6 +233,8 @@ class Site:
         changed = "SELECT 1 FROM meta WHERE key = 'lists_changed'"
         await self.until("lists taken over", lambda: not self.rows(changed))
         await self.until("purged", lambda: not self.rows("SELECT 1 FROM actor WHERE purge != 0"))
+        await self.until("in force", lambda: not self.ingest.in_force.stale)
+        await self.until("reapplied", lambda: not self.rows(REAPPLIED))
         await self.until("no housekeeping", lambda: not self.ingest.housekeeping.step(self.ingest.scope.matcher))
 
     async def rested(self) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from civic import listing
 from civic.search import NameIndex, trigrams
@@ -112,7 +114,33 @@ def test_groups_of_three() -> None:
 
 def test_similarity_is_that_of_pg_trgm() -> None:
     """similarity('word', 'two words') = 4 / 11 (4 of the 11 that occur in either occur in both)."""
-    found = NameIndex({1: "two words", 2: "nothing"}).search("word")
-    assert found == [(2_000_000 + 4 * 1_000_000 // 11, 1)]
-    assert NameIndex({1: "wort"}).search("word") == [(3 * 1_000_000 // 7, 1)]
-    assert NameIndex({}).search("word") == []
+    assert named_index({1: "two words", 2: "nothing"}).search("word") == [(2_000_000 + 4 * 1_000_000 // 11, 1)]
+    assert named_index({1: "wort"}).search("word") == [(3 * 1_000_000 // 7, 1)]
+    assert named_index({}).search("word") == []
+
+
+def named_index(names: dict[int, str]) -> NameIndex:
+    index = NameIndex()
+    for number, name in names.items():
+        index.put(number, name)
+    return index
+
+
+NAMES = st.text("abä ", max_size=8)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.none() | NAMES), max_size=30), NAMES)
+def test_names_that_come_change_and_go_are_found_as_if_the_index_were_new(
+    changes: list[tuple[int, str | None]], text: str
+) -> None:
+    index, names = NameIndex(), dict[int, str]()
+    for number, name in changes:
+        index.put(number, name)
+        names.pop(number, None)
+        if name is not None:
+            names[number] = name
+    anew = named_index(names)
+    assert index.search(text) == anew.search(text)
+    assert {group: set(numbers) for group, numbers in index._having.items()} == {
+        group: set(numbers) for group, numbers in anew._having.items()
+    }

@@ -104,7 +104,7 @@ class Scene:
     async def until_there(self, slug: str, owner: Reader) -> None:
         uri = f"at://{owner.account.did}/{COMMUNITY}/{slug}"
         directory = self.site.ingest.index.admissions
-        await self.site.until(slug, lambda: uri in directory.directory.by_uri)
+        await self.site.until(slug, lambda: directory.directory.find(uri))
         await self.site.quiet()
 
 

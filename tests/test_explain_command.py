@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from civic.town import TownWatch
 from communities.access import Action
 from communities.post_decisions import PostDecision, decide_post
 from communities.refs import read_cid, read_post_uri
@@ -62,9 +61,11 @@ def decide(site: Site, action: Action, post: Record) -> None:
     assert ref is not None
     with writing(site.ingest.database) as connection:
         now = now_micros()
-        directory = TownWatch().look(connection, now).directory
+        places = site.ingest.in_force.places
+        python = places.find("python")
+        assert python is not None
         wanted = PostDecision(action, ref, read_cid(post.cid), "as a test")
-        decide_post(connection, directory, directory.by_slug["python"], OWNER, wanted, now)
+        decide_post(connection, places, python, OWNER, wanted, now)
 
 
 async def test_a_post_of_elsewhere_is_fetched(site: Site, explain: Explain) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +14,10 @@ from aiohttp import web
 
 from communities.matching import Matcher
 from firehose.housekeeping import DAY, Housekeeping
+from firehose.in_force import Changes
 from firehose.index import Index
 from firehose.lists import ListError, ListReader, read_list
-from firehose.rules import REAPPLY, Compiled
+from firehose.rules import REAPPLY
 from models import meta
 from models.database import open_database, sql, writing
 from tests.didnet import plc
@@ -129,15 +130,15 @@ async def test_a_list_that_changes_without_an_end_leaves_time_for_the_stream(tmp
         (alice,) = site.people("alice")
         compiled: list[float] = []
 
-        compile_rules = site.ingest.rules.compile
+        take_lists = site.ingest.in_force.take_lists
 
-        def slow() -> Compiled:
+        def slow(owners: Iterable[str] | None = None) -> Changes:
             compiled.append(time.monotonic())
             while time.monotonic() < compiled[-1] + 0.05:
                 pass
-            return compile_rules()
+            return take_lists(owners)
 
-        site.ingest.rules.compile = slow  # type: ignore[method-assign]
+        site.ingest.in_force.take_lists = slow  # type: ignore[method-assign]
         async with asyncio.timeout(60):
             while len(compiled) < 3:
                 site.ingest.index.list_changes[alice.did] += 1

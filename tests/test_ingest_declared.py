@@ -95,7 +95,7 @@ async def test_what_was_founded_before_anybody_read_is_found_when_the_repository
         connection.execute("UPDATE source SET cursor = ?", (site.world.relay.head,))
     await site.start()
     await site.quiet()
-    assert "birds" not in site.ingest.index.admissions.directory.by_slug
+    assert site.ingest.index.admissions.directory.find("birds") is None
     with writing(site.ingest.database) as connection:  # as `communities backfill` does
         for account in (alice, olga):
             connection.execute("INSERT INTO actor (did) VALUES (?) ON CONFLICT DO NOTHING", (account.did,))
@@ -121,8 +121,8 @@ async def test_founders_may_be_chosen(site: TownSite) -> None:
     site.ingest.index.founders = (mallory.did,)
     with writing(site.ingest.database):
         site.ingest.index.judge_founders(site.world.clock.now())
-    await site.until("the change", lambda: "bees" in site.ingest.index.admissions.directory.by_slug)
-    assert "birds" not in site.ingest.index.admissions.directory.by_slug
+    await site.until("the change", lambda: site.ingest.index.admissions.directory.find("bees"))
+    assert site.ingest.index.admissions.directory.find("birds") is None
     assert (site.faults(olga), site.faults(mallory)) == (["FounderNotAllowed"], [None])
 
 
@@ -475,11 +475,10 @@ async def test_parents_count_where_both_owners_agree(site: TownSite) -> None:
     child, foreign = site.found(olga, "owls", parent=top.uri), site.found(mallory, "ducks", parent=top.uri)
     lost = site.found(olga, "lost", parent=f"at://{olga.did}/{COMMUNITY}/nowhere")
     await site.founded(top, child, foreign, lost)
-    directory = site.ingest.index.admissions.directory
-    assert directory.by_slug["owls"].above == (directory.by_slug["birds"].id,)
-    assert directory.by_slug["ducks"].above == () and directory.by_slug["lost"].above == ()
-    named = {directory.by_id[number].slug: fault for number, fault in directory.faults.items()}
-    assert named == {"ducks": "NotParentAdmin", "lost": "UnknownParent"}
+    places = site.ingest.in_force.places
+    birds = places.find("birds")
+    above = {slug: found.above for slug in ("owls", "ducks", "lost") if (found := places.find(slug))}
+    assert birds and above == {"owls": (birds.id,), "ducks": (), "lost": ()}
 
 
 async def test_a_record_that_nobody_has_signed_does_nothing(site: TownSite) -> None:

@@ -164,7 +164,7 @@ async def test_a_membership_record_that_changes_changes_no_more_than_it_says(sit
     with writing(site.ingest.database) as connection:
         connection.execute("UPDATE membership SET role = 3, since = 5")
     olga.update(birds, {"state": "archived"})
-    await site.until("archived", lambda: site.ingest.index.admissions.directory.by_slug["birds"].state == "archived")
+    await site.until("archived", lambda: site.ingest.index.admissions.directory.find("birds").state == "archived")
     alice.update(record, {"volume": 1})
     await site.quiet()
     assert site.rows("SELECT status, role, since, volume FROM membership") == [("member", 3, 5, 1)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ingest_site import QUICK, Site, uris, write_lock
+from tests.ingest_site import QUICK, REAPPLIED, Site, uris, write_lock
 from tests.world import Account, Record, Write
 from tests.world.keys import make_did
 
@@ -37,7 +37,7 @@ async def members(site: Site, *accounts: Account) -> None:
         lambda: (
             {subject for (subject,) in site.rows("SELECT subject FROM list_item")} == dids
             and set(site.ingest.scope.matcher.authors) == dids
-            and not site.rows("SELECT * FROM meta WHERE key = 'reapply_after'")
+            and not site.rows(REAPPLIED)
         ),
     )
 
@@ -223,7 +223,7 @@ async def test_a_list_that_changed_just_before_a_stop_is_taken_over_by_the_next_
     site.pace = replace(QUICK, rules=3600.0)
     for change in (lambda: owner.listitem(list_, bob), lambda: owner.delete(item)):
         await site.again()
-        await site.until("the first look", lambda: not site.rows("SELECT * FROM meta WHERE key = 'reapply_after'"))
+        await site.until("the first look", lambda: not site.rows(REAPPLIED))
         change()
         await site.caught_up()
         assert site.rows("SELECT value FROM meta WHERE key = 'lists_changed'") == [("",)]

@@ -58,7 +58,7 @@ async def test_s87_a_list_item_that_its_owner_did_not_sign_makes_nobody_a_member
     await site.until("followed", lambda: site.state(owner) == "synced")
     owner.listitem(list_, bob)
     await site.caught_up()
-    stale = "SELECT 1 FROM meta WHERE key IN ('lists_changed', 'reapply_after')"
+    stale = "SELECT 1 FROM meta WHERE key = 'lists_changed' UNION ALL SELECT 1 FROM reapply"
     await site.until("compiled", lambda: not site.rows(stale))
     value = {"$type": ITEM, "list": list_.uri, "subject": mallory.did, "createdAt": owner._clock.iso()}
     write = Write("create", f"{ITEM}/{owner._clock.tid()}", value)

@@ -28,6 +28,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 async def test_a_change_takes_effect_and_no_event_is_lost(site: Site) -> None:
     alice, bob = site.people("alice", "bob")
     early = alice.post("#cooking before anybody cared")
+    await site.caught_up()
     posts: list[Record] = []
 
     async def talk() -> None:

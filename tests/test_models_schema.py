@@ -276,6 +276,37 @@ def test_step_8_finds_children_and_keeps_generations_of_a_file_with_rows(
     database.close()
 
 
+def test_step_9_numbers_changes_in_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[:8])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.executemany(
+                "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (?, ?, '', '', ?, 1)",
+                [(1, "a", "{}"), (2, "b", '{"account": "did:plc:b"}'), (3, "c", '{"account": null}')],
+            )
+        database.close()
+    database = open_database(path)
+    numbers = "SELECT id, revised FROM community ORDER BY id"
+    assert sql(database).execute(numbers).fetchall() == [(1, 1), (2, 2), (3, 3)]
+    assert sql(database).execute("SELECT account FROM community").fetchall() == [(None,), ("did:plc:b",), (None,)]
+    with writing(database) as connection:
+        connection.execute("UPDATE community SET rule = '{\"a\": 1}' WHERE id = 1")
+        connection.execute(
+            "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (9, 'd', '', '', '{}', 1)"
+        )
+        connection.execute("UPDATE community SET created_at = 5 WHERE id = 2")
+        connection.execute("UPDATE community SET declared = 0 WHERE id IN (1, 3)")
+        connection.execute(
+            "INSERT INTO community (slug, name, description, rule, declared) VALUES ('b', 'B', '', '{}', 1)"
+            " ON CONFLICT (slug) DO UPDATE SET name = excluded.name"
+        )
+    changed = dict(sql(database).execute(numbers))
+    assert (changed[9], changed[2]) == (5, 8) and {changed[1], changed[3]} == {6, 7}
+    database.close()
+
+
 def test_tables_hold_only_their_types(database: Any) -> None:
     """STRICT: a fault of ours cannot store a text where a time belongs."""
     loose = sql(database).execute("SELECT name FROM pragma_table_list WHERE strict = 0 AND name NOT LIKE 'sqlite_%'")

@@ -38,15 +38,15 @@ class TownSite(Site):
 
     async def founded(self, *communities: Record) -> None:
         """These communities are in force."""
-        directory = self.ingest.index.admissions
+        places = self.ingest.in_force.places
         for community in communities:
-            await self.until(community.rkey, lambda community=community: community.uri in directory.directory.by_uri)  # type: ignore[misc]
+            await self.until(community.rkey, lambda community=community: places.find(community.uri))  # type: ignore[misc]
 
     async def quiet(self) -> None:
         """Everything sent was applied and noticed, and nobody's repository is still to be read."""
         await self.caught_up()
         last = "SELECT coalesce(max(id), 0) FROM membership_event WHERE status = 'member' AND act != 'setRole'"
-        await self.until("noticed", lambda: self.ingest._joined_after >= self.rows(last)[0][0])
+        await self.until("noticed", lambda: self.ingest.members.noticed >= self.rows(last)[0][0])
         await self.until("awaited", lambda: not self.ingest.index.awaited)
         await self.rested()
 

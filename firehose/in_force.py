@@ -1,0 +1,227 @@
+"""The rules in force, kept equal to the rows community by community: what a change costs is what that community names.
+
+All of it changes between two events, in place. What was held against it before knows by which revision, and is held
+against it anew when it is applied (`Rows.matches`).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from communities.community import Community
+from communities.matching import Matcher
+from communities.places import KeptPlaces
+from communities.relatives import Relatives
+from communities.rule import rule_of
+from firehose.times import now_micros
+from models import communities as community_rows
+from models.communities import Change
+from models.database import Connection
+
+_MODERATORS = (
+    "SELECT DISTINCT a.did FROM membership m JOIN actor a ON a.id = m.actor WHERE m.status = 'member' AND m.role > 1"
+)
+_MODERATES = (
+    "SELECT 1 FROM membership m JOIN actor a ON a.id = m.actor WHERE a.did = ? AND m.status = 'member' AND m.role > 1"
+)
+_MEMBERS = "SELECT a.did FROM membership m JOIN actor a ON a.id = m.actor WHERE m.community = ? AND m.status = 'member'"
+_LISTED = "SELECT subject FROM list_item WHERE list = ?"
+
+
+class _Held(NamedTuple):
+    """What is in force of a community. `rules`: of all that decides which posts it has, the hash."""
+
+    uri: str | None
+    owner: str | None
+    account: str | None
+    rules: int
+
+
+class Changes(NamedTuple):
+    """What follows from rules that are others now: communities that stored posts are to be held against, at-uris of
+    records of communities that are new, and accounts that may be followed from now on, or no longer.
+    """
+
+    judged: set[int]
+    uris: set[str]
+    dids: set[str]
+
+    def add(self, other: "Changes") -> None:
+        """Let these be among them."""
+        for mine, theirs in zip(self, other, strict=True):
+            mine |= theirs  # type: ignore[operator]
+
+
+def nothing() -> Changes:
+    """No changes."""
+    return Changes(set(), set(), set())
+
+
+class Followed:
+    """Accounts that matter as such: owners of communities and of lists, accounts of communities, moderators, and
+    members whose every post belongs. They are asked for, never listed: there may be a million.
+    """
+
+    def __init__(self, authors: dict[str, tuple[tuple[int, str], ...]]) -> None:
+        self.authors = authors
+        self.owners: Counter[str] = Counter()
+        self.accounts: Counter[str] = Counter()
+        self.list_owners: Counter[str] = Counter()
+        self.moderators: set[str] = set()
+
+    def __contains__(self, did: object) -> bool:
+        return (
+            did in self.authors
+            or did in self.owners
+            or did in self.moderators
+            or did in self.accounts
+            or did in self.list_owners
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        """Each, some more than once."""
+        for dids in (self.authors, self.owners, self.accounts, self.list_owners, self.moderators):
+            yield from dids
+
+
+class InForce:
+    """Matcher, places and who is followed. Reads over a connection, whose thread all calls come from."""
+
+    def __init__(self, connection: Connection, clock: Callable[[], int] = now_micros) -> None:
+        """Nothing is in force until `load`. `clock` gives microseconds."""
+        self.matcher = Matcher()
+        self.followed = Followed(self.matcher.authors)
+        self.places = KeptPlaces(Relatives(connection), clock, self.matcher.rules.__contains__)
+        self.revised = 0
+        """The number of the last change of a community that was taken over."""
+        self._connection = connection
+        self._held: dict[int, _Held] = {}
+
+    def load(self, noticed: int = 0) -> Changes:
+        """Take over all there is. Returns what follows from changes behind the one of this number."""
+        self.take_lists()
+        self.followed.moderators |= {did for (did,) in self._connection.execute(_MODERATORS)}
+        found = nothing()
+        for change in community_rows.changes(self._connection, 0):
+            self._take_over(change, found if change.revised > noticed else nothing())
+        return found
+
+    @property
+    def stale(self) -> bool:
+        """Whether any community was changed since."""
+        return community_rows.last_change(self._connection) != self.revised
+
+    def take_over(self) -> Changes:
+        """Take over the communities that were changed."""
+        found = nothing()
+        for change in community_rows.changes(self._connection, self.revised):
+            self._take_over(change, found)
+        self.places.forget()
+        return found
+
+    def _take_over(self, change: Change, found: Changes) -> None:
+        self.revised = max(self.revised, change.revised)
+        before = self._held.get(change.id)
+        community = Community.from_json(json.loads(change.rule)) if change.declared else None
+        if before is not None:
+            self._count(before, -1)
+        if community is None:
+            self._held.pop(change.id, None)
+            if before is not None:
+                found.dids.update(self._named(before), self._authors(change.id))
+                self.matcher.take_out(change.id, self._members(change.id))
+            return
+        held = _Held(change.uri, community.owner, community.account, _essence(community))
+        self._held[change.id] = held
+        self._count(held, 1)
+        if change.uri is not None and (before is None or before.uri != change.uri):
+            found.uris.add(change.uri)
+        found.dids.update(self._named(held), self._named(before) if before else ())
+        if before is None or before.rules != held.rules:
+            found.judged.add(change.id)
+        rule, after = self.matcher.rules.get(change.id), rule_of(community)
+        if rule == after:
+            return  # its name is another one, or what else it says to people
+        if rule is not None and (rule.include, rule.joins) == (after.include, after.joins):
+            self.matcher.exchange(change.id, after)
+            return
+        found.dids.update(self._authors(change.id))
+        self.matcher.take_out(change.id, self._members(change.id))
+        self.matcher.put(change.id, community, self._members(change.id) if community.include.joined else ())
+        found.dids.update(self._authors(change.id))
+
+    def _members(self, community: int) -> Iterable[str]:
+        return (did for (did,) in self._connection.execute(_MEMBERS, (community,)))
+
+    def _authors(self, community: int) -> set[str]:
+        """Accounts whose every post belongs to a community."""
+        rule = self.matcher.rules.get(community)
+        if rule is None:
+            return set()
+        found = set(rule.include.members).union(*(self.matcher.listed.get(uri, ()) for uri in rule.include.lists))
+        return found.union(self._members(community)) if rule.include.joined else found
+
+    @staticmethod
+    def _named(held: _Held) -> set[str]:
+        return {did for did in (held.owner, held.account) if did}
+
+    def _count(self, held: _Held, by: int) -> None:
+        for did, counter in ((held.owner, self.followed.owners), (held.account, self.followed.accounts)):
+            if did:
+                _count(counter, did, by)
+
+    def take_lists(self, owners: Iterable[str] | None = None) -> Changes:
+        """Take over the lists as the rows have them (None: all; else those of these accounts)."""
+        found = nothing()
+        matcher = self.matcher
+        known = {uri for (uri,) in self._connection.execute("SELECT uri FROM list")}
+        wanted = None if owners is None else set(owners)
+        for uri in sorted(known | matcher.listed.keys()):
+            owner = uri.removeprefix("at://").partition("/")[0]
+            if wanted is not None and owner not in wanted and (uri in known) == (uri in matcher.listed):
+                continue
+            if (uri in known) != (uri in matcher.listed):
+                _count(self.followed.list_owners, owner, 1 if uri in known else -1)
+                found.dids.add(owner)
+            members = [did for (did,) in self._connection.execute(_LISTED, (uri,))] if uri in known else None
+            found.dids.update(matcher.set_list(uri, members))
+            found.judged.update(matcher.lists.get(uri, ()))
+        found.dids.update(matcher.believed)
+        matcher.believed.clear()
+        return found
+
+    def note(self, community: int, did: str, status: str | None, role: int | None) -> None:
+        """A membership has changed: it is this now."""
+        if status != "member":
+            self.matcher.remove_member(community, did)
+        moderates = status == "member" and (role or 0) > 1
+        if moderates or did in self.followed.moderators:
+            self.places.forget()
+            if moderates or self._connection.execute(_MODERATES, (did,)).fetchone():
+                self.followed.moderators.add(did)
+            else:
+                self.followed.moderators.discard(did)
+
+
+def _count(counter: Counter[str], did: str, by: int) -> None:
+    counter[did] += by
+    if not counter[did]:
+        del counter[did]
+
+
+def _essence(community: Community) -> int:
+    """Whatever decides which posts a community has, and in what state."""
+    return hash(
+        (
+            community.include,
+            community.require,
+            community.exclude,
+            community.owner,
+            community.account,
+            community.kind,
+            community.posting,
+            community.state,
+            community.parent,
+        )
+    )
