@@ -71,7 +71,7 @@ def in_a_write(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[C
     database = open_database(Path(tmp_path_factory.mktemp("index")) / "communities.db")
     with writing(database) as connection:
         connection.executemany(
-            "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (?1, ?1, ?1, '', '', 1)",
+            "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (?1, ?1, ?1, '', '{}', 1)",
             [(1,), (2,)],
         )
 
