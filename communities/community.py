@@ -1,5 +1,6 @@
 """A community as it is declared: who it is, and what belongs to it. The same value from a file, a record and a row."""
 
+import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -105,7 +106,10 @@ class Community:
         """The community that `to_json` gave, in this version or an older one; lists become tuples again."""
 
         def table(shape: type, name: str) -> Any:
-            return shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.get(name, {}).items()})
+            said = value.get(name)
+            if said is None or said == _DEFAULTS[name][0]:
+                return _DEFAULTS[name][1]  # most say nothing of most: one value of it serves all
+            return shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in said.items()})
 
         fields = value | {key: tuple(value[key]) for key in ("pins", "feeds", "join_by") if key in value}
         fields |= {name: table(shape, name) for name, shape in _TABLES.items()}
@@ -116,3 +120,5 @@ class Community:
 _TABLES: dict[str, type] = {
     "include": Include, "require": Require, "exclude": Exclude, "ranking": Ranking, "log": Log,
 }  # fmt: skip
+_DEFAULTS = {name: (json.loads(json.dumps(asdict(shape()))), shape()) for name, shape in _TABLES.items()}
+"""What each table is when nothing is said of it, as a plain value and as itself."""

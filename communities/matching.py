@@ -8,7 +8,8 @@ Order of evaluation: opt-outs of the author, selectors (any of them admits), req
 always wins over a selector.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import insort
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,21 +40,23 @@ Joins = tuple[int, bool]
 
 Author = tuple[int, str]
 """A community that every post of an account belongs to, and the evidence for it."""
+_FEW = 16
+"""As many entries of a key as are kept in a tuple, which is small."""
 
 
 @dataclass(slots=True)
 class Matcher:
-    """The index. Another thread may match meanwhile: what is looked up is replaced, never changed."""
+    """The index. Another thread may match meanwhile: whoever applies what it found holds it against `revision`."""
 
     rules: dict[int, Rule] = field(default_factory=dict)
-    tags: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    mentions: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    authors: dict[str, tuple[Author, ...]] = field(default_factory=dict)
-    phrases: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    tags: dict[str, Sequence[int]] = field(default_factory=dict)
+    mentions: dict[str, Sequence[int]] = field(default_factory=dict)
+    authors: dict[str, Sequence[Author]] = field(default_factory=dict)
+    phrases: dict[str, Sequence[int]] = field(default_factory=dict)
     """By the words of the phrase with a space between each."""
     openings: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """The lengths, in words, of the phrases that begin with a word: however many do, each length is tried once."""
-    lists: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    lists: dict[str, Sequence[int]] = field(default_factory=dict)
     listed: dict[str, set[str]] = field(default_factory=dict)
     """The members of each list that is known."""
     believed: set[str] = field(default_factory=set)
@@ -64,9 +67,8 @@ class Matcher:
     _openings: dict[tuple[str, int], int] = field(default_factory=dict, repr=False)
     """How many phrases begin with a word and are so long."""
 
-    def put(self, number: int, community: Community, members: Iterable[str] = ()) -> None:
+    def put(self, number: int, rule: Rule, members: Iterable[str] = ()) -> None:
         """Put in a community that is not in. `members`: of one that shows all posts of its members."""
-        rule = rule_of(community)
         self.rules[number] = rule
         include = rule.include
         for phrase in include.keywords:
@@ -112,7 +114,7 @@ class Matcher:
         self.rules[number] = rule
         self.revision += 1
 
-    def _indexes(self, include: Include) -> tuple[tuple[dict[str, tuple[int, ...]], Iterable[str]], ...]:
+    def _indexes(self, include: Include) -> tuple[tuple[dict[str, Sequence[int]], Iterable[str]], ...]:
         """Where a community stands, and under what."""
         return (
             (self.tags, dict.fromkeys(map(fold_tag, include.hashtags))),
@@ -242,24 +244,28 @@ class Matcher:
         }
 
 
-def _add(index: dict[str, tuple[Any, ...]], key: str, entry: int | Author) -> None:
+def _add(index: dict[str, Any], key: str, entry: int | Author) -> None:
     """Put an entry under a key, where it belongs by its community."""
     known = index.get(key, ())
-    if not known:
-        index[key] = (entry,)
-    elif _number(known[-1]) <= _number(entry):
+    if len(known) > _FEW:
+        # Anybody may name the same as ten thousand others, and each copy of those would take long.
+        if type(known) is tuple:
+            index[key] = known = list(known)
+        insort(known, entry, key=_number)
+    elif not known or _number(known[-1]) <= _number(entry):
         index[key] = (*known, entry)
     else:
         index[key] = tuple(sorted((*known, entry), key=_number))
 
 
-def _drop(index: dict[str, tuple[Any, ...]], key: str, entry: int | Author) -> None:
+def _drop(index: dict[str, Any], key: str, entry: int | Author) -> None:
     """Take an entry from under a key, if it is there."""
-    left = tuple(one for one in index.get(key, ()) if one != entry)
-    if left:
-        index[key] = left
-    else:
-        index.pop(key, None)
+    known = index.get(key, ())
+    if entry in known:
+        if left := tuple(one for one in known if one != entry):
+            index[key] = left
+        else:
+            del index[key]
 
 
 def _number(entry: int | Author) -> int:
@@ -276,5 +282,5 @@ def compile_rules(
     """
     matcher = Matcher(listed={uri: set(dids) for uri, dids in lists.items()})
     for number, community in communities:
-        matcher.put(number, community, (members or {}).get(number, ()))
+        matcher.put(number, rule_of(community), (members or {}).get(number, ()))
     return matcher

@@ -1,6 +1,6 @@
 """What keeps a post out of a community that one of its selectors matched, and what has to be known to look for them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from communities.community import BY_TAG, Community, Exclude, Include, Require
 from communities.post import Post
@@ -62,7 +62,7 @@ def refusal(rule: Rule, did: str, post: Post) -> str | None:
 
 _NOTHING, _ANYTHING = Exclude(), Require()
 _NONE: frozenset[str] = frozenset()
-_UNBOUND = Rule(Include(), (), _NONE, False, _NONE, _NONE, (), _NONE, _NONE, _NONE, 0)
+_UNBOUND = (_NONE, False, _NONE, _NONE, (), _NONE, _NONE, _NONE, 0)
 
 
 def rule_of(community: Community) -> Rule:
@@ -76,7 +76,7 @@ def rule_of(community: Community) -> Rule:
         include = replace(include, mentions=tuple(dict.fromkeys((*include.mentions, community.account))))
     if exclude == _NOTHING and require == _ANYTHING:
         # Nearly all: the sets of nothing are then the same for all of them.
-        return replace(_UNBOUND, include=include, joins=joins)
+        return Rule(include, joins, *_UNBOUND)
     return Rule(
         include=include,
         joins=joins,

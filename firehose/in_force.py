@@ -6,14 +6,14 @@ against it anew when it is applied (`Rows.matches`).
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from communities.community import Community
 from communities.matching import Matcher
 from communities.places import KeptPlaces
 from communities.relatives import Relatives
-from communities.rule import rule_of
+from communities.rule import Rule, rule_of
 from firehose.times import now_micros
 from models import communities as community_rows
 from models.communities import Change
@@ -63,7 +63,7 @@ class Followed:
     members whose every post belongs. They are asked for, never listed: there may be a million.
     """
 
-    def __init__(self, authors: dict[str, tuple[tuple[int, str], ...]]) -> None:
+    def __init__(self, authors: Collection[str]) -> None:
         self.authors = authors
         self.owners: Counter[str] = Counter()
         self.accounts: Counter[str] = Counter()
@@ -102,9 +102,9 @@ class InForce:
         """Take over all there is. Returns what follows from changes behind the one of this number."""
         self.take_lists()
         self.followed.moderators |= {did for (did,) in self._connection.execute(_MODERATORS)}
-        found = nothing()
+        found, known = nothing(), nothing()
         for change in community_rows.changes(self._connection, 0):
-            self._take_over(change, found if change.revised > noticed else nothing())
+            self._take_over(change, found if change.revised > noticed else known)
         return found
 
     @property
@@ -121,35 +121,40 @@ class InForce:
         return found
 
     def _take_over(self, change: Change, found: Changes) -> None:
+        """`found` takes what follows."""
         self.revised = max(self.revised, change.revised)
-        before = self._held.get(change.id)
-        community = Community.from_json(json.loads(change.rule)) if change.declared else None
+        before = self._held.pop(change.id, None)
         if before is not None:
             self._count(before, -1)
-        if community is None:
-            self._held.pop(change.id, None)
-            if before is not None:
-                found.dids.update(self._named(before), self._authors(change.id))
-                self.matcher.take_out(change.id, self._members(change.id))
+            found.dids.update(self._named(before))
+        rule = self.matcher.rules.get(change.id)
+        if not change.declared:
+            self._exchange(change.id, rule, None, found)
             return
+        community = Community.from_json(json.loads(change.rule))
         held = _Held(change.uri, community.owner, community.account, _essence(community))
         self._held[change.id] = held
         self._count(held, 1)
+        found.dids.update(self._named(held))
         if change.uri is not None and (before is None or before.uri != change.uri):
             found.uris.add(change.uri)
-        found.dids.update(self._named(held), self._named(before) if before else ())
         if before is None or before.rules != held.rules:
             found.judged.add(change.id)
-        rule, after = self.matcher.rules.get(change.id), rule_of(community)
-        if rule == after:
+        self._exchange(change.id, rule, rule_of(community), found)
+
+    def _exchange(self, community: int, before: Rule | None, after: Rule | None, found: Changes) -> None:
+        """Hold posts against these rules of a community instead of those (None: of none)."""
+        if before == after:
             return  # its name is another one, or what else it says to people
-        if rule is not None and (rule.include, rule.joins) == (after.include, after.joins):
-            self.matcher.exchange(change.id, after)
+        if before and after and (before.include, before.joins) == (after.include, after.joins):
+            self.matcher.exchange(community, after)
             return
-        found.dids.update(self._authors(change.id))
-        self.matcher.take_out(change.id, self._members(change.id))
-        self.matcher.put(change.id, community, self._members(change.id) if community.include.joined else ())
-        found.dids.update(self._authors(change.id))
+        if before is not None:
+            found.dids.update(self._authors(community))
+            self.matcher.take_out(community, self._members(community))
+        if after is not None:
+            self.matcher.put(community, after, self._members(community) if after.include.joined else ())
+            found.dids.update(self._authors(community))
 
     def _members(self, community: int) -> Iterable[str]:
         return (did for (did,) in self._connection.execute(_MEMBERS, (community,)))
