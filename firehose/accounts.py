@@ -4,6 +4,8 @@ repositories are followed.
 Whether an account is shown is an overlay over its rows: they stay, hidden and not counted, until it is back or purged.
 """
 
+from collections.abc import Collection
+
 from communities.admission import HIDDEN_AUTHOR
 from firehose.declared import Declared
 from firehose.events import Account
@@ -117,8 +119,10 @@ class Accounts(Declared):
             (by, actor, kind),
         )
 
-    def follow(self, dids: frozenset[str]) -> None:
-        """Let these be the accounts whose repositories are followed; new ones are to be read whole first."""
+    def follow(self, dids: frozenset[str], first: Collection[str], now: int) -> None:
+        """Let these be the accounts whose repositories are followed; new ones are to be read whole first, and those of
+        `first` before whoever waits already. `now`: microseconds.
+        """
         rows = self._sql("SELECT a.did, a.id, r.state, r.why FROM repo r JOIN actor a ON a.id = r.actor").fetchall()
         held = {did for did, *_ in rows}
         for did, actor, state, why in rows:
@@ -126,7 +130,9 @@ class Accounts(Declared):
                 self._sql("DELETE FROM repo WHERE actor = ?", (actor,))
                 self._actors.pop(did, None)
         for did in dids - held:
-            self._sql("INSERT INTO repo (actor, state) VALUES (?, ?)", (self.intern(did).id, PENDING))
+            due_at = 0 if did in first else now
+            query = "INSERT INTO repo (actor, state, due_at) VALUES (?, ?, ?)"
+            self._sql(query, (self.intern(did).id, PENDING, due_at))
             self._actors.pop(did, None)
 
     def identity(self, did: str, now: int) -> None:

@@ -155,9 +155,10 @@ class Ingest:
         self.scope.lists = compiled.lists
         self.scope.list_owners = compiled.list_owners
         full = compiled.full if self._proofs is not None else frozenset()
+        self.scope.first = compiled.first & full
         if full != self.scope.full:
             with writing(self.database):
-                self.index.follow(full)
+                self.index.follow(full, self.scope.first, now_micros())
             self.scope.full = full
             for did in full:
                 self.scope.actors.add(did)

@@ -120,6 +120,8 @@ class Scope:
     list_owners: frozenset[str] = frozenset()
     full: frozenset[str] = frozenset()
     """Accounts whose every commit is followed: members, owners."""
+    first: frozenset[str] = frozenset()
+    """Of these, those whose repositories are read before all others: those that nobody can name from afar."""
     declared: Known = field(default_factory=Known)
     """The at-uris of records that shape communities."""
     accounts: frozenset[str] = frozenset()

@@ -48,6 +48,8 @@ class Compiled:
     """Accounts that matter as such: owners of communities and of lists, accounts of communities, moderators, and
     members whose every post belongs.
     """
+    first: frozenset[str]
+    """Of these, those that nobody can name from afar: all but those whom records alone name, or as whose account."""
     directory: Directory = field(default_factory=Directory)
 
 
@@ -148,8 +150,12 @@ def compile_stored(connection: Connection) -> Compiled:
     named = (row.owner for row in rows if row.owner)
     directory = settle(declared, partial(_administers, connection))
     moderators = (did for (did,) in connection.execute(_MODERATORS))
-    full = frozenset((*matcher.authors, *owners, *named, *directory.by_account, *moderators))
-    return Compiled(matcher, frozenset(lists), owners, full, directory)
+    ours = {row.id for row in rows if row.uri is None}
+    chosen = (did for did, of in matcher.authors.items() if any(number in ours for number, _ in of))
+    accounts = (did for did, numbers in directory.by_account.items() if not ours.isdisjoint(numbers))
+    first = frozenset((*chosen, *owners, *named, *accounts, *moderators))
+    full = first.union(matcher.authors, directory.by_account)
+    return Compiled(matcher, frozenset(lists), owners, full, first, directory)
 
 
 def _administers(connection: Connection, did: str, community: int) -> bool:
