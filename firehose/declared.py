@@ -58,11 +58,18 @@ LATER = "CommunityNotFound"
 """The fault of a record whose community may still come."""
 MOST_OWNED = 100
 """Communities that one account may own by records."""
+_WITHDRAW = (
+    "INSERT OR REPLACE INTO declaration (actor, collection, rkey, cid, about, subject, record, at, gone)"
+    " SELECT actor, collection, ?, cid, about, subject, record, at, 1 FROM declaration"
+    " WHERE actor = ? AND collection = ? AND rkey = ?"
+)
 MOST_TAGGED, MOST_TAGS = 10_000, 100
 """Accounts, and posts of each, that are remembered until their repositories say whether they join by a tag."""
 MOST_PASSED_ON = 10
 """New owners of a community, one after the other, that are looked at for where it is now."""
-_DECLARED = "SELECT cid, record, gone, fault, about FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?"
+_DECLARED = (
+    "SELECT cid, record, gone, fault, about, subject FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?"
+)
 _PUT = (
     "INSERT INTO declaration (actor, collection, rkey, cid, about, subject, record, at, fault)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (actor, collection, rkey) DO UPDATE SET cid = excluded.cid,"
@@ -123,10 +130,15 @@ class Declared(Joining):
         about, subject = _about(did, op.rkey, said)
         # Who changes the volume of a community that they are in does not leave it for that.
         same = isinstance(said, CommunityRecord) or (
-            isinstance(said, MembershipRecord) and stands and stands[4] == about
+            isinstance(said, MembershipRecord | SubmissionRecord) and stands and stands[4:] == (about, subject)
         )
-        if stands is not None and not stands[2] and not same:
-            self._delete_record(did, op.collection, op.rkey, now)  # what it said before does not hold any more
+        if stands is not None and not same:
+            if not stands[2]:
+                self._delete_record(did, op.collection, op.rkey, now)  # what it said before does not hold any more
+            if isinstance(said, SubmissionRecord):
+                # What it submitted before is withdrawn, and stays so: under a key that no record can have.
+                key = f"{op.rkey}/{stands[4]}/{stands[5]}"
+                self._sql(_WITHDRAW, (key, actor.id, SUBMISSION, op.rkey))
         values = (actor.id, op.collection, op.rkey, op.cid, about, subject, _text(said), now)
         self._sql(_PUT, (*values, None))
         fault = self._take_effect(did, actor, op.collection, op.rkey, said, now)

@@ -313,3 +313,31 @@ async def test_whom_a_stranger_names_does_not_go_first(site: TownSite, monkeypat
     for one in held:
         one.release()
     await site.quiet()
+
+
+async def test_a_submission_that_changes_withdraws_what_it_submitted(site: TownSite) -> None:
+    olga, alice, bob = site.people("olga", "alice", "bob")
+    birds = site.found(olga)
+    await site.founded(birds)
+    first, second = alice.post("#birds first"), alice.post("second")
+    submission = site.submit(alice, birds, first)
+    await site.quiet()
+    bob.like(first)
+    alice.update(submission, {"createdAt": site.world.clock.iso()})
+    await site.quiet()
+    assert site.items("birds") == {first.uri: (f"hashtag:birds\nsubmission:{submission.rkey}", 0)}
+    assert site.counts(first) == (1, 0, 0, 0)
+    alice.update(submission, {"post": second.ref})
+    await site.quiet()
+    assert site.items("birds").keys() == {second.uri}
+    alice.update(first, {"text": "#birds edited", "tags": ["birds"]})
+    await site.quiet()
+    assert site.items("birds").keys() == {second.uri}
+    alice.delete(submission)
+    unseen(site, alice)
+    await site.again()
+    await site.quiet()
+    assert site.items("birds") == {}
+    site.submit(alice, birds, first)
+    await site.quiet()
+    assert site.items("birds").keys() == {first.uri}
