@@ -10,14 +10,10 @@ import json
 import logging
 from collections.abc import Collection
 from dataclasses import asdict, replace
-from typing import Any
 
-from communities.community import BY_FOLLOW, BY_RECORD, Community
+from communities.community import BY_FOLLOW, BY_RECORD
 from communities.directory import Settings
-from communities.members import (
-    Via,
-    scope_text,
-)
+from communities.members import Via, scope_text
 from communities.records import (
     BLOCK,
     COMMUNITY,
@@ -33,9 +29,11 @@ from communities.records import (
     RoleRecord,
     Said,
     SubmissionRecord,
+    concern,
 )
 from firehose.actors import Actor
-from firehose.joining import Joining, role_of
+from firehose.founding import DECLARED, Founding
+from firehose.joining import role_of
 from firehose.ops import Commit, Delete, PutPost, PutRecord
 from models import communities as community_rows
 from models.database import Connection
@@ -52,12 +50,8 @@ _COUNT = {
     + ") LIMIT ?)"
     for collections in (OURS, RELATIONS)
 }
-NOT_ALLOWED = "FounderNotAllowed"
-"""The fault of a record whose author may not found communities here."""
 LATER = "CommunityNotFound"
 """The fault of a record whose community may still come."""
-MOST_OWNED = 100
-"""Communities that one account may own by records."""
 _WITHDRAW = (
     "INSERT OR REPLACE INTO declaration (actor, collection, rkey, cid, about, subject, record, at, gone)"
     " SELECT actor, collection, ?, cid, about, subject, record, at, 1 FROM declaration"
@@ -65,11 +59,6 @@ _WITHDRAW = (
 )
 MOST_TAGGED, MOST_TAGS = 10_000, 100
 """Accounts, and posts of each, that are remembered until their repositories say whether they join by a tag."""
-MOST_PASSED_ON = 10
-"""New owners of a community, one after the other, that are looked at for where it is now."""
-_DECLARED = (
-    "SELECT cid, record, gone, fault, about, subject FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?"
-)
 _PUT = (
     "INSERT INTO declaration (actor, collection, rkey, cid, about, subject, record, at, fault)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (actor, collection, rkey) DO UPDATE SET cid = excluded.cid,"
@@ -84,14 +73,12 @@ MOST_CAUGHT_UP = 10_000
 """Records that came before their community and are caught up with in one go when it comes."""
 
 
-class Declared(Joining):
+class Declared(Founding):
     """Puts and takes away what records say of communities."""
 
     def __init__(self, connection: Connection, max_age: int) -> None:
         """`max_age`: microseconds; a post older than that at its event is not admitted."""
         super().__init__(connection, max_age)
-        self.founders: Collection[str] | None = None
-        """Who may found communities here by records; None: anyone."""
         self.awaited: dict[str, str] = {}
         """Accounts whose repositories are to be read, and why: something of theirs matters now that did not before."""
         self.tagged: dict[str, set[str]] = {}
@@ -117,7 +104,7 @@ class Declared(Joining):
 
     def _put_record(self, did: str, op: PutRecord, now: int) -> bool:
         actor = self.intern(did)
-        stands = self._sql(_DECLARED, (actor.id, op.collection, op.rkey)).get
+        stands = self._sql(DECLARED, (actor.id, op.collection, op.rkey)).get
         if stands is not None and stands[0] == op.cid and not stands[2]:
             return True
         kind, most = (OURS, MOST_DECLARED) if op.collection in OURS else (RELATIONS, MOST_RELATIONS)
@@ -127,7 +114,7 @@ class Declared(Joining):
         said = op.said
         if isinstance(said, MembershipRecord | SubmissionRecord):
             said = replace(said, community=self._heir(said.community))
-        about, subject = _about(did, op.rkey, said)
+        about, subject = concern(did, op.rkey, said)
         # Who changes the volume of a community that they are in does not leave it for that.
         same = isinstance(said, CommunityRecord) or (
             isinstance(said, MembershipRecord | SubmissionRecord) and stands and stands[4:] == (about, subject)
@@ -243,85 +230,6 @@ class Declared(Joining):
                 keys.add(rkey)
                 self.awaited[did] = "a source without proofs says that it joins or leaves a community by a tag"
 
-    # Communities.
-
-    def _found(self, did: str, slug: str, said: CommunityRecord, now: int) -> str | None:
-        uri = f"at://{did}/{COMMUNITY}/{slug}"
-        if not self._may_found(did):
-            return NOT_ALLOWED
-        self._succeed(uri, slug, did, said)
-        fault = community_rows.declare_record(self._connection, uri, said.community.to_json(), now, most=MOST_OWNED)
-        if fault is None:
-            self._list_changed(did)  # compiled anew, and what came before it is caught up with then
-            self.counts["community declared"] += 1
-        return fault
-
-    def _may_found(self, did: str) -> bool:
-        return self.founders is None or did in self.founders
-
-    def judge_founders(self, now: int) -> None:
-        """Look at all records of communities anew: who may found them may have changed, and slugs may be free."""
-        rows = self._sql(
-            "SELECT a.did, d.rkey, d.record, d.fault FROM declaration d INDEXED BY declaration_community"
-            f" JOIN actor a ON a.id = d.actor WHERE d.collection = '{COMMUNITY}' ORDER BY d.at, d.rkey"
-        ).fetchall()
-        for did, rkey, text, before in rows:
-            uri = f"at://{did}/{COMMUNITY}/{rkey}"
-            fault = before
-            if before is None and not self._may_found(did):
-                community_rows.end_record(self._connection, uri)
-                fault = NOT_ALLOWED
-            elif before is not None:
-                record = json.loads(text)
-                community = Community.from_json(record["community"])
-                said = CommunityRecord(community, record["predecessor"], record["successor"])
-                fault = self._found(did, rkey, said, now)
-            if fault != before:
-                self._set_fault(self.intern(did).id, COMMUNITY, rkey, fault)
-
-    def _set_fault(self, actor: int, collection: str, rkey: str, fault: str | None) -> None:
-        self._sql(
-            "UPDATE declaration SET fault = ? WHERE actor = ? AND collection = ? AND rkey = ?",
-            (fault, actor, collection, rkey),
-        )
-
-    def _succeed(self, uri: str, slug: str, did: str, said: CommunityRecord) -> None:
-        """Let a community pass to a new owner, if the records of both say so."""
-        for old, new in ((said.predecessor, uri), (uri, said.successor)):
-            if old is None or new is None:
-                continue
-            before, after = self._community_record(old), self._community_record(new)
-            if before is None or after is None or before.get("successor") != new or after.get("predecessor") != old:
-                continue
-            if not self._may_found(after["community"]["owner"]):
-                continue
-            same = before["community"]["slug"] == after["community"]["slug"]
-            if same and before["community"]["kind"] == after["community"]["kind"]:
-                rule = Community.from_json(after["community"]).to_json()
-                if community_rows.transfer(self._connection, old, new, rule):
-                    self._list_changed(did)
-                    self.counts["community passed on"] += 1
-
-    def _heir(self, uri: str) -> str:
-        """The record that a community has now which once had this one: not everybody has heard of its new owner."""
-        by_uri, at = self.admissions.directory.by_uri, uri
-        for _ in range(MOST_PASSED_ON):
-            if at in by_uri:
-                return at
-            before = self._community_record(at)
-            after = before and before["successor"] and self._community_record(before["successor"])
-            if not before or not after or after["predecessor"] != at:
-                break
-            at = before["successor"]
-        return uri
-
-    def _community_record(self, uri: str) -> dict[str, Any] | None:
-        did, _, path = uri.removeprefix("at://").partition("/")
-        actor, (collection, _, rkey) = self.actor(did), path.partition("/")
-        row = actor and self._sql(_DECLARED, (actor.id, collection, rkey)).get
-        found: dict[str, Any] | None = json.loads(row[1]) if row and collection == COMMUNITY else None
-        return found
-
     def catch_up(self, uris: Collection[str], now: int) -> None:
         """Let records that came before their communities have their effect, now that those are compiled."""
         for uri in uris:
@@ -379,19 +287,6 @@ class Declared(Joining):
         ).fetchall()
         self._sql("DELETE FROM membership_event WHERE actor = ?", (actor,))
         return bool(rows or left)
-
-
-def _about(did: str, rkey: str, said: Said) -> tuple[str, str]:
-    """The community (at-uri, empty: none) and the account or post that a record is about."""
-    if isinstance(said, CommunityRecord):
-        return f"at://{did}/{COMMUNITY}/{rkey}", ""
-    if isinstance(said, RoleRecord):
-        return said.community, said.subject
-    if isinstance(said, MembershipRecord):
-        return said.community, ""
-    if isinstance(said, SubmissionRecord):
-        return said.community, said.post
-    return "", said.subject
 
 
 def _text(said: Said) -> str:
