@@ -10,6 +10,7 @@ from typing import Any
 from communities.access import EVERYTHING, Role, Scope, Site, Standing, Status
 from communities.directory import Settings
 from communities.membership import Membership, in_force
+from models import communities as community_rows
 from models.database import Connection
 
 _ALL = "*"
@@ -21,6 +22,10 @@ _PUT = (
     " since = iif(status = excluded.status, since, excluded.since), status = excluded.status, role = excluded.role,"
     " scope = excluded.scope, until = excluded.until, via = iif(?11, excluded.via, via),"
     " rkey = iif(?11, excluded.rkey, rkey), granted = coalesce(?10, granted)"
+)
+_HAS_CHILDREN = (
+    "SELECT 1 FROM community p JOIN community c ON c.parent IN (p.slug, p.uri) WHERE p.id = ? AND c.declared = 1"
+    " LIMIT 1"
 )
 
 
@@ -139,6 +144,10 @@ def put(
     `act`: what was done, `by`: the DID of who did it, `now`: microseconds. `via`: None keeps the way; `granted`: the
     key of the record that gave the role, None keeps it.
     """
+    before = held(connection, community, actor)
+    if Role.ADMIN in {one.role for one in (before, after) if one} and _has_children(connection, community):
+        # Who may put communities below it is a matter of its admins.
+        community_rows.revise(connection)
     if after is None:
         connection.execute("DELETE FROM membership WHERE community = ? AND actor = ?", (community, actor))
     else:
@@ -150,3 +159,7 @@ def put(
         "INSERT INTO membership_event (community, actor, act, by, status, role, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (community, actor, act, by, status, role, now),
     )
+
+
+def _has_children(connection: Connection, community: int) -> bool:
+    return connection.execute(_HAS_CHILDREN, (community,)).fetchone() is not None

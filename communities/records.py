@@ -220,3 +220,16 @@ def _ranking(said: Mapping[str, Any]) -> Ranking:
 def _log(said: Mapping[str, Any]) -> Log:
     who = said.get("who", "role")
     return Log(who if who in WHO else "nobody", said.get("showSubject", False))
+
+
+def concern(did: str, rkey: str, said: Said) -> tuple[str, str]:
+    """The community (at-uri, empty: none) and the account or post that a record is about."""
+    if isinstance(said, CommunityRecord):
+        return f"at://{did}/{COMMUNITY}/{rkey}", ""
+    if isinstance(said, RoleRecord):
+        return said.community, said.subject
+    if isinstance(said, MembershipRecord):
+        return said.community, ""
+    if isinstance(said, SubmissionRecord):
+        return said.community, said.post
+    return "", said.subject

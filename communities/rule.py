@@ -1,6 +1,6 @@
 """What keeps a post out of a community that one of its selectors matched, and what has to be known to look for them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from communities.community import BY_TAG, Community, Exclude, Include, Require
 from communities.post import Post

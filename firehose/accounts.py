@@ -120,22 +120,27 @@ class Accounts(Declared):
             (by, actor, kind),
         )
 
-    def refollow(self, dids: Iterable[str], full: Container[str]) -> None:
-        """Some accounts may have come to those whose repositories are followed (`full`), or have left them."""
+    def refollow(self, dids: Iterable[str], full: Container[str], first: Container[str], now: int) -> None:
+        """Some accounts may have come to those whose repositories are followed (`full`), or have left them. Those of
+        `first` are read before whoever waits already. `now`: microseconds.
+        """
         for did in dids:
             row = self._sql(_REPO, (did,)).get
             actor, state, why = row or (None, None, None)
             if did in full:
                 if state is None:
-                    self._sql("INSERT INTO repo (actor, state) VALUES (?, ?)", (self.intern(did).id, PENDING))
-                    self._actors.pop(did, None)
+                    self._await(did, 0 if did in first else now)
             elif state == SYNCED or (state == PENDING and not why):
                 self._sql("DELETE FROM repo WHERE actor = ?", (actor,))
                 self._actors.pop(did, None)
 
-    def follow(self, dids: Set[str]) -> list[str]:
-        """Let exactly these be the accounts whose repositories are followed; new ones are to be read whole first.
-        Returns those.
+    def _await(self, did: str, due_at: int) -> None:
+        self._sql("INSERT INTO repo (actor, state, due_at) VALUES (?, ?, ?)", (self.intern(did).id, PENDING, due_at))
+        self._actors.pop(did, None)
+
+    def follow(self, dids: Set[str], first: Container[str], now: int) -> list[str]:
+        """Let exactly these be the accounts whose repositories are followed; new ones are to be read whole first, as
+        with `refollow`. Returns those.
         """
         rows = self._sql("SELECT a.did, a.id, r.state, r.why FROM repo r JOIN actor a ON a.id = r.actor").fetchall()
         held = {did for did, *_ in rows}
@@ -145,8 +150,7 @@ class Accounts(Declared):
                 self._actors.pop(did, None)
         new = [did for did in dids if did not in held]
         for did in new:
-            self._sql("INSERT INTO repo (actor, state) VALUES (?, ?)", (self.intern(did).id, PENDING))
-            self._actors.pop(did, None)
+            self._await(did, 0 if did in first else now)
         return new
 
     def identity(self, did: str, now: int) -> None:

@@ -11,12 +11,9 @@ import logging
 from collections.abc import Collection
 from dataclasses import asdict
 
-from communities.community import BY_FOLLOW, BY_RECORD, Community
+from communities.community import BY_FOLLOW, BY_RECORD
 from communities.directory import Settings
-from communities.members import (
-    Via,
-    scope_text,
-)
+from communities.members import Via, scope_text
 from communities.records import (
     BLOCK,
     COMMUNITY,
@@ -32,11 +29,13 @@ from communities.records import (
     RoleRecord,
     Said,
     SubmissionRecord,
+    concern,
 )
 from firehose.actors import Actor
+from firehose.founding import Founding
 from firehose.joining import role_of
 from firehose.ops import Commit, Delete, PutPost, PutRecord
-from firehose.succession import DECLARED, Succession
+from firehose.succession import DECLARED
 from models import communities as community_rows
 from models.database import Connection
 
@@ -52,12 +51,13 @@ _COUNT = {
     + ") LIMIT ?)"
     for collections in (OURS, RELATIONS)
 }
-NOT_ALLOWED = "FounderNotAllowed"
-"""The fault of a record whose author may not found communities here."""
 LATER = "CommunityNotFound"
 """The fault of a record whose community may still come."""
-MOST_OWNED = 100
-"""Communities that one account may own by records."""
+_WITHDRAW = (
+    "INSERT OR REPLACE INTO declaration (actor, collection, rkey, cid, about, subject, record, at, gone)"
+    " SELECT actor, collection, ?, cid, about, subject, record, at, 1 FROM declaration"
+    " WHERE actor = ? AND collection = ? AND rkey = ?"
+)
 MOST_TAGGED, MOST_TAGS = 10_000, 100
 """Accounts, and posts of each, that are remembered until their repositories say whether they join by a tag."""
 _PUT = (
@@ -74,7 +74,7 @@ MOST_CAUGHT_UP = 10_000
 """Records that came before their community and are caught up with in one go when it comes."""
 
 
-class Declared(Succession):
+class Declared(Founding):
     """Puts and takes away what records say of communities."""
 
     def __init__(self, connection: Connection, max_age: int) -> None:
@@ -113,11 +113,16 @@ class Declared(Succession):
             self.counts["record ignored: too many of one account"] += 1
             return True
         said = self.of_today(op.said)
-        about, subject = _about(did, op.rkey, said)
+        about, subject = concern(did, op.rkey, said)
         # A membership whose volume changes is no new one: its role would go, and where nobody joins any more all of it.
         goes_on = stands is not None and stands[3:] == (about, subject) and op.collection != ROLE
-        if stands is not None and not stands[2] and not goes_on:
-            self._delete_record(did, op.collection, op.rkey, now)  # what it said before does not hold any more
+        if stands is not None and not goes_on:
+            if not stands[2]:
+                self._delete_record(did, op.collection, op.rkey, now)  # what it said before does not hold any more
+            if op.collection == SUBMISSION:
+                # What it submitted before is withdrawn, and stays so: under a key that no record can have.
+                key = f"{op.rkey}/{stands[3]}/{stands[4]}"
+                self._sql(_WITHDRAW, (key, actor.id, SUBMISSION, op.rkey))
         values = (actor.id, op.collection, op.rkey, op.cid, about, subject, _text(said), now)
         self._sql(_PUT, (*values, None))
         fault = self._take_effect(did, actor, op.collection, op.rkey, said, now)
@@ -220,38 +225,6 @@ class Declared(Succession):
                 keys.add(rkey)
                 self.awaited[did] = "a source without proofs says that it joins or leaves a community by a tag"
 
-    # Communities.
-
-    def _found(self, did: str, slug: str, said: CommunityRecord, now: int) -> str | None:
-        uri = f"at://{did}/{COMMUNITY}/{slug}"
-        if not self.may_found(did):
-            return NOT_ALLOWED
-        self.succeed(uri, did, said)
-        fault = community_rows.declare_record(self._connection, uri, said.community.to_json(), now, most=MOST_OWNED)
-        if fault is None:
-            self.counts["community declared"] += 1
-        return fault
-
-    def judge_founders(self, now: int) -> None:
-        """Look at all records of communities anew: who may found them may have changed, and slugs may be free."""
-        rows = self._sql(
-            "SELECT a.did, d.rkey, d.record, d.fault FROM declaration d INDEXED BY declaration_community"
-            f" JOIN actor a ON a.id = d.actor WHERE d.collection = '{COMMUNITY}' ORDER BY d.at, d.rkey"
-        ).fetchall()
-        for did, rkey, text, before in rows:
-            uri = f"at://{did}/{COMMUNITY}/{rkey}"
-            fault = before
-            if before is None and not self.may_found(did):
-                community_rows.end_record(self._connection, uri)
-                fault = NOT_ALLOWED
-            elif before is not None:
-                record = json.loads(text)
-                community = Community.from_json(record["community"])
-                said = CommunityRecord(community, record["predecessor"], record["successor"])
-                fault = self._found(did, rkey, said, now)
-            if fault != before:
-                self.set_fault(self.intern(did).id, COMMUNITY, rkey, fault)
-
     def catch_up(self, uris: Collection[str], now: int) -> None:
         """Let records that came before their communities have their effect, now that those are compiled."""
         for uri in uris:
@@ -310,19 +283,6 @@ class Declared(Succession):
             self.admissions.matcher.remove_member(community, did)
         self._sql("DELETE FROM membership_event WHERE actor = ?", (actor,))
         return bool(rows or left)
-
-
-def _about(did: str, rkey: str, said: Said) -> tuple[str, str]:
-    """The community (at-uri, empty: none) and the account or post that a record is about."""
-    if isinstance(said, CommunityRecord):
-        return f"at://{did}/{COMMUNITY}/{rkey}", ""
-    if isinstance(said, RoleRecord):
-        return said.community, said.subject
-    if isinstance(said, MembershipRecord):
-        return said.community, ""
-    if isinstance(said, SubmissionRecord):
-        return said.community, said.post
-    return "", said.subject
 
 
 def _text(said: Said) -> str:

@@ -6,11 +6,11 @@ against it anew when it is applied (`Rows.matches`).
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from communities.community import Community
-from communities.matching import Matcher
+from communities.matching import Author, Matcher
 from communities.places import KeptPlaces
 from communities.relatives import Relatives
 from communities.rule import Rule, rule_of
@@ -63,8 +63,12 @@ class Followed:
     members whose every post belongs. They are asked for, never listed: there may be a million.
     """
 
-    def __init__(self, authors: Collection[str]) -> None:
+    def __init__(self, authors: Mapping[str, Sequence[Author]], of_file: Callable[[int], bool]) -> None:
+        """`authors`: the communities that every post of an account belongs to; `of_file`: whether the file declares
+        one.
+        """
         self.authors = authors
+        self.first = First(self, of_file)
         self.owners: Counter[str] = Counter()
         self.accounts: Counter[str] = Counter()
         self.list_owners: Counter[str] = Counter()
@@ -85,18 +89,39 @@ class Followed:
             yield from dids
 
 
+class First:
+    """Of the accounts that matter, those that nobody can name from afar: all but those whom the records of others name
+    as members, or as the account of a community.
+    """
+
+    def __init__(self, followed: Followed, of_file: Callable[[int], bool]) -> None:
+        self._followed = followed
+        self._of_file = of_file
+        self.accounts: Counter[str] = Counter()
+
+    def __contains__(self, did: object) -> bool:
+        all_of_them = self._followed
+        return (
+            did in all_of_them.owners
+            or did in all_of_them.moderators
+            or did in self.accounts
+            or did in all_of_them.list_owners
+            or any(self._of_file(number) for number, _ in all_of_them.authors.get(str(did), ()))
+        )
+
+
 class InForce:
     """Matcher, places and who is followed. Reads over a connection, whose thread all calls come from."""
 
     def __init__(self, connection: Connection, clock: Callable[[], int] = now_micros) -> None:
         """Nothing is in force until `load`. `clock` gives microseconds."""
         self.matcher = Matcher()
-        self.followed = Followed(self.matcher.authors)
+        self._held: dict[int, _Held] = {}
+        self.followed = Followed(self.matcher.authors, self._is_of_file)
         self.places = KeptPlaces(Relatives(connection), clock, self.matcher.rules.__contains__)
         self.revised = 0
         """The number of the last change of a community that was taken over."""
         self._connection = connection
-        self._held: dict[int, _Held] = {}
 
     def load(self, noticed: int = 0) -> Changes:
         """Take over all there is. Returns what follows from changes behind the one of this number."""
@@ -171,8 +196,15 @@ class InForce:
     def _named(held: _Held) -> set[str]:
         return {did for did in (held.owner, held.account) if did}
 
+    def _is_of_file(self, community: int) -> bool:
+        held = self._held.get(community)
+        return held is not None and held.uri is None
+
     def _count(self, held: _Held, by: int) -> None:
-        for did, counter in ((held.owner, self.followed.owners), (held.account, self.followed.accounts)):
+        counted = [(held.owner, self.followed.owners), (held.account, self.followed.accounts)]
+        if held.uri is None:
+            counted.append((held.account, self.followed.first.accounts))
+        for did, counter in counted:
             if did:
                 _count(counter, did, by)
 

@@ -85,9 +85,9 @@ class Ingest:
         self._proofs = proofs
         if proofs is not None:
             self.scope.dropped = proofs.dropped
-            self.scope.full = followed
+            self.scope.full, self.scope.first = followed, followed.first
             with writing(database):
-                for did in self.index.follow(set(followed)):
+                for did in self.index.follow(set(followed), followed.first, now_micros()):
                     self.scope.actors.add(did)
         self._lists_seen = self.index.list_changes.copy()
         self._lists_stale = meta.get(connection, LISTS_CHANGED) is not None
@@ -219,10 +219,10 @@ class Ingest:
 
     def _follow_up(self, *, lists: bool) -> None:
         """Store what follows from changed rules; `lists`: and from all changes of lists."""
-        owed = self._owed or nothing()
+        owed, followed = self._owed or nothing(), self.in_force.followed
         with writing(self.database):
             if self._proofs is not None:
-                self.index.refollow(sorted(owed.dids), self.in_force.followed)
+                self.index.refollow(sorted(owed.dids), followed, followed.first, now_micros())
             # What came before its community counts from now on.
             self.index.catch_up(sorted(owed.uris), now_micros())
             self.rules.reapply(owed.judged, self.in_force.revised, lists=lists)

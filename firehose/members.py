@@ -65,7 +65,8 @@ class Members:
             if changed:
                 meta.put(connection, MEMBERS_NOTICED, str(changed[-1][0]))
             if self._proofs is not None:
-                index.refollow(dict.fromkeys(did for _, _, did, *_ in changed), self._scope.full)
+                dids = dict.fromkeys(did for _, _, did, *_ in changed)
+                index.refollow(dids, self._scope.full, self._scope.first, now)
             for did, why in index.awaited.items():
                 index.desynchronize(did, why, now)
         index.awaited.clear()

@@ -122,6 +122,8 @@ class Scope:
     list_owners: Container[str] = frozenset()
     full: Container[str] = frozenset()
     """Accounts whose every commit is followed: members, owners."""
+    first: Container[str] = frozenset()
+    """Of these, those whose repositories are read before all others: those that nobody can name from afar."""
     declared: Known = field(default_factory=Known)
     """The at-uris of records that shape communities."""
     accounts: Collection[str] = frozenset()

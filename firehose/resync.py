@@ -39,8 +39,9 @@ from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailab
 log = logging.getLogger(__name__)
 
 AT_ONCE, AT_ONCE_OF_OTHERS, AT_ONCE_OF_A_HOST = 8, 4, 3
-"""Repositories read at once: in all, of accounts that are not followed, and from one host. Anybody may have his own
-read by breaking his commits, from hosts that take as long as they may: some places are always left for the others.
+"""Repositories read at once: in all, of accounts that do not go first, and from one host. Anybody may have his own
+read by breaking his commits, and those of thousands by naming them in a record, from hosts that take as long as they
+may: some places are always left for the others.
 """
 GAP_SECONDS = 12.0
 """Between two readings of the same repository: one whose every commit breaks must not keep its host busy (B11)."""
@@ -103,18 +104,18 @@ class Resync:
 
     def _begin(self) -> None:
         """Begin with as many as there is room for."""
-        room, full = AT_ONCE - len(self._tasks), self._scope.full
+        room, first = AT_ONCE - len(self._tasks), self._scope.first
         if room <= 0:
             return
         now = asyncio.get_running_loop().time()
         self._parked = {host: until for host, until in self._parked.items() if until > now}
         earliest = now - GAP_SECONDS * self._pace.patience
         self._read_at = {did: at for did, at in self._read_at.items() if at > earliest}
-        others = AT_ONCE_OF_OTHERS - sum(did not in full for did in self._tasks)
-        for did in due(sql(self._database), self._clock(), full):
-            if did in self._tasks or did in self._read_at or self._is_busy(did) or (did not in full and others <= 0):
+        others = AT_ONCE_OF_OTHERS - sum(did not in first for did in self._tasks)
+        for did in due(sql(self._database), self._clock(), first):
+            if did in self._tasks or did in self._read_at or self._is_busy(did) or (did not in first and others <= 0):
                 continue
-            others -= did not in full
+            others -= did not in first
             self._tasks[did] = task = asyncio.ensure_future(self._account(did))
             task.add_done_callback(lambda done, did=did: self._done(did, done))  # type: ignore[misc]
             room -= 1
@@ -177,10 +178,10 @@ class Resync:
 
     async def _read_from(self, host: str, did: str, document: DidDocument) -> None:
         known, stream_at = self._open_epoch(did), self._stream_at()
-        full = did in self._scope.full
+        first = did in self._scope.first
         with tempfile.TemporaryFile(dir=Path(self._database.database).parent) as file:
             try:
-                most = MOST_BYTES if full else MOST_BYTES_OF_OTHERS
+                most = MOST_BYTES if first else MOST_BYTES_OF_OTHERS
                 await fetch_repo(self._session, did, host, file, most=most)
             except Parked as parked:
                 self._parked[host] = asyncio.get_running_loop().time() + parked.seconds
@@ -189,7 +190,7 @@ class Resync:
                 if await self._moved(did, host):
                     raise ResyncError("it has moved to another host") from None
                 raise
-            async with self._parsing if full else self._parsing_others:
+            async with self._parsing if first else self._parsing_others:
                 try:
                     snapshot = await asyncio.to_thread(self._parse, file, did, document, stream_at)
                 except RepoError as error:

@@ -14,8 +14,8 @@ MOST_DUE = 5000
 _ORDER = {PENDING: 0, RESYNCING: 1, DESYNCHRONIZED: 2}
 
 
-def due(connection: Connection, now: int, full: Container[str]) -> list[str]:
-    """The accounts whose repositories are to be read now: those that matter (`full`), then new accounts, then broken
+def due(connection: Connection, now: int, first: Container[str]) -> list[str]:
+    """The accounts whose repositories are to be read now: those that go first, then new accounts, then broken
     ones, then those that failed. `now`: microseconds.
     """
     rows = connection.execute(
@@ -23,7 +23,7 @@ def due(connection: Connection, now: int, full: Container[str]) -> list[str]:
         " WHERE r.state != 'synced' AND r.due_at <= ? AND a.active = 1 AND a.purge = 0 ORDER BY r.due_at LIMIT ?",
         (now, MOST_DUE),
     ).fetchall()
-    rows.sort(key=lambda row: (row[0] not in full, _ORDER.get(row[1], 9)))
+    rows.sort(key=lambda row: (row[0] not in first, _ORDER.get(row[1], 9)))
     return [did for did, _ in rows]
 
 

@@ -60,7 +60,7 @@ def declare(connection: Connection, rules: Iterable[Mapping[str, Any]], now: int
     gone = before.keys() - declared.keys()
     if not wanted and not gone:
         return False
-    _revise(connection)
+    revise(connection)
     connection.executemany("UPDATE community SET declared = 0 WHERE slug = ?", [(slug,) for slug in sorted(gone)])
     for slug in wanted:
         _free(connection, slug)
@@ -138,7 +138,7 @@ def declare_record(connection: Connection, uri: str, rule: Mapping[str, Any], no
         " description = excluded.description, rule = excluded.rule, declared = 1",
         (rule["slug"], rule["name"], rule["description"], rule["owner"], _text(rule), uri, now),
     )
-    _revise(connection)
+    revise(connection)
     return None
 
 
@@ -147,7 +147,7 @@ def end_record(connection: Connection, uri: str) -> bool:
     query = "UPDATE community SET declared = 0 WHERE uri = ? AND declared = 1 RETURNING 1"
     if connection.execute(query, (uri,)).fetchone() is None:
         return False
-    _revise(connection)
+    revise(connection)
     return True
 
 
@@ -165,7 +165,7 @@ def transfer(connection: Connection, old: str, new: str, rule: Mapping[str, Any]
         return False
     # Who is in it by a record leaves with that record, and what was withdrawn stays so.
     connection.execute(f"UPDATE declaration SET about = ? WHERE about = ? AND collection IN ({_OF_PEOPLE})", (new, old))
-    _revise(connection)
+    revise(connection)
     return True
 
 
@@ -173,7 +173,8 @@ def _text(rule: Mapping[str, Any]) -> str:
     return json.dumps(rule, sort_keys=True, ensure_ascii=False)
 
 
-def _revise(connection: Connection) -> None:
+def revise(connection: Connection) -> None:
+    """Let whoever keeps the declared communities read them again. Call inside a write."""
     meta.put(connection, REVISION, str(int(meta.get(connection, REVISION) or 0) + 1))
 
 

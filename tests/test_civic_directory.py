@@ -94,6 +94,20 @@ def test_parents_and_children_that_may_be_known_of(place: Town) -> None:
     assert place.ask("getCommunity", place.admin("top"), community="under").status == 200  # far above
 
 
+def test_a_child_is_one_as_long_as_its_owner_is_an_admin_above(place: Town) -> None:
+    mallory, admin = place.member("top"), place.admin("top")
+    place.found("theirs", owner=mallory.did, parent="top")
+
+    def below() -> bool:
+        return "theirs" in {one["slug"] for one in place.ask("getCommunity", community="top").json["children"]}
+
+    assert not below()
+    assert place.give(admin, "top", mallory, "admin").status == 200
+    assert below() and "theirs" in slugs(place, parent="top")
+    assert place.leave(mallory, "top").status == 200
+    assert not below() and "theirs" not in slugs(place, parent="top")
+
+
 def test_what_changes_is_seen_at_once(place: Town) -> None:
     place.found("changing", name="Before")
     assert place.ask("getCommunity", community="changing").json["name"] == "Before"

@@ -293,3 +293,51 @@ async def test_nobody_has_the_repositories_of_others_read_by_blocking_them(site:
     mallory.delete(block)
     await site.quiet()
     assert site.items("birds").keys() == {post.uri}
+
+
+async def test_whom_a_stranger_names_does_not_go_first(site: TownSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, most in (("AT_ONCE", 3), ("AT_ONCE_OF_OTHERS", 2), ("AT_ONCE_OF_A_HOST", 99)):
+        monkeypatch.setattr(f"firehose.resync.{name}", most)
+    # Not even where more wait than are looked at.
+    monkeypatch.setattr("firehose.states.MOST_DUE", 4)
+    mallory, alice, *others = site.people("mallory", "alice", *(f"other{number}" for number in range(4)))
+    held = [site.world.pds.hold(other.did) for other in others]
+    birds = site.found(mallory, include={"members": [other.did for other in others]})
+    await site.founded(birds)
+    await site.until("busy", lambda: len(site.resync._tasks) == 2)
+    before = alice.post("before")
+    await site.declare(f'{site.rules.read_text()}\n[[community]]\nslug = "club"\nname = "Club"\n'
+                       f'include.members = ["{alice.did}"]\n')  # fmt: skip
+    await site.until("alice is read", lambda: before.uri in site.items("club"))
+    assert len(site.resync._tasks) == 2
+    for one in held:
+        one.release()
+    await site.quiet()
+
+
+async def test_a_submission_that_changes_withdraws_what_it_submitted(site: TownSite) -> None:
+    olga, alice, bob = site.people("olga", "alice", "bob")
+    birds = site.found(olga)
+    await site.founded(birds)
+    first, second = alice.post("#birds first"), alice.post("second")
+    submission = site.submit(alice, birds, first)
+    await site.quiet()
+    bob.like(first)
+    alice.update(submission, {"createdAt": site.world.clock.iso()})
+    await site.quiet()
+    assert site.items("birds") == {first.uri: ("hashtag:birds\nsubmission", 0)}
+    assert site.counts(first) == (1, 0, 0, 0)
+    alice.update(submission, {"post": second.ref})
+    await site.quiet()
+    assert site.items("birds").keys() == {second.uri}
+    alice.update(first, {"text": "#birds edited", "tags": ["birds"]})
+    await site.quiet()
+    assert site.items("birds").keys() == {second.uri}
+    alice.delete(submission)
+    unseen(site, alice)
+    await site.again()
+    await site.quiet()
+    assert site.items("birds") == {}
+    site.submit(alice, birds, first)
+    await site.quiet()
+    assert site.items("birds").keys() == {first.uri}
