@@ -119,7 +119,7 @@ class Oracle:
         collection, rkey = path.split("/")
         if collection == POST:
             self._drop(uri_of(did, path))
-        if collection == ITEM and self.lists.pop((did, rkey), None):
+        if collection == ITEM and self.lists.pop((did, rkey), None) is not None:
             self._regard()
         for kind in KINDS:
             if collection == _collection(kind):
