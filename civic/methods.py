@@ -123,7 +123,7 @@ class CivicMethods:
     def _read(self, query: Query, caller: str | None, params: Mapping[str, Any]) -> server.Answer:
         """Runs in the reader's thread, on its own connection; the whole answer is of one moment."""
         with self._database.atomic("DEFERRED"):
-            answer = query.answer(self._visit(sql(self._database), caller), params)
+            answer = query.answer(self._visit(sql(self._database), caller, late=True), params)
         self._catalog.check_output(NSID + query.name, answer)
         return answer
 
@@ -148,9 +148,9 @@ class CivicMethods:
             log.error("%s could not be stored: %s", procedure.name, error)
             raise NotEnoughResources("This cannot be stored now; try again later.") from error
 
-    def _visit(self, connection: Connection, caller: str | None) -> Visit:
+    def _visit(self, connection: Connection, caller: str | None, *, late: bool = False) -> Visit:
         now = int(self._clock() * 1_000_000)
-        town = self._town.look(connection, now)
+        town = self._town.look(connection, now, late=late)
         return Visit(connection, town, caller, now, self._site, self._publisher, self._key, self._keep)
 
     def close(self) -> None:

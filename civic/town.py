@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -21,6 +23,8 @@ _ADMIN = (
     "SELECT 1 FROM membership m JOIN actor a ON a.id = m.actor WHERE a.did = ? AND m.community = ?"
     " AND m.status = 'member' AND m.role = ? AND (m.until IS NULL OR m.until > ?)"
 )
+_LONG = 0.1
+"""Seconds. What takes no longer is read again whenever it has changed."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,28 @@ class Town:
 class TownWatch:
     """Keeps the communities for whoever asks, from any thread: a Town is never changed, only replaced."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, worked: Callable[[], float] = time.thread_time
+    ) -> None:
+        """`clock` gives seconds, `worked` those in which this thread has worked."""
+        self._clock = clock
+        self._worked = worked
         self._town: Town | None = None
+        self._due = 0.0
         self._read: dict[int, tuple[int, Community]] = {}
 
-    def look(self, connection: Connection, now: int) -> Town:
-        """The communities as the caller's transaction sees them. `now`: microseconds."""
+    def look(self, connection: Connection, now: int, *, late: bool = False) -> Town:
+        """The communities as the caller's transaction sees them. `now`: microseconds. `late`: as they were a little
+        before will do where there are very many. Anybody can change one all day: they are read again for a tenth of the
+        time at most.
+        """
         revision = meta.get(connection, community_rows.REVISION)
         town = self._town
-        if town is None or town.revision != revision:
+        if town is None or (town.revision != revision and not (late and self._clock() < self._due)):
+            began, before = self._clock(), self._worked()
             town = self._town = self._take(connection, revision, now)
+            took = self._worked() - before
+            self._due = began + (10 * took if took > _LONG else 0)
         return town
 
     def _take(self, connection: Connection, revision: str | None, now: int) -> Town:

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from civic import listing
+from civic.town import TownWatch
 from communities.access import Role, Status
 from communities.community import Rule
 from communities.decision_view import moment
 from communities.ranking import SORTS
+from models.database import sql
 from tests.civic_site import NSID, OWNER, Town, town
 from tests.didnet import Account, plc
 from tests.feed_site import PUBLISHER
@@ -106,6 +108,21 @@ def test_a_child_is_one_as_long_as_its_owner_is_an_admin_above(place: Town) -> N
     assert below() and "theirs" in slugs(place, parent="top")
     assert place.leave(mallory, "top").status == 200
     assert not below() and "theirs" not in slugs(place, parent="top")
+
+
+def test_many_communities_are_not_read_again_all_the_time(place: Town) -> None:
+    connection, seconds = sql(place.writer.database), [0.0, 0.0]
+    watch = TownWatch(lambda: seconds[0], lambda: seconds.__setitem__(1, seconds[1] + 2.0) or seconds[1])  # type: ignore[func-returns-value]
+    before = watch.look(connection, 0, late=True)
+    place.found("fickle")
+    assert watch.look(connection, 0, late=True) is before
+    # Who decides decides by what is.
+    assert "fickle" in watch.look(connection, 0).directory.by_slug
+    place.found("later")
+    seconds[0] = 19.0
+    assert "later" not in watch.look(connection, 0, late=True).directory.by_slug
+    seconds[0] = 21.0
+    assert "later" in watch.look(connection, 0, late=True).directory.by_slug
 
 
 def test_what_changes_is_seen_at_once(place: Town) -> None:
