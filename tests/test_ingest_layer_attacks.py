@@ -1,5 +1,6 @@
 """Records of communities as strangers and careless people write them: nobody's place is changed but by who may."""
 
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -341,3 +342,16 @@ async def test_a_submission_that_changes_withdraws_what_it_submitted(site: TownS
     site.submit(alice, birds, first)
     await site.quiet()
     assert site.items("birds").keys() == {first.uri}
+
+
+async def test_what_is_refused_writes_no_line_of_its_own_into_the_log(
+    site: TownSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    (mallory,) = site.people("mallory")
+    role = {"community": f"at://{mallory.did}/x", "subject": mallory.did, "role": "admin", "\nERROR": "all is lost"}
+    mallory.create(ROLE, role | site.when(), rkey="x\nERROR: all is lost")
+    mallory.create(ROLE, role | site.when(), rkey=site.world.clock.tid())
+    await site.caught_up()
+    refused = [record.getMessage() for record in caplog.records if "has no effect" in record.getMessage()]
+    assert len(refused) >= 2 and not any("\n" in message for message in refused)
