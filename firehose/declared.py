@@ -82,6 +82,7 @@ class Declared(Founding):
         super().__init__(connection, max_age)
         self.awaited: dict[str, str] = {}
         """Accounts whose repositories are to be read, and why: something of theirs matters now that did not before."""
+        self._crowded: set[tuple[int, bool]] = set()
         self.tagged: dict[str, set[str]] = {}
         """Keys of posts by which their authors join or leave, as a source without proofs says; by account."""
 
@@ -108,8 +109,7 @@ class Declared(Founding):
         stands = self._sql(DECLARED, (actor.id, op.collection, op.rkey)).get
         if stands is not None and stands[0] == op.cid and not stands[2]:
             return True
-        kind, most = (OURS, MOST_DECLARED) if op.collection in OURS else (RELATIONS, MOST_RELATIONS)
-        if stands is None and self._sql(_COUNT[kind], (actor.id, most)).get >= most:
+        if stands is None and self._has_too_many(actor.id, op.collection in OURS):
             self.counts["record ignored: too many of one account"] += 1
             return True
         said = self.of_today(op.said)
@@ -131,6 +131,17 @@ class Declared(Founding):
             self.counts[f"record refused: {fault}"] += 1
             log.info("at://%s/%s/%s has no effect: %s", did, op.collection, op.rkey, fault)
         self.counts["record of communities"] += 1
+        return True
+
+    def _has_too_many(self, actor: int, ours: bool) -> bool:
+        if (actor, ours) in self._crowded:
+            return True  # it may go on for ever, and counting takes a moment
+        kind, most = (OURS, MOST_DECLARED) if ours else (RELATIONS, MOST_RELATIONS)
+        if self._sql(_COUNT[kind], (actor, most)).get < most:
+            return False
+        if len(self._crowded) >= MOST_TAGGED:
+            self._crowded.clear()
+        self._crowded.add((actor, ours))
         return True
 
     def _take_effect(self, did: str, actor: Actor, collection: str, rkey: str, said: Said, now: int) -> str | None:
@@ -169,6 +180,7 @@ class Declared(Founding):
         if not actor or not stands or stands[2]:
             return False
         about, subject, _ = stands
+        self._crowded.discard((actor.id, collection in OURS))
         key = (actor.id, collection, rkey)
         if collection == SUBMISSION:
             # A withdrawal, which must be remembered: it wins over whatever else speaks for the post.
@@ -197,25 +209,6 @@ class Declared(Founding):
                 # Of others what they write from now on counts: an account can block and unblock anybody all day.
                 self.awaited[subject] = "it is not kept out by a block any more"
         return True
-
-    def _agrees(self, settings: Settings) -> bool:
-        """Whether the account of a community wants to be it: anybody can name anybody's account, and whoever follows
-        that would be a member of something that neither has heard of. The operator's file is believed.
-        """
-        if settings.uri is None or settings.account == settings.owner:
-            return True
-        return self._is_member(settings, settings.account or "")
-
-    def _is_member(self, settings: Settings, did: str) -> bool:
-        query = (
-            "SELECT 1 FROM membership WHERE community = ? AND actor = (SELECT id FROM actor WHERE did = ?)"
-            " AND status = 'member'"
-        )
-        return self._sql(query, (settings.id, did)).get is not None
-
-    def _of_account(self, did: str) -> list[Settings]:
-        """The communities of which this is the account."""
-        return self.admissions.directory.of_account(did)
 
     def _doubt_tag(self, did: str, rkey: str) -> None:
         """A source without proofs says that somebody joins or leaves by a tag: the repository is to say so (S95)."""
@@ -282,6 +275,7 @@ class Declared(Founding):
         for (community,) in left:
             self.admissions.matcher.remove_member(community, did)
         self._sql("DELETE FROM membership_event WHERE actor = ?", (actor,))
+        self._crowded -= {(actor, True), (actor, False)}
         return bool(rows or left)
 
 

@@ -248,7 +248,8 @@ def amounts_to(
         try:
             said = read_said(scope.catalog, did, collection, rkey, read_record(block))
         except RecordRefusedError as refused:
-            log.info("at://%s/%s/%s has no effect: %s: %s", did, collection, rkey, refused.name, refused)
+            uri, why = f"at://{did}/{collection}/{rkey}", str(refused)
+            log.info("%r has no effect: %s: %r", uri, refused.name, why)  # nothing of it is checked yet
             raise RecordError(f"record refused: {refused.name}") from None
         op = PutRecord(collection, rkey, cid, said)
     if op is not None and record.get("$type") != collection:

@@ -1,5 +1,6 @@
 """Records of communities as strangers and careless people write them: nobody's place is changed but by who may."""
 
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -304,12 +305,13 @@ async def test_whom_a_stranger_names_does_not_go_first(site: TownSite, monkeypat
     held = [site.world.pds.hold(other.did) for other in others]
     birds = site.found(mallory, include={"members": [other.did for other in others]})
     await site.founded(birds)
-    await site.until("busy", lambda: len(site.resync._tasks) == 2)
+    strangers = {other.did for other in others}
+    await site.until("busy", lambda: len(site.resync._tasks.keys() & strangers) == 2)
     before = alice.post("before")
     await site.declare(f'{site.rules.read_text()}\n[[community]]\nslug = "club"\nname = "Club"\n'
                        f'include.members = ["{alice.did}"]\n')  # fmt: skip
     await site.until("alice is read", lambda: before.uri in site.items("club"))
-    assert len(site.resync._tasks) == 2
+    assert len(site.resync._tasks.keys() & strangers) == 2
     for one in held:
         one.release()
     await site.quiet()
@@ -341,3 +343,39 @@ async def test_a_submission_that_changes_withdraws_what_it_submitted(site: TownS
     site.submit(alice, birds, first)
     await site.quiet()
     assert site.items("birds").keys() == {first.uri}
+
+
+async def test_what_is_refused_writes_no_line_of_its_own_into_the_log(
+    site: TownSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    (mallory,) = site.people("mallory")
+    role = {"community": f"at://{mallory.did}/x", "subject": mallory.did, "role": "admin", "\nERROR": "all is lost"}
+    mallory.create(ROLE, role | site.when(), rkey="x\nERROR: all is lost")
+    mallory.create(ROLE, role | site.when(), rkey=site.world.clock.tid())
+    await site.caught_up()
+    refused = [record.getMessage() for record in caplog.records if "has no effect" in record.getMessage()]
+    assert len(refused) >= 2 and not any("\n" in message for message in refused)
+
+
+async def test_who_has_said_too_much_is_not_counted_again_and_again(
+    site: TownSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firehose.declared.MOST_DECLARED", 2)
+    olga, alice = site.people("olga", "alice")
+    birds = site.found(olga)
+    await site.founded(birds)
+    records = [site.join(alice, birds) for _ in range(2)]
+    await site.quiet()
+    asked: list[str] = []
+    sql = site.ingest.index._sql
+    monkeypatch.setattr(site.ingest.index, "_sql", lambda query, *rest: (asked.append(query), sql(query, *rest))[1])
+    for _ in range(5):
+        site.join(alice, birds)
+    await site.caught_up()
+    assert sum("count(*)" in query and "declaration" in query for query in asked) == 1
+    assert site.ingest.index.counts["record ignored: too many of one account"] == 5
+    alice.delete(records[0])
+    site.join(alice, birds)
+    await site.caught_up()
+    assert site.ingest.index.counts["record ignored: too many of one account"] == 5
