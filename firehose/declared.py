@@ -263,6 +263,9 @@ class Declared(Founding):
         most so much in one go. Returns whether there was any.
         """
         (did,) = self._sql("SELECT did FROM actor WHERE id = ?", (actor,)).fetchall()[0]
+        # No event will tell that it is no member any more.
+        for (community,) in self._sql("SELECT community FROM membership WHERE actor = ?", (actor,)).fetchall():
+            self.admissions.matcher.remove_member(community, did)
         query = "SELECT collection, rkey, gone FROM declaration WHERE actor = ? LIMIT ?"
         rows = self._sql(query, (actor, most)).fetchall()
         for collection, rkey, gone in rows:
@@ -270,10 +273,8 @@ class Declared(Founding):
                 self._delete_record(did, collection, rkey, now)
             key = (actor, collection, rkey)
             self._sql("DELETE FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?", key)
-        query = "DELETE FROM membership WHERE actor = ? AND status != 'banned' RETURNING community"
+        query = "DELETE FROM membership WHERE actor = ? AND status != 'banned' RETURNING 1"
         left = self._sql(query, (actor,)).fetchall()
-        for (community,) in left:
-            self.admissions.matcher.remove_member(community, did)
         self._sql("DELETE FROM membership_event WHERE actor = ?", (actor,))
         self._crowded -= {(actor, True), (actor, False)}
         return bool(rows or left)
