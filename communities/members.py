@@ -163,3 +163,18 @@ def put(
 
 def _has_children(connection: Connection, community: int) -> bool:
     return connection.execute(_HAS_CHILDREN, (community,)).fetchone() is not None
+
+
+def is_member(connection: Connection, community: int, did: str) -> bool:
+    """Whether an account has a member's row."""
+    mine = held(connection, community, find_actor(connection, did))
+    return mine is not None and mine.status is Status.MEMBER
+
+
+def account_agrees(connection: Connection, settings: Settings) -> bool:
+    """Whether the account of a community wants to be it: anybody can name anybody's account, and whoever follows that
+    would be a member of something that neither has heard of. The operator's file is believed.
+    """
+    if settings.account is None or settings.uri is None or settings.account == settings.owner:
+        return True
+    return is_member(connection, settings.id, settings.account)

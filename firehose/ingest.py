@@ -149,7 +149,7 @@ class Ingest:
         known = self.index.admissions.directory.by_uri.keys()
         self.index.admissions.use(compiled.matcher, compiled.directory)
         wanted = self.scope.wanted
-        self.scope.accounts = frozenset(compiled.directory.by_account)
+        self.scope.accounts = compiled.accounts
         if self.scope.wanted != wanted and self._begun:
             self.subscription.ask_again()  # of other collections
         self.scope.lists = compiled.lists
@@ -278,6 +278,8 @@ class Ingest:
         """Somebody has become a member: what they wrote before may belong now, and a role may wait for them."""
         if settings.uri is not None:
             self.index.grant_waiting(settings, did, now)
+        if did == settings.account:
+            self.lists_changed()  # follows and blocks of it mean something from now on
         if settings.joined:
             self.scope.matcher.add_member(settings.id, did)
             self.scope.actors.add(did)

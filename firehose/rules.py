@@ -15,6 +15,7 @@ from communities.community import Community
 from communities.declaration import DeclarationError, read_declaration
 from communities.directory import Directory, settle
 from communities.matching import Matcher, compile_rules
+from communities.members import account_agrees
 from firehose.index import Index
 from firehose.ops import POST_URI
 from firehose.rows import LISTS_CHANGED
@@ -49,7 +50,9 @@ class Compiled:
     members whose every post belongs.
     """
     first: frozenset[str]
-    """Of these, those that nobody can name from afar: all but those whom records alone name, or as whose account."""
+    """Of these, those that nobody can name from afar: all but those whom records alone name as members."""
+    accounts: frozenset[str]
+    """Accounts of communities, of those that agree to be that."""
     directory: Directory = field(default_factory=Directory)
 
 
@@ -152,10 +155,14 @@ def compile_stored(connection: Connection) -> Compiled:
     moderators = (did for (did,) in connection.execute(_MODERATORS))
     ours = {row.id for row in rows if row.uri is None}
     chosen = (did for did, of in matcher.authors.items() if any(number in ours for number, _ in of))
-    accounts = (did for did, numbers in directory.by_account.items() if not ours.isdisjoint(numbers))
+    accounts = frozenset(
+        did
+        for did, numbers in directory.by_account.items()
+        if any(account_agrees(connection, directory.by_id[number]) for number in numbers)
+    )
     first = frozenset((*chosen, *owners, *named, *accounts, *moderators))
-    full = first.union(matcher.authors, directory.by_account)
-    return Compiled(matcher, frozenset(lists), owners, full, first, directory)
+    full = first.union(matcher.authors)
+    return Compiled(matcher, frozenset(lists), owners, full, first, accounts, directory)
 
 
 def _administers(connection: Connection, did: str, community: int) -> bool:
