@@ -23,6 +23,12 @@ _PUT = (
     " scope = excluded.scope, until = excluded.until, via = iif(?11, excluded.via, via),"
     " rkey = iif(?11, excluded.rkey, rkey), granted = coalesce(?10, granted)"
 )
+MOST_REMEMBERED = 1000
+"""Changes of an account's memberships, of which its own deeds are kept: anybody can join and leave all day."""
+_FORGET = (
+    "DELETE FROM membership_event WHERE actor = ?1 AND act IN ('join', 'agree', 'refuse', 'leave') AND id <="
+    " (SELECT id FROM membership_event WHERE actor = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"
+)
 _HAS_CHILDREN = (
     "SELECT 1 FROM community p JOIN community c ON c.parent IN (p.slug, p.uri) WHERE p.id = ? AND c.declared = 1"
     " LIMIT 1"
@@ -159,7 +165,23 @@ def put(
         "INSERT INTO membership_event (community, actor, act, by, status, role, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (community, actor, act, by, status, role, now),
     )
+    connection.execute(_FORGET, (actor, MOST_REMEMBERED))
 
 
 def _has_children(connection: Connection, community: int) -> bool:
     return connection.execute(_HAS_CHILDREN, (community,)).fetchone() is not None
+
+
+def is_member(connection: Connection, community: int, did: str) -> bool:
+    """Whether an account has a member's row."""
+    mine = held(connection, community, find_actor(connection, did))
+    return mine is not None and mine.status is Status.MEMBER
+
+
+def account_agrees(connection: Connection, settings: Settings) -> bool:
+    """Whether the account of a community wants to be it: anybody can name anybody's account, and whoever follows that
+    would be a member of something that neither has heard of. The operator's file is believed.
+    """
+    if settings.account is None or settings.uri is None or settings.account == settings.owner:
+        return True
+    return is_member(connection, settings.id, settings.account)

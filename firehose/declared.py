@@ -13,7 +13,7 @@ from dataclasses import asdict
 
 from communities.community import BY_FOLLOW, BY_RECORD
 from communities.directory import Settings
-from communities.members import Via, scope_text
+from communities.members import Via, account_agrees, is_member, scope_text
 from communities.records import (
     BLOCK,
     COMMUNITY,
@@ -159,7 +159,7 @@ class Declared(Founding):
                 return self._join(did, settings, Via(BY_RECORD, rkey), now, said.volume)
             return self._grant(settings, said, rkey, did, now)
         for settings in self._of_account(said.subject):
-            if collection == FOLLOW and BY_FOLLOW in settings.join_by and self._agrees(settings):
+            if collection == FOLLOW and BY_FOLLOW in settings.join_by and account_agrees(self._connection, settings):
                 self._join(did, settings, Via(BY_FOLLOW, rkey), now)
             elif collection == BLOCK:
                 self._part(settings, actor)
@@ -205,7 +205,7 @@ class Declared(Founding):
             # What was kept out is in the repository of whoever wrote it.
             if self._of_account(subject):
                 self.awaited[did] = "it is not kept out by a block any more"
-            if any(self._is_member(settings, subject) for settings in self._of_account(did)):
+            if any(is_member(self._connection, settings.id, subject) for settings in self._of_account(did)):
                 # Of others what they write from now on counts: an account can block and unblock anybody all day.
                 self.awaited[subject] = "it is not kept out by a block any more"
         return True

@@ -26,15 +26,22 @@ _MODERATES = (
     "SELECT 1 FROM membership m JOIN actor a ON a.id = m.actor WHERE a.did = ? AND m.status = 'member' AND m.role > 1"
 )
 _MEMBERS = "SELECT a.did FROM membership m JOIN actor a ON a.id = m.actor WHERE m.community = ? AND m.status = 'member'"
+_IS_MEMBER = (
+    "SELECT 1 FROM membership m JOIN actor a ON a.id = m.actor WHERE m.community = ? AND a.did = ?"
+    " AND m.status = 'member'"
+)
 _LISTED = "SELECT subject FROM list_item WHERE list = ?"
 
 
 class _Held(NamedTuple):
-    """What is in force of a community. `rules`: of all that decides which posts it has, the hash."""
+    """What is in force of a community. `agreed`: whether its account wants to be that; `rules`: of all that decides
+    which posts it has, the hash.
+    """
 
     uri: str | None
     owner: str | None
     account: str | None
+    agreed: bool
     rules: int
 
 
@@ -157,7 +164,9 @@ class InForce:
             self._exchange(change.id, rule, None, found)
             return
         community = Community.from_json(json.loads(change.rule))
-        held = _Held(change.uri, community.owner, community.account, _essence(community))
+        owner, account = community.owner, community.account
+        held = _Held(change.uri, owner, account, False, _essence(community))
+        held = held._replace(agreed=self._agrees(change.id, held))
         self._held[change.id] = held
         self._count(held, 1)
         found.dids.update(self._named(held))
@@ -196,12 +205,24 @@ class InForce:
     def _named(held: _Held) -> set[str]:
         return {did for did in (held.owner, held.account) if did}
 
+    def _agrees(self, community: int, held: _Held) -> bool:
+        """Whether the account that a community names wants to be that. Anybody can name anybody's, and would have all
+        follows and blocks of it kept here. The file is believed, an owner's own account, and one that is a member.
+        """
+        if held.account is None:
+            return False
+        if held.uri is None or held.account == held.owner:
+            return True
+        return self._connection.execute(_IS_MEMBER, (community, held.account)).fetchone() is not None
+
     def _is_of_file(self, community: int) -> bool:
         held = self._held.get(community)
         return held is not None and held.uri is None
 
     def _count(self, held: _Held, by: int) -> None:
-        counted = [(held.owner, self.followed.owners), (held.account, self.followed.accounts)]
+        counted = [(held.owner, self.followed.owners)]
+        if held.agreed:
+            counted.append((held.account, self.followed.accounts))
         if held.uri is None:
             counted.append((held.account, self.followed.first.accounts))
         for did, counter in counted:
@@ -230,6 +251,11 @@ class InForce:
 
     def note(self, community: int, did: str, status: str | None, role: int | None) -> None:
         """A membership has changed: it is this now."""
+        held = self._held.get(community)
+        if held is not None and held.account == did and (agreed := self._agrees(community, held)) != held.agreed:
+            self._count(held, -1)
+            self._held[community] = held._replace(agreed=agreed)
+            self._count(self._held[community], 1)
         if status != "member":
             self.matcher.remove_member(community, did)
         moderates = status == "member" and (role or 0) > 1

@@ -102,6 +102,7 @@ class Ingest:
         self.housekeeping = Housekeeping(database, self.index, retention)
         self.counters: dict[str, Counter[str]] = {}
         """What others count that run beside the stream, by their names: put in by whoever starts them."""
+        self._wanted = self.scope.wanted
         self._file = file_identity(database)
         self._started_at = now_micros()
         self._silent_until: dict[str, float] = {}
@@ -182,6 +183,9 @@ class Ingest:
             self._take_over(lists)
             # Anybody may change a community or a list, for ever: what follows has a tenth of the time at most.
             self._due = began + 10 * (time.monotonic() - began)
+        if self.scope.wanted != self._wanted:
+            self._wanted = self.scope.wanted
+            self.subscription.choose_again()
         if self.scope.posts.full or self.scope.actors.full or self.scope.declared.full:
             self.pipeline.flush()  # what waits is in the filters as they were until now
             renew(sql(self.database), self.scope)
@@ -195,7 +199,6 @@ class Ingest:
 
     def _take_over(self, lists: set[str]) -> None:
         """Let communities and lists be in force as the rows have them now, and see to what follows."""
-        wanted = self.scope.wanted
         if lists or self._file_stale:
             # Who waits to be a member of a list is one already; that must stand in the rows.
             self.pipeline.flush()
@@ -208,8 +211,6 @@ class Ingest:
         if lists or self._file_stale:
             self.pipeline.expect()
         self._lists_stale = self._file_stale = False
-        if self.scope.wanted != wanted:
-            self.subscription.choose_again()
 
     def _owe(self, changes: Changes) -> None:
         """Something follows from changes that are in force; it is kept until it is stored."""

@@ -114,21 +114,6 @@ class Joining(Rows):
             elif actor := self.actor(did):
                 self._leave(actor, did, settings, BY_TAG, "", now)
 
-    def _agrees(self, settings: Settings) -> bool:
-        """Whether the account of a community wants to be it: anybody can name anybody's account, and whoever follows
-        that would be a member of something that neither has heard of. The operator's file is believed.
-        """
-        if settings.uri is None or settings.account == settings.owner:
-            return True
-        return self._is_member(settings, settings.account or "")
-
-    def _is_member(self, settings: Settings, did: str) -> bool:
-        query = (
-            "SELECT 1 FROM membership WHERE community = ? AND actor = (SELECT id FROM actor WHERE did = ?)"
-            " AND status = 'member'"
-        )
-        return self._sql(query, (settings.id, did)).get is not None
-
     def _of_account(self, did: str) -> list[Settings]:
         """The communities of which this is the account."""
         return self.admissions.directory.of_account(did)

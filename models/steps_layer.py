@@ -52,7 +52,7 @@ CREATE INDEX membership_roles ON membership (role) WHERE role > 1;
 CREATE INDEX membership_until ON membership (until) WHERE until IS NOT NULL;
 CREATE INDEX membership_listed ON membership (community, status, role, since, actor);
 
--- Every change of a membership, for ever. `act`: what was done; `by`: who did it.
+-- Every change of a membership; of what an account did itself, its last ones. `act`: what was done; `by`: who did it.
 CREATE TABLE membership_event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     community INTEGER NOT NULL,

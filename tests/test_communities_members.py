@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from communities.access import EVERYTHING, Action, Role, Scope, Site, Standing, State, Status, Type
 from communities.directory import Settings
 from communities.members import (
+    _FORGET,
     Via,
     count_admins,
     find_actor,
@@ -288,3 +289,23 @@ def test_a_new_community_is_counted(connection: Any) -> None:
     )
     assert counted(connection)[-1] == (9, 0, 0, 0)
     assert counted(connection) == recounted(connection)
+
+
+def test_of_what_somebody_did_the_last_is_remembered_and_of_others_all(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("communities.members.MOST_REMEMBERED", 4)
+    give(connection, BOB, LOW, MEMBER, act="join")
+    give(connection, ALICE, LOW, BANNED, act="ban", by=OWNER)
+    give(connection, ALICE, LOW, None, act="unban", by=OWNER)
+    for _ in range(10):
+        give(connection, ALICE, LOW, MEMBER, act="join")
+        give(connection, ALICE, LOW, None, act="leave")
+    query = "SELECT act FROM membership_event WHERE actor = ? ORDER BY id"
+    acts = [act for (act,) in connection.execute(query, (find_actor(connection, ALICE),))]
+    assert acts == ["ban", "unban", "join", "leave", "join", "leave"]
+    assert connection.execute(query, (find_actor(connection, BOB),)).fetchall() == [("join",)]
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {_FORGET}", (1, 4)).fetchall()
+    assert all(
+        "membership_event_actor" in str(row) or "PRIMARY KEY" in str(row) or "SUBQUERY" in str(row) for row in plan
+    )

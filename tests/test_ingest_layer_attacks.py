@@ -93,8 +93,11 @@ async def test_nobody_joins_by_following_an_account_that_has_not_agreed(site: To
     alice.follow(famous)
     await site.quiet()
     assert site.membership("birds", alice) is None
+    # Nor is anything kept, or looked up, of who follows it, nor is its repository read.
+    assert site.faults(alice) == [] and famous.did not in site.ingest.scope.full
     # It agrees by joining itself.
     site.join(famous, birds)
+    await site.until("agreed", lambda: famous.did in site.ingest.scope.accounts)
     await site.quiet()
     bob.follow(famous)
     await site.quiet()
