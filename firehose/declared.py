@@ -224,7 +224,7 @@ class Declared(Rows):
         return found
 
     def catch_up(self, uris: Collection[str], now: int) -> None:
-        """Let records that came before their communities have their effect, now that those are compiled."""
+        """Let records that came before their communities have their effect, now that those are in force."""
         for uri in uris:
             settings = self.admissions.directory.find(uri)
             if settings is None:
