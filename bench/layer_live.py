@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
+import uvloop
 
 from firehose.pace import Pace
 from service.config import read_config
+from service.process import settle
 from service.wiring import serving
 from tests.town_site import TownSite
 from tests.world import Account
@@ -36,7 +38,7 @@ class Live(NamedTuple):
 
 def measure(folder: Path, rounds: int) -> Live:
     """On the town whose database and rules stand in `folder`."""
-    return asyncio.run(_measure(folder, rounds))
+    return uvloop.run(_measure(folder, rounds))
 
 
 async def _measure(folder: Path, rounds: int) -> Live:
@@ -55,6 +57,7 @@ async def _measure(folder: Path, rounds: int) -> Live:
             }
         )
         async with serving(config) as (door, _), aiohttp.ClientSession(f"http://127.0.0.1:{door.port}") as client:
+            settle()  # as the processes do
             return Live(await _Town(site, client).turns(rounds))
 
 

@@ -9,11 +9,13 @@ order of their own (feedgen/preference.py).
 import json
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 
 from communities.ranking import VIDEO
+from communities.short_code import short_code
 from feedgen import cursor
 from feedgen.feeds import Feed
 from feedgen.merge import NOT_REMOVED
@@ -23,15 +25,28 @@ from models.database import Connection
 LEAST_LOOKED_UP = 50
 _POSTS = "SELECT posts, languages, marks FROM generation WHERE id = ? AND community = ? AND sort = ?"
 STILL_THERE = (
-    "SELECT i.post, i.uri FROM json_each(?1) j CROSS JOIN feed_item i INDEXED BY feed_item_post ON i.post = j.value"
-    " WHERE i.community = ?2 AND i.hidden = 0"
+    "SELECT i.post, i.uri, i.evidence FROM json_each(?1) j CROSS JOIN feed_item i INDEXED BY feed_item_post"
+    " ON i.post = j.value WHERE i.community = ?2 AND i.hidden = 0"
 )
 STILL_SOMEWHERE = (
-    "SELECT i.post, i.uri FROM json_each(?1) j CROSS JOIN feed_item i INDEXED BY feed_item_post ON i.post = j.value"
-    f" WHERE i.community IN (SELECT value FROM json_each(?2)) AND i.hidden = 0{NOT_REMOVED.format(3)}"
+    "SELECT i.post, i.uri, i.evidence FROM json_each(?1) j CROSS JOIN feed_item i INDEXED BY feed_item_post"
+    f" ON i.post = j.value WHERE i.community IN (SELECT value FROM json_each(?2)) AND i.hidden = 0{NOT_REMOVED.format(3)}"
 )
 _VIDEO = " AND (SELECT p.video FROM post p WHERE p.id = i.post)"
 _PIN = {"$type": "app.bsky.feed.defs#skeletonReasonPin"}
+
+
+class _Item(NamedTuple):
+    """An item of a feed. `evidence`: one reason a line."""
+
+    uri: str
+    evidence: str
+
+
+@lru_cache(10_000)
+def _why(evidence: str) -> str:
+    """Why a post is in the community, in short (communities/short_code.py)."""
+    return short_code(filter(None, evidence.split("\n")))
 
 
 class RankedPages:
@@ -100,7 +115,7 @@ class RankedPages:
         ordered = in_order(posts, languages, marks, view.languages)
         if ordered is posts:
             view = view._replace(languages=())
-        found: list[tuple[bool, int, str]] = []
+        found: list[tuple[bool, int, _Item]] = []
         # One more than the page holds says whether another follows.
         for last in (False, True) if view.seen_until and not view.last else (view.last,):
             looked = behind if last == view.last else 0
@@ -112,10 +127,11 @@ class RankedPages:
                 found += [
                     (last, looked + place, there[post])
                     for place, post in enumerate(ids, 1)
-                    if post in there and (there[post] in seen) == last
+                    if post in there and (there[post].uri in seen) == last
                 ]
                 looked += len(ids)
-        body: dict[str, Any] = {"feed": items + [{"post": uri} for *_, uri in found[:limit]]}
+        shown = [{"post": item.uri, "feedContext": _why(item.evidence)} for *_, item in found[:limit]]
+        body: dict[str, Any] = {"feed": items + shown}
         if len(found) > limit:
             last, place, _ = found[limit - 1]
             end = cursor.Position(generation, place, sent)
@@ -125,9 +141,9 @@ class RankedPages:
                 body["cursor"] = cursor.encode(self._key, feed.uri, end, cursor.RANKED)
         return orjson.dumps(body)
 
-    def _still_there(self, feed: Feed, posts: Sequence[int]) -> dict[int, str]:
-        """Of these posts those that are in the feed now, with their URIs."""
+    def _still_there(self, feed: Feed, posts: Sequence[int]) -> dict[int, _Item]:
+        """Of these posts those that are in the feed now."""
         alone = len(feed.union) == 1
         query = (STILL_THERE if alone else STILL_SOMEWHERE) + (_VIDEO if feed.sort == VIDEO else "")
         where = (feed.community,) if alone else (json.dumps(feed.union), feed.community)
-        return dict(self._execute(query, (json.dumps(posts), *where)).fetchall())
+        return {post: _Item(*item) for post, *item in self._execute(query, (json.dumps(posts), *where)).fetchall()}

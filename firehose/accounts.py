@@ -4,7 +4,7 @@ repositories are followed.
 Whether an account is shown is an overlay over its rows: they stay, hidden and not counted, until it is back or purged.
 """
 
-from collections.abc import Container, Iterable, Set
+from collections.abc import Container, Iterable
 
 from communities.admission import HIDDEN_AUTHOR
 from firehose.declared import Declared
@@ -138,17 +138,21 @@ class Accounts(Declared):
         self._sql("INSERT INTO repo (actor, state, due_at) VALUES (?, ?, ?)", (self.intern(did).id, PENDING, due_at))
         self._actors.pop(did, None)
 
-    def follow(self, dids: Set[str], first: Container[str], now: int) -> list[str]:
+    def follow(self, dids: Iterable[str], first: Container[str], now: int) -> set[str]:
         """Let exactly these be the accounts whose repositories are followed; new ones are to be read whole first, as
         with `refollow`. Returns those.
         """
-        rows = self._sql("SELECT a.did, a.id, r.state, r.why FROM repo r JOIN actor a ON a.id = r.actor").fetchall()
-        held = {did for did, *_ in rows}
-        for did, actor, state, why in rows:
-            if did not in dids and (state == SYNCED or (state == PENDING and not why)):
-                self._sql("DELETE FROM repo WHERE actor = ?", (actor,))
-                self._actors.pop(did, None)
-        new = [did for did in dids if did not in held]
+        new, gone = set(dids), []
+        # One after the other: there may be a million.
+        query = "SELECT a.did, a.id, r.state, r.why FROM repo r JOIN actor a ON a.id = r.actor"
+        for did, actor, state, why in self._connection.execute(query):
+            if did in new:
+                new.remove(did)
+            elif state == SYNCED or (state == PENDING and not why):
+                gone.append((did, actor))
+        for did, actor in gone:
+            self._sql("DELETE FROM repo WHERE actor = ?", (actor,))
+            self._actors.pop(did, None)
         for did in new:
             self._await(did, 0 if did in first else now)
         return new

@@ -219,7 +219,7 @@ class Declared(Founding):
                 self.awaited[did] = "a source without proofs says that it joins or leaves a community by a tag"
 
     def catch_up(self, uris: Collection[str], now: int) -> None:
-        """Let records that came before their communities have their effect, now that those are compiled."""
+        """Let records that came before their communities have their effect, now that those are in force."""
         for uri in uris:
             settings = self.admissions.directory.find(uri)
             if settings is None:

@@ -48,7 +48,7 @@ class Index(Accounts):
         known = self.actor(commit.did)
         if known is not None and not self._is_next(commit, known, received_at):
             if commit.makes_members:
-                self._list_changed(commit.did)  # the matcher has believed it already: it is compiled anew
+                self._list_changed(commit.did)  # the matcher has believed it already
             # What an inactive account deletes must not come back with it.
             removed: list[Op] = [op for op in commit.ops if type(op) is Delete]
             if known.active or known.ahead or commit.rev <= known.rev or not removed:
@@ -64,7 +64,7 @@ class Index(Accounts):
                 self.desynchronize(commit.did, "it wrote too much while its repository was read", received_at)
 
     def disbelieve(self, did: str) -> None:
-        """The matcher has believed a commit to the account's lists that was not proven: it is compiled anew."""
+        """The matcher has believed a commit to the account's lists that was not proven: they are taken over anew."""
         self._list_changed(did)
 
     def advance(self, actor: Actor, commit: Commit) -> None:

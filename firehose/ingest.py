@@ -19,12 +19,12 @@ from firehose.filters import add_pinned, known_actors, known_posts, known_record
 from firehose.housekeeping import Housekeeping
 from firehose.in_force import Changes, InForce, nothing
 from firehose.index import Index
+from firehose.list_rows import LISTS_CHANGED
 from firehose.members import Members
 from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.pipeline import Pipeline
 from firehose.proofs import Proofs
-from firehose.rows import LISTS_CHANGED
 from firehose.rules import NOTICED, Rules
 from firehose.source import CURSORS, Source
 from firehose.states import count_repos
@@ -87,7 +87,7 @@ class Ingest:
             self.scope.dropped = proofs.dropped
             self.scope.full, self.scope.first = followed, followed.first
             with writing(database):
-                for did in self.index.follow(set(followed), followed.first, now_micros()):
+                for did in self.index.follow(followed, followed.first, now_micros()):
                     self.scope.actors.add(did)
         self._lists_seen = self.index.list_changes.copy()
         self._lists_stale = meta.get(connection, LISTS_CHANGED) is not None
@@ -116,7 +116,7 @@ class Ingest:
         self.scope.on_doubt = told
 
     def lists_changed(self) -> None:
-        """Members of a list came or went: it is compiled anew before long, and the stored posts are looked at again."""
+        """Members of a list came or went: it is taken over before long, and the stored posts are looked at again."""
         self._lists_stale = True
 
     async def run(self, stop: asyncio.Event) -> None:

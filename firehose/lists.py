@@ -13,8 +13,8 @@ import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
 from firehose.index import Index
+from firehose.list_rows import LISTS_CHANGED
 from firehose.pace import Pace
-from firehose.rows import LISTS_CHANGED
 from firehose.storage import STORAGE_FAULTS, StorageError
 from firehose.times import now_micros
 from firehose.waiting import pause

@@ -1,4 +1,4 @@
-"""The rows of posts, feed items, engagement and lists. Everything here runs inside the caller's transaction.
+"""The rows of posts, feed items and engagement. Everything here runs inside the caller's transaction.
 
 Each function may be called again with what it was already given and then changes nothing: puts and deletes are
 idempotent by (did, collection, rkey).
@@ -13,14 +13,13 @@ from communities.admission import BY_HAND, HIDDEN_AUTHOR
 from communities.matching import Match
 from communities.post import Post
 from communities.records import SHAPING
-from firehose.actors import Actors
 from firehose.admissions import Admissions, Item, Written
 from firehose.late import Late
+from firehose.list_rows import ListRows
 from firehose.ops import (
     ENGAGEMENTS,
     LIKE,
-    LIST,
-    LIST_ITEM,
+    LISTS,
     POST,
     POST_URI,
     QUOTE,
@@ -36,8 +35,6 @@ from firehose.records import read_facts
 from firehose.times import event_micros, sort_micros, tid_micros
 from models.database import Connection
 
-LISTS_CHANGED = "lists_changed"
-"""Meta key: a list changed, and the rules were not compiled with it yet."""
 COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
 _COUNT = {
     kind: f"UPDATE post SET {column} = {column} + ?, active_at = max(active_at, ?) WHERE id = ?"
@@ -61,7 +58,7 @@ _WRITTEN = "SELECT p.record, p.rkey, p.cid, p.actor, a.did FROM post p JOIN acto
 _HELD = "SELECT community, hidden FROM feed_item WHERE post = ?"
 
 
-class Rows(Actors):
+class Rows(ListRows):
     """Puts and takes away what operations say, whatever was applied before."""
 
     def __init__(self, connection: Connection, max_age: int) -> None:
@@ -71,8 +68,6 @@ class Rows(Actors):
         self._max_age = max_age
         self._late = Late(self._sql)
         self.counts: Counter[str] = Counter()
-        self.list_changes: Counter[str] = Counter()
-        """How often the lists of each owner were changed by the stream, since start."""
 
     def apply(self, commit: Commit, received_at: int) -> bool:
         """Apply the operations, whatever was applied before; whether any concerned the index."""
@@ -271,23 +266,9 @@ class Rows(Actors):
     def _delete(self, did: str, op: Delete) -> bool:
         if op.collection == POST:
             return self._delete_post(did, op.rkey)
-        if op.collection == LIST_ITEM:
-            gone = self._sql("DELETE FROM list_item WHERE owner = ? AND rkey = ? RETURNING 1", (did, op.rkey)).get
-        elif op.collection == LIST:
-            query = "DELETE FROM list_item WHERE list = ? RETURNING 1"
-            gone = self._sql(query, (f"at://{did}/{LIST}/{op.rkey}",)).get
-        else:
-            return self._remove_engagement(did, ENGAGEMENTS[op.collection], op.rkey)
-        if gone:
-            self._list_changed(did)
-        return gone is not None
-
-    def _list_changed(self, owner: str) -> None:
-        """Note that its lists are not what the rules say, to be compiled anew. In the same transaction, for the process
-        may end before the stored posts were looked at again.
-        """
-        self.list_changes[owner] += 1
-        self._sql("INSERT INTO meta (key, value) VALUES (?, '') ON CONFLICT DO NOTHING", (LISTS_CHANGED,))
+        if op.collection in LISTS:
+            return self._delete_of_list(did, op)
+        return self._remove_engagement(did, ENGAGEMENTS[op.collection], op.rkey)
 
     def _delete_post(self, did: str, rkey: str) -> bool:
         actor = self.actor(did)
@@ -302,14 +283,3 @@ class Rows(Actors):
             self.remove_post(post)
             self.counts["post deleted"] += 1
         return applied or bool(pinned) or post is not None
-
-    def _put_list_item(self, did: str, op: PutListItem) -> bool:
-        if not op.list.startswith(f"at://{did}/"):
-            return False  # only its owner adds to a list
-        self._sql(
-            "INSERT INTO list_item (owner, rkey, list, subject) VALUES (?, ?, ?, ?) ON CONFLICT (owner, rkey)"
-            " DO UPDATE SET list = excluded.list, subject = excluded.subject",
-            (did, op.rkey, op.list, op.subject),
-        )
-        self._list_changed(did)
-        return True

@@ -12,8 +12,8 @@ from playhouse.apsw_ext import APSWDatabase
 
 from communities.declaration import DeclarationError, read_declaration
 from firehose.index import Index
+from firehose.list_rows import LISTS_CHANGED
 from firehose.ops import POST_URI
-from firehose.rows import LISTS_CHANGED
 from firehose.times import now_micros
 from models import communities as community_rows
 from models import meta

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from communities.ranking import DEPTH, SORTS
+from communities.short_code import read_short_code
 from feedgen.ranked import STILL_THERE
 from firehose.ops import LIKE, QUOTE, REPLY, REPOST
 from models.database import open_database, sql
@@ -46,6 +47,13 @@ def move(served: Ranked, uri: str, at: int) -> None:
 def pinned(*uris: str) -> str:
     listed = ", ".join(f'"{uri}"' for uri in uris)
     return RULES.replace('name = "Python"', f'name = "Python"\npins = [{listed}]')
+
+
+def test_each_item_says_why_it_is_there(served: Ranked) -> None:
+    post, other = served.writer.post(1), served.writer.post(2)
+    told = {item["post"]: item["feedContext"] for item in served.site.page(slug("hot")).json["feed"]}
+    assert told == {post: "h:python", other: "h:python"}
+    assert read_short_code("h:python").evidences == ("hashtag:python",)
 
 
 @pytest.mark.parametrize("sort", RANKED)
