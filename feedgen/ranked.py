@@ -30,7 +30,8 @@ STILL_THERE = (
 )
 STILL_SOMEWHERE = (
     "SELECT i.post, i.uri, i.evidence FROM json_each(?1) j CROSS JOIN feed_item i INDEXED BY feed_item_post"
-    f" ON i.post = j.value WHERE i.community IN (SELECT value FROM json_each(?2)) AND i.hidden = 0{NOT_REMOVED.format(3)}"
+    " ON i.post = j.value WHERE i.community IN (SELECT value FROM json_each(?2)) AND i.hidden = 0"
+    f"{NOT_REMOVED.format(3)}"
 )
 _VIDEO = " AND (SELECT p.video FROM post p WHERE p.id = i.post)"
 _PIN = {"$type": "app.bsky.feed.defs#skeletonReasonPin"}

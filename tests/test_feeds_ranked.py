@@ -142,15 +142,15 @@ def test_pins_come_first_once_and_in_no_later_page(served: Ranked) -> None:
     first = served.fresh("hot", limit=5)
     assert first.json["feed"] == [
         *({"post": uri, "reason": PIN} for uri in (posts[0], foreign, posts[7])),
-        {"post": posts[9]},
-        {"post": posts[8]},
+        {"post": posts[9], "feedContext": "h:python"},
+        {"post": posts[8], "feedContext": "h:python"},
     ]
     # Another pin, or none, is of no concern to who is reading already.
     served.writer.declare(pinned(posts[3]))
     rest = [posts[n] for n in (6, 5, 4, 3, 2, 1)]
     assert served.site.page("python.hot", limit=4, cursor=first.cursor).posts == rest[:4]
     assert served.site.page("python.hot", limit=9, cursor=first.cursor).posts == rest
-    assert served.site.page("python.hot", limit=1).json["feed"] == [{"post": posts[9]}]
+    assert served.site.page("python.hot", limit=1).posts == [posts[9]]
     served.writer.delete(posts[3])
     assert served.site.page("python.hot", limit=2).posts == [posts[9], posts[8]]
 
@@ -171,7 +171,7 @@ def test_the_video_feed_has_videos_alone(served: Ranked) -> None:
     served.writer.post(1, embed=video(presentation="gif"))
     served.writer.declare(pinned(plain, clips[0]))
     served.writer.engage(9, clips[1])
-    assert served.fresh("video").json["feed"] == [{"post": uri} for uri in reversed(clips)]
+    assert served.fresh("video").posts == clips[::-1]
     served.writer.post(3, rkey=clips[3].rpartition("/")[2])  # it is changed, and shows nothing any more
     assert served.site.page("python.video").posts == clips[2::-1]
     assert clips[3] in served.fresh("hot").posts
