@@ -64,7 +64,7 @@ class Index(Accounts):
                 self.desynchronize(commit.did, "it wrote too much while its repository was read", received_at)
 
     def disbelieve(self, did: str) -> None:
-        """The matcher has believed a commit to the account's lists that was not proven: the lists are taken over anew."""
+        """The matcher has believed a commit to the account's lists that was not proven: they are taken over anew."""
         self._list_changed(did)
 
     def advance(self, actor: Actor, commit: Commit) -> None:
