@@ -172,7 +172,7 @@ class Index(Accounts):
             # One that no word of its own speaks for may be submitted, or approved.
             kept = rkey in puts and (self.matches(did, puts[rkey][0]) or puts[rkey][0].stands)
             if not kept and not newer(POST, rkey):
-                self._delete_post(did, rkey)
+                self._delete_post(did, rkey, snapshot.rev)
                 yield
         edges = self._sql("SELECT kind, rkey FROM engagement WHERE actor = ?", (actor.id,)).fetchall()
         for kind, rkey in edges:
@@ -206,7 +206,7 @@ class Index(Accounts):
         items = self._sql("SELECT rkey, list, subject FROM list_item WHERE owner = ?", (did,)).fetchall()
         for rkey, _, _ in items:
             if rkey not in members and not newer(LIST_ITEM, rkey):
-                self._delete(did, Delete(LIST_ITEM, rkey))
+                self._delete(did, Delete(LIST_ITEM, rkey), snapshot.rev)
                 yield
         said = {(rkey, uri, subject) for rkey, uri, subject in items}
         for member in members.values():

@@ -53,6 +53,11 @@ _PUT_ITEM = (
     " FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?3"
     " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
 )
+_YOUNGER = (
+    "SELECT a.did, e.kind, e.rkey FROM engagement e JOIN actor a ON a.id = e.actor WHERE e.post = ? AND e.rkey > ?"
+    " AND length(e.rkey) = 13 AND NOT e.rkey GLOB '*[^2-7a-z]*' LIMIT 1000"
+)
+"""Engagement by records that are younger than this rev."""
 _STORED = "SELECT id, sort_at, cid FROM post WHERE actor = ? AND rkey = ?"
 _WRITTEN = "SELECT p.record, p.rkey, p.cid, p.actor, a.did FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?"
 _HELD = "SELECT community, hidden FROM feed_item WHERE post = ?"
@@ -81,7 +86,7 @@ class Rows(ListRows):
             elif type(op) is PutListItem:
                 applied |= self._put_list_item(commit.did, op)
             elif type(op) is Delete and op.collection not in SHAPING:
-                applied |= self._delete(commit.did, op)
+                applied |= self._delete(commit.did, op, commit.rev)
         return applied
 
     def _put_post(self, did: str, op: PutPost, event_at: int, now: int, latest: int | None = None) -> bool:
@@ -263,14 +268,14 @@ class Rows(ListRows):
         post: int | None = self._sql("SELECT id FROM post WHERE actor = ? AND rkey = ?", (actor.id, parts[2])).get
         return post
 
-    def _delete(self, did: str, op: Delete) -> bool:
+    def _delete(self, did: str, op: Delete, rev: str) -> bool:
         if op.collection == POST:
-            return self._delete_post(did, op.rkey)
+            return self._delete_post(did, op.rkey, rev)
         if op.collection in LISTS:
             return self._delete_of_list(did, op)
         return self._remove_engagement(did, ENGAGEMENTS[op.collection], op.rkey)
 
-    def _delete_post(self, did: str, rkey: str) -> bool:
+    def _delete_post(self, did: str, rkey: str, rev: str) -> bool:
         actor = self.actor(did)
         if actor is None:
             return False
@@ -280,6 +285,10 @@ class Rows(ListRows):
         ).fetchall()
         post = self._sql("SELECT id FROM post WHERE actor = ? AND rkey = ?", (actor.id, rkey)).get
         if post is not None:
+            younger = self._sql(_YOUNGER, (post, rev)).fetchall()
             self.remove_post(post)
+            for other, kind, key in younger:
+                # Read ahead of the stream: it is about what will stand there next.
+                self._late.note(self.intern(other), kind, key, f"at://{did}/{POST}/{rkey}", tid_micros(rev))
             self.counts["post deleted"] += 1
         return applied or bool(pinned) or post is not None

@@ -301,3 +301,26 @@ async def test_b6_what_a_repository_said_ahead_of_the_stream_is_not_forgotten(si
         await site.world.relay.drop()
     await site.caught_up()
     assert site.counts(post) == (1, 0, 1, 0)
+
+
+async def test_what_was_said_of_a_post_that_is_deleted_and_made_again_counts_for_the_new_one(site: TrustSite) -> None:
+    alice, bob, carol = site.people("alice", "bob", "carol")
+    await site.synced(alice, bob)
+    post = carol.post("#python")
+    bob.like(post)
+    await site.caught_up()
+    with unsent(carol) as hers:
+        carol.delete(post)
+        again = carol.post("#python again", rkey=post.rkey)
+    with unsent(alice) as likes:
+        alice.like(again)
+    # Her repository is read before the stream has come as far.
+    await read(site, alice)
+    assert site.counts(post) == (2, 0, 0, 0)
+    send(carol, hers[:1])
+    await site.caught_up()
+    assert site.counts(post) is None and site.rows(NOTES) == [(1,)]
+    send(carol, hers[1:])
+    send(alice, likes)
+    await site.caught_up()
+    assert site.counts(again) == (1, 0, 0, 0) and site.rows(NOTES) == [(0,)]

@@ -79,9 +79,10 @@ async def all_of_all(run: "FaultRun", member: Account, name: str) -> None:
 
 
 async def while_down(run: "FaultRun", member: Account, name: str) -> None:
-    await run.play_out()
-    await run.settle()
-    await run.followed(member)
+    with run.history.staying(member):
+        await run.play_out()
+        await run.settle()
+        await run.followed(member)
     await run.site.stop()
     run.history.withheld(member, lambda number, of: True)
     run.world.relay.trim()
@@ -93,9 +94,10 @@ async def while_down(run: "FaultRun", member: Account, name: str) -> None:
 
 
 async def jumped(run: "FaultRun", member: Account, name: str) -> None:
-    await run.play_out()
-    await run.settle()
-    await run.followed(member)
+    with run.history.staying(member):
+        await run.play_out()
+        await run.settle()
+        await run.followed(member)
     run.history.withheld(member)
     run.world.relay.jump(10**6)
     run.world.relay.faults.add(Script(first=(replace(OUTDATED, name=name),)))
