@@ -63,7 +63,7 @@ class Matcher:
     """Whom `add_list_member` has added, until somebody has taken notice and empties it."""
     joins: dict[str, Joins] = field(default_factory=dict)
     revision: int = 0
-    """Rises with every community that is put in or taken out: what was matched before is matched anew."""
+    """Rises whenever less may match than before, or another community: what was matched before is matched anew."""
     _openings: dict[tuple[str, int], int] = field(default_factory=dict, repr=False)
     """How many phrases begin with a word and are so long."""
 
@@ -152,6 +152,7 @@ class Matcher:
     def remove_member(self, community: int, did: str) -> None:
         """Let the posts of `did` no longer belong to `community` because it is a member."""
         _drop(self.authors, did, (community, JOINED))
+        self.revision += 1
 
     def add_list_member(self, uri: str, did: str) -> None:
         """Let `did` be a member of the list `uri`."""
@@ -176,6 +177,8 @@ class Matcher:
             self.listed.pop(uri, None)
         else:
             self.listed[uri] = after
+        if before != after:
+            self.revision += 1
         return before ^ after
 
     def _part(self, did: str, community: int) -> None:

@@ -32,6 +32,7 @@ from firehose.ops import (
     PutPost,
 )
 from firehose.records import read_facts
+from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING
 from firehose.times import event_micros, sort_micros, tid_micros
 from models.database import Connection
 
@@ -58,6 +59,7 @@ _YOUNGER = (
     " AND length(e.rkey) = 13 AND NOT e.rkey GLOB '*[^2-7a-z]*' LIMIT 1000"
 )
 """Engagement by records that are younger than this rev."""
+_TO_BE_READ = frozenset((PENDING, DESYNCHRONIZED, RESYNCING))
 _STORED = "SELECT id, sort_at, cid FROM post WHERE actor = ? AND rkey = ?"
 _WRITTEN = "SELECT p.record, p.rkey, p.cid, p.actor, a.did FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?"
 _HELD = "SELECT community, hidden FROM feed_item WHERE post = ?"
@@ -216,7 +218,8 @@ class Rows(ListRows):
     def _put_engagement(self, did: str, kind: int, rkey: str, subject: str, at: int) -> bool:
         post = self.find_post(subject)
         if post is None:
-            return self._remove_engagement(did, kind, rkey, subject)
+            removed = self._remove_engagement(did, kind, rkey, subject)
+            return self._note_awaited(did, kind, rkey, subject, at) or removed
         actor = self.intern(did)
         if actor.late:
             self._late.drop(actor, kind, rkey)
@@ -232,6 +235,15 @@ class Rows(ListRows):
         if not held and actor.counted:
             self._count(post, kind, 1, at)
         self.counts[COUNTERS[kind]] += 1
+        return True
+
+    def _note_awaited(self, did: str, kind: int, rkey: str, subject: str, at: int) -> bool:
+        """A post that was heard of is not here, but its author's repository is to be read: then it may come."""
+        parts = POST_URI.fullmatch(subject)
+        author = self.actor(parts[1]) if parts and parts[1] != did else None
+        if author is None or author.state not in _TO_BE_READ:
+            return False
+        self._late.note(self.intern(did), kind, rkey, subject, at)
         return True
 
     def _remove_engagement(self, did: str, kind: int, rkey: str, about: str = "") -> bool:

@@ -291,3 +291,17 @@ def test_a_new_member_of_a_list_counts_at_once() -> None:
     for _ in range(2):  # once more changes nothing
         matcher.add_list_member(uri, did)
         assert matcher.match(did, post) == [Match(7, (f"list:{uri}",))]
+
+
+def test_what_waits_is_matched_anew_when_somebody_is_no_member_any_more() -> None:
+    uri = f"at://{BOB}/app.bsky.graph.list/x"
+    rules = matcher(include=Include(lists=(uri,), joined=True))
+    rules.set_list(uri, [ALICE])
+    before = rules.revision
+    rules.set_list(uri, [ALICE])
+    assert rules.revision == before
+    rules.set_list(uri, [])
+    assert rules.revision > before
+    before = rules.revision
+    rules.remove_member(1, ALICE)
+    assert rules.revision > before

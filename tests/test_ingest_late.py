@@ -324,3 +324,20 @@ async def test_what_was_said_of_a_post_that_is_deleted_and_made_again_counts_for
     send(alice, likes)
     await site.caught_up()
     assert site.counts(again) == (1, 0, 0, 0) and site.rows(NOTES) == [(0,)]
+
+
+async def test_what_is_said_while_a_repository_waits_to_be_read_counts_when_its_post_is_found(site: TrustSite) -> None:
+    alice, bob = site.people("alice", "bob")
+    await site.synced(alice, bob)
+    with unsent(alice) as hers:
+        alice.post("#python first")
+        post = alice.post("#python second")
+    held = site.world.pds.hold(alice.did)
+    send(alice, hers[1:])  # it follows nothing that is known
+    await site.until("asked", held.asked.is_set)
+    bob.like(post)
+    await site.caught_up()
+    assert site.counts(post) is None and site.rows(NOTES) == [(1,)]
+    held.release()
+    await site.synced(alice)
+    assert site.counts(post) == (1, 0, 0, 0) and site.rows(NOTES) == [(0,)]
