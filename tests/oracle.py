@@ -188,11 +188,12 @@ class Oracle:
         uri, places = uri_of(did, path), self.places(did, record)
         held = self.posts.get(uri)
         sort_at = held.sort_at if held else sorted_at(record, at)
+        made = self._made.get(uri, at - KEY_BEFORE) if sort_at == at else sort_at
+        # Also if it is in no community yet: what waits for keys is held against the rules of when it is stored.
+        earliest = self._stood.setdefault(uri, made)
         if not places or (held is None and sort_at < at - self._max_age):
             self._drop(uri)
         else:
-            made = self._made.get(uri, at - KEY_BEFORE) if sort_at == at else sort_at
-            earliest = self._stood.setdefault(uri, made)
             self.posts[uri] = _Post(did, cid, sort_at, min(earliest, made), places)
 
     def _drop(self, uri: str) -> None:
