@@ -4,7 +4,7 @@ from models.database import Connection
 
 _PENDING = "pending"
 _READ = ("synced", "resyncing")
-"""States in which it is not read, or may have been read before what it is asked for now."""
+"""Read, or being read: what it is asked for now may be younger than that, so it is due again."""
 
 
 def ask(connection: Connection, actor: int, why: str) -> None:
