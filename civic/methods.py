@@ -16,9 +16,9 @@ import apsw
 import peewee
 from playhouse.apsw_ext import APSWDatabase
 
-from civic import accounts, decide, decisions, explain, joining, listing, people
+from civic import accounts, decide, decisions, explain, joining, listing, people, reporting
 from civic.town import TownWatch
-from civic.visit import NSID, Procedure, Query, Visit
+from civic.visit import Procedure, Query, Visit, nsid
 from communities.access import Site
 from communities.membership import RefusedError
 from models import tokens
@@ -41,7 +41,7 @@ from xrpc.server import Call
 log = logging.getLogger(__name__)
 
 QUERIES: tuple[Query, ...] = (*listing.QUERIES, *people.QUERIES, *decisions.QUERIES, *explain.QUERIES)
-PROCEDURES: tuple[Procedure, ...] = (*joining.PROCEDURES, *decide.PROCEDURES, *accounts.PROCEDURES)
+PROCEDURES: tuple[Procedure, ...] = (*joining.PROCEDURES, *decide.PROCEDURES, *accounts.PROCEDURES, *reporting.PROCEDURES)
 MOST_BYTES = 192 * 1024
 """Of a body: the longest reason, with every sign of it escaped."""
 _AUTHORIZATION = "Authorization"
@@ -87,24 +87,24 @@ class CivicMethods:
         return [*map(self._query, QUERIES), *map(self._procedure, PROCEDURES)]
 
     def _query(self, query: Query) -> server.Query:
-        nsid = NSID + query.name
+        method = nsid(query.name)
 
         async def handle(call: Call) -> server.Answer:
             params = {name: value for name, value in call.params.items() if value is not None}
-            _judge(self._catalog.check_params, nsid, params)
-            token = await self._auth.verify(call.request.headers.getall(_AUTHORIZATION, ()), nsid)
+            _judge(self._catalog.check_params, method, params)
+            token = await self._auth.verify(call.request.headers.getall(_AUTHORIZATION, ()), method)
             self._counts[f"civic {query.name}"] += 1
             caller = token.iss if token else None
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._reader, self._read, query, caller, params)
 
-        return server.Query(nsid, query.params, handle)
+        return server.Query(method, query.params, handle)
 
     def _procedure(self, procedure: Procedure) -> server.Procedure:
-        nsid = NSID + procedure.name
+        method = nsid(procedure.name)
 
         async def authorize(call: Call) -> Token:
-            token = await self._auth.require(call.request.headers.getall(_AUTHORIZATION, ()), nsid, act=True)
+            token = await self._auth.require(call.request.headers.getall(_AUTHORIZATION, ()), method, act=True)
             wait = self._limiter.allow(token.iss)
             if wait is not None:
                 raise RateLimitExceeded(retry_after=wait)
@@ -112,19 +112,19 @@ class CivicMethods:
 
         async def handle(call: Call) -> server.Answer:
             if call.token is None:  # pragma: no cover - authorize has run
-                raise RuntimeError(f"{nsid} needs its authorize step")
-            _judge(self._catalog.check_input, nsid, call.body)
+                raise RuntimeError(f"{method} needs its authorize step")
+            _judge(self._catalog.check_input, method, call.body)
             self._counts[f"civic {procedure.name}"] += 1
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._writer, self._write, procedure, call.token, call.body)
 
-        return server.Procedure(nsid, Params(), handle, max_body=MOST_BYTES, authorize=authorize)
+        return server.Procedure(method, Params(), handle, max_body=MOST_BYTES, authorize=authorize)
 
     def _read(self, query: Query, caller: str | None, params: Mapping[str, Any]) -> server.Answer:
         """Runs in the reader's thread, on its own connection; the whole answer is of one moment."""
         with self._database.atomic("DEFERRED"):
             answer = query.answer(self._visit(self._readable, sql(self._database), caller), params)
-        self._catalog.check_output(NSID + query.name, answer)
+        self._catalog.check_output(nsid(query.name), answer)
         return answer
 
     def _write(self, procedure: Procedure, token: Token, body: Mapping[str, Any]) -> server.Answer:
@@ -136,7 +136,7 @@ class CivicMethods:
                 if not tokens.use_up(connection, token.iss, token.jti_key, token.exp):
                     raise JwtReplayed()
                 answer = procedure.act(self._visit(self._writable, connection, token.iss), body)
-                self._catalog.check_output(NSID + procedure.name, answer)
+                self._catalog.check_output(nsid(procedure.name), answer)
                 return answer
         except RefusedError as refusal:
             status = 403 if refusal.name == "NotPermitted" else 400
@@ -157,9 +157,9 @@ class CivicMethods:
             thread.shutdown()
 
 
-def _judge(check: Callable[[str, Any], None], nsid: str, value: Mapping[str, Any]) -> None:
+def _judge(check: Callable[[str, Any], None], method: str, value: Mapping[str, Any]) -> None:
     """Raise InvalidRequest for what the lexicon refuses."""
     try:
-        check(nsid, dict(value))
+        check(method, dict(value))
     except LexiconError as error:
         raise InvalidRequest(str(error)) from error

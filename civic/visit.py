@@ -24,6 +24,12 @@ from xrpc.params import Params
 NSID = "social.communities."
 
 
+def nsid(name: str) -> str:
+    """The whole name of a method: one of ours is called by what stands behind NSID."""
+    return name if "." in name else NSID + name
+
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """`caller`: a DID, None for somebody unknown. `now`: microseconds. `site`: who has a role for the whole site.
@@ -79,7 +85,7 @@ Answer = dict[str, Any]
 
 
 class Query(NamedTuple):
-    """A method that reads. `name`: behind NSID; `answer` is called in a read transaction with the parameters that were
+    """A method that reads. `name`: see `nsid`; `answer` is called in a read transaction with the parameters that were
     given or have a default.
     """
 

@@ -32,7 +32,7 @@ from communities.stored import (
     put_decided,
     put_item,
 )
-from models import pins, repos
+from models import pins, reports, repos
 from models.database import Connection
 
 ABOUT_POSTS = frozenset((Action.APPROVE, Action.REMOVE, Action.RESTORE, Action.PIN, Action.UNPIN))
@@ -204,6 +204,7 @@ def _settle(connection: Connection, settings: Settings, ref: PostRef, case: _Cas
         if decided.verdict is Verdict.APPROVED:
             repos.ask(connection, author, ASKED_FOR)
         return
+    reports.unflag(connection, settings.id, case.row.id)
     evidences = case.item.evidences if case.item else ()
     if decided.verdict is Verdict.APPROVED and BY_HAND not in evidences:
         evidences = (*evidences, BY_HAND)

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from hmac import compare_digest
 from typing import NamedTuple
 
-VERSION, RANKED, EVERYTHING, QUEUED, VIEWED = 1, 2, 3, 4, 5
+VERSION, RANKED, EVERYTHING, VIEWED, QUEUED = 1, 2, 3, 5, 6
 MAX_LENGTH = 512
 MOST_PINS = 10
 MOST_LANGUAGES = 8

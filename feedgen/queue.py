@@ -1,10 +1,12 @@
-"""A community's queue as a feed: the posts that wait for approval, the oldest first, for its moderators alone.
+"""A community's queue as a feed, for its moderators alone: the posts that wait for approval, and those that were
+reported and are shown until somebody decides, what has waited longest first.
 
 In this feed "show more" approves a post and "show less" removes it, as the account that pressed, and for UNDO_MICROS
 the opposite button takes that back. `feedContext` says of each item which queue it is from, which version of the post,
 its short code (communities/short_code.py) and why it waits:
 
     queue:chess bafyrei... h:chess;p every post waits for approval here
+    queue:chess bafyrei... h:chess reported 3 times, first as harassment troll
 
 It comes back with what is pressed, and is believed nothing but what the moderator has seen, and where: a version that
 was changed since is not decided about.
@@ -24,11 +26,13 @@ from communities.post_decisions import PostDecision, decide_post
 from communities.ranking import QUEUE, record_key
 from communities.refs import cid_text, read_cid, read_post_uri
 from communities.relatives import Relatives
+from communities.reports import reason_name
 from communities.short_code import short_code
 from communities.stored import find_decided, find_item, find_post
 from feedgen import cursor
 from feedgen.feeds import Feed
 from feedgen.interactions import Interaction
+from models import reports
 from models.database import Connection
 from xrpc.errors import Forbidden
 
@@ -36,11 +40,24 @@ UNDO_MICROS = 10 * 60_000_000
 MORE, LESS = "app.bsky.feed.defs#requestMore", "app.bsky.feed.defs#requestLess"
 _OPPOSITE = {MORE: LESS, LESS: MORE}
 _OLDEST = cursor.Position(-1 << 63, 0)
+"""Before every item. A position is since when an item waits, and twice the id of its post; of one that was reported,
+twice the id of its flag and one, so that no two items have the same.
+"""
+_SHOWN = " i.uri, i.evidence, i.hidden, p.cid, d.cid, f.reports, f.reason_type"
+_DECIDED = " LEFT JOIN decided d ON d.community = i.community AND d.actor = p.actor AND d.rkey = p.rkey"
 WAITING = (
-    "SELECT i.sort_at, i.post, i.uri, i.evidence, p.cid, d.cid FROM feed_item i CROSS JOIN post p ON p.id = i.post"
-    " LEFT JOIN decided d ON d.community = i.community AND d.actor = p.actor AND d.rkey = p.rkey"
-    " WHERE i.community = ? AND i.hidden = ? AND (i.sort_at, i.post) > (?, ?) ORDER BY i.sort_at, i.post LIMIT ?"
+    f"SELECT i.sort_at, 2 * i.post, {_SHOWN} FROM feed_item i CROSS JOIN post p ON p.id = i.post{_DECIDED}"
+    " LEFT JOIN flag f ON f.community = i.community AND f.post = i.post"
+    f" WHERE i.community = ?1 AND i.hidden = {PENDING} AND (i.sort_at, i.post) > (?2, ?3 >> 1)"
+    " ORDER BY i.sort_at, i.post LIMIT ?4"
 )
+FLAGGED = (
+    f"SELECT f.at, 2 * f.id + 1, {_SHOWN} FROM flag f CROSS JOIN feed_item i ON i.post = f.post"
+    f" AND i.community = f.community CROSS JOIN post p ON p.id = i.post{_DECIDED}"
+    " WHERE f.community = ?1 AND i.hidden = 0 AND d.cid IS NOT p.cid AND (f.at, f.id) > (?2, ?3 - 1 >> 1)"
+    " ORDER BY f.at, f.id LIMIT ?4"
+)
+BOTH = f"SELECT * FROM ({WAITING}) UNION ALL SELECT * FROM ({FLAGGED}) ORDER BY 1, 2 LIMIT ?4"
 _PRESSED = "SELECT 1 FROM interaction WHERE viewer = ? AND item = ? AND event = ? AND at >= ?"
 
 
@@ -65,13 +82,10 @@ class Queues:
         """The body of a page for `viewer` (DID); `now`: microseconds. Raises Forbidden, CursorError."""
         _, settings = self._enter(feed.slug, viewer, now)
         start = _OLDEST if after is None else cursor.decode(self._key, feed.uri, after, cursor.QUEUED)
-        bindings = (settings.id, PENDING, start.sort_at, start.post, limit + 1)
-        rows = self._connection.execute(WAITING, bindings).fetchall()
+        bindings = (settings.id, start.sort_at, start.post, limit + 1)
+        rows = self._connection.execute(BOTH, bindings).fetchall()
         body: dict[str, object] = {
-            "feed": [
-                {"post": uri, "feedContext": _context(settings, evidence, cid, approved)}
-                for _, _, uri, evidence, cid, approved in rows[:limit]
-            ]
+            "feed": [{"post": uri, "feedContext": _context(settings, *why)} for _, _, uri, *why in rows[:limit]]
         }
         if len(rows) > limit:
             sort_at, post, *_ = rows[limit - 1]
@@ -116,7 +130,8 @@ class Queues:
         if ref is None or post is None or item is None:
             return False
         action = Action.APPROVE if one.event == MORE else Action.REMOVE
-        if item.hidden != PENDING:
+        flagged = item.hidden == 0 and reports.is_flagged(self._connection, settings.id, post.id)
+        if item.hidden != PENDING and not flagged:
             pressed = (viewer, one.item, _OPPOSITE[one.event], now - UNDO_MICROS)
             decided = find_decided(self._connection, settings.id, post.actor, ref.rkey)
             takes_back = Verdict.REMOVED if one.event == MORE else Verdict.APPROVED
@@ -133,15 +148,28 @@ class Queues:
         return True
 
 
-def _context(settings: Settings, evidence: str, cid: bytes, approved: bytes | None) -> str:
-    if approved is not None and approved != cid:
-        why = "it was edited after a moderator approved it"
-    elif settings.posting is Posting.APPROVAL:
-        why = "every post waits for approval here"
-    else:
-        why = "it waits for approval"
-    code = short_code(filter(None, evidence.split("\n")), PENDING)
-    return f"{QUEUE}:{settings.slug} {cid_text(cid)} {code} {why}"
+def _context(
+    settings: Settings,
+    evidence: str,
+    hidden: int,
+    cid: bytes,
+    approved: bytes | None,
+    reported: int | None,
+    reason_type: str | None,
+) -> str:
+    why = []
+    if hidden & PENDING:
+        if approved is not None and approved != cid:
+            why.append("it was edited after a moderator approved it")
+        elif settings.posting is Posting.APPROVAL:
+            why.append("every post waits for approval here")
+        else:
+            why.append("it waits for approval")
+    if reported and reason_type:
+        name = reason_name(reason_type)
+        why.append(f"reported as {name}" if reported == 1 else f"reported {reported} times, first as {name}")
+    code = short_code(filter(None, evidence.split("\n")), hidden)
+    return f"{QUEUE}:{settings.slug} {cid_text(cid)} {code} {'; '.join(why)}"
 
 
 def _queue_of(one: Interaction) -> _Seen | None:

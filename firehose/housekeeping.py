@@ -23,6 +23,8 @@ MOST_INTERACTIONS = 1_000_000
 """Kept of all viewers together; the oldest go first. Anybody with a domain can be any number of viewers."""
 MOST_LATE = 1_000_000
 """Kept of all that was said of posts which are not here; the oldest go first. Anybody can be any number of accounts."""
+REPORT_DAYS, MOST_REPORTS = 400, 1_000_000
+"""How long reports are kept behind the last time that they were made, and how many; the oldest go first."""
 FLOOR_MICROS = 10_000_000
 COUNT_EVERY = 10_000_000
 """Microseconds between two accounts whose share in counts is so large that it takes a moment."""
@@ -32,6 +34,7 @@ so is what was said of posts that are not here: what has not come in all that ti
 """
 _NEWEST_INTERACTIONS = "SELECT at FROM interaction ORDER BY at DESC"
 _NEWEST_LATE = "SELECT noted_at FROM late ORDER BY noted_at DESC"
+_NEWEST_REPORTS = "SELECT last_at FROM report ORDER BY last_at DESC"
 
 
 class Housekeeping:
@@ -165,14 +168,18 @@ class Housekeeping:
         return False
 
     def _expire_small(self, connection: Connection) -> Callable[[], None] | None:
-        """Interactions, used tokens, what was said of posts that never came, and accounts that nothing points to."""
+        """Interactions, used tokens, reports, what was said of posts that never came, and accounts that nothing points
+        to.
+        """
         now = self._clock()
         oldest = max(now - INTERACTION_DAYS * DAY, self._floor(connection, _NEWEST_INTERACTIONS, MOST_INTERACTIONS))
         oldest_late = max(now - REPLAY_DAYS * DAY, self._floor(connection, _NEWEST_LATE, MOST_LATE))
+        oldest_report = max(now - REPORT_DAYS * DAY, self._floor(connection, _NEWEST_REPORTS, MOST_REPORTS))
         expired = connection.execute(
             "SELECT EXISTS (SELECT 1 FROM interaction WHERE at < ?),"
-            " EXISTS (SELECT 1 FROM used_token WHERE expires < ?), EXISTS (SELECT 1 FROM late WHERE noted_at < ?)",
-            (oldest, now // 1_000_000, oldest_late),
+            " EXISTS (SELECT 1 FROM used_token WHERE expires < ?), EXISTS (SELECT 1 FROM late WHERE noted_at < ?),"
+            " EXISTS (SELECT 1 FROM report WHERE last_at < ?)",
+            (oldest, now // 1_000_000, oldest_late, oldest_report),
         ).fetchone()
         last = connection.execute("SELECT max(id) FROM actor").fetchone()
         after = self._actors_after
@@ -194,6 +201,10 @@ class Housekeeping:
                 "DELETE FROM late WHERE (actor, kind, rkey) IN"
                 " (SELECT actor, kind, rkey FROM late WHERE noted_at < ? ORDER BY noted_at LIMIT ?)",
                 (oldest_late, STEP_ROWS),
+            )
+            connection.execute(
+                "DELETE FROM report WHERE id IN (SELECT id FROM report WHERE last_at < ? ORDER BY last_at LIMIT ?)",
+                (oldest_report, STEP_ROWS),
             )
             gone = connection.execute(
                 "DELETE FROM actor WHERE id > ? AND id <= ? AND shown = 1 AND rev < ?"

@@ -29,6 +29,7 @@ COMMANDS = {
     "cursor": "service.cursor",
     "quarantine": "service.quarantine",
     "log": "service.log",
+    "reports": "service.reports",
 }
 """Command -> module. A module is imported when its command is used, so that `--help` stays quick."""
 
@@ -47,6 +48,7 @@ ABOUT = {
     "cursor": "show or move the position in the event stream",
     "quarantine": "show or delete the messages that were passed over",
     "log": "show, verify or export the log of a community's decisions",
+    "reports": "list what readers have reported",
 }
 
 

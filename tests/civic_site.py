@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from civic.visit import nsid
 from communities.access import Role, Scope, Status
 from communities.community import Community
 from communities.members import Via, intern_actor, put
@@ -118,21 +119,21 @@ class Town:
 
     def token(self, who: Account, method: str, **claims: Any) -> str:
         """A fresh token for one call."""
-        lxm = claims.pop("lxm", NSID + method)
+        lxm = claims.pop("lxm", nsid(method))
         return token(who, lxm, **({"aud": AUDIENCE} | claims))
 
     def ask(self, method: str, who: Account | None = None, **params: Any) -> Reply:
         """Call a query; its answer must be what the lexicon says."""
         query = urlencode({name: value for name, value in params.items() if value is not None})
         sent = [f"Bearer {self.token(who, method)}"] if who else []
-        return self._checked(method, self.site.ask(query, *sent, method=NSID + method))
+        return self._checked(method, self.site.ask(query, *sent, method=nsid(method)))
 
     def act(self, method: str, who: Account | None, body: Any, sent: str = "") -> Reply:
         """Call a procedure, with the token `sent` or a fresh one; its answer must be what the lexicon says."""
         sent = sent or (self.token(who, method) if who else "")
         headers = [("Content-Type", "application/json"), *([("Authorization", f"Bearer {sent}")] if sent else [])]
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self._checked(method, self.site.request("POST", f"/xrpc/{NSID}{method}", data, headers))
+        return self._checked(method, self.site.request("POST", f"/xrpc/{nsid(method)}", data, headers))
 
     def every(self, method: str, who: Account | None = None, limit: int = 100, **params: Any) -> list[dict[str, Any]]:
         """All that paging through a list gives."""
@@ -188,9 +189,9 @@ class Town:
     @staticmethod
     def _checked(method: str, reply: Reply) -> Reply:
         if reply.status == 200:
-            CATALOG.check_output(NSID + method, reply.json)
+            CATALOG.check_output(nsid(method), reply.json)
         elif reply.status in (400, 403) and reply.fault[1] not in ANY:
-            assert reply.fault[1] in ERRORS[NSID + method], reply.body
+            assert reply.fault[1] in ERRORS[nsid(method)], reply.body
         return reply
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from communities.admission import PENDING
 from communities.refs import cid_text
-from feedgen.queue import LESS, MORE, UNDO_MICROS, WAITING
+from feedgen.queue import BOTH, LESS, MORE, UNDO_MICROS
 from models.database import open_database, sql
 from tests.didnet import Account, plc
 from tests.feed_site import (
@@ -77,6 +77,17 @@ def shown(writer: Writer, number: int = 1) -> str:
     uri = writer.post(number, tags=["chess"])
     writer.sql("UPDATE feed_item SET hidden = 0 WHERE uri = ?", uri)
     return uri
+
+
+def flag(
+    writer: Writer, uri: str, at: int, reports: int = 1, reason_type: str = "com.atproto.moderation.defs#reasonSpam"
+) -> None:
+    """A post that was reported, as createReport leaves it."""
+    writer.sql(
+        "INSERT INTO flag (community, post, at, reports, reason_type)"
+        " SELECT community, post, ?, ?, ? FROM feed_item WHERE uri = ?",
+        at, reports, reason_type, uri,
+    )  # fmt: skip
 
 
 def state(writer: Writer, uri: str) -> int:
@@ -195,11 +206,89 @@ def test_invariant_5_each_post_that_goes_on_waiting_comes_once(
     assert cursor is None and max(seen.values()) == 1 and left <= seen.keys()
 
 
-def test_a_page_is_one_search(door: Site, writer: Writer) -> None:
+def test_a_page_is_two_searches(door: Site, writer: Writer) -> None:
     with closing(open_database(door.config.database, readonly=True)) as database:
-        plan = [row[3] for row in sql(database).execute("EXPLAIN QUERY PLAN " + WAITING, (1, 2, 3, 4, 5)).fetchall()]
-    assert plan[0] == "SEARCH i USING PRIMARY KEY (community=? AND hidden=? AND (sort_at,post)>(?,?))"
-    assert not any("SCAN" in step or "TEMP" in step for step in plan), plan
+        plan = [row[3] for row in sql(database).execute("EXPLAIN QUERY PLAN " + BOTH, (1, 2, 3, 4)).fetchall()]
+    assert "SEARCH i USING PRIMARY KEY (community=? AND hidden=? AND (sort_at,post)>(?,?))" in plan
+    assert "SEARCH f USING INDEX flag_queue (community=? AND (at,id)>(?,?))" in plan
+    assert not any(step.startswith("SCAN") and "subquery" not in step.lower() for step in plan), plan
+
+
+def test_what_was_reported_waits_among_the_others_and_says_why(
+    door: Site, writer: Writer, people: dict[int, Account]
+) -> None:
+    pending, once, often, hidden = waiting(writer, 1)[0], shown(writer, 1), shown(writer, 2), shown(writer, 3)
+    flag(writer, often, NOW + 2, 3, "tools.ozone.report.defs#reasonHarassmentTroll")
+    flag(writer, once, NOW + 1)
+    flag(writer, hidden, NOW)
+    writer.hide(3)
+    page = read(door, people[MODERATOR])
+    assert page.posts == [pending, once, often]
+    contexts = [item["feedContext"].partition(" ")[2].partition(" ")[2] for item in page.json["feed"]]
+    assert contexts[1:] == ["h:chess reported as spam", "h:chess reported 3 times, first as harassment troll"]
+    flag(writer, pending, NOW)
+    first, *rest = read(door, people[MODERATOR]).json["feed"]
+    assert first["post"] == pending and len(rest) == 2
+    assert first["feedContext"].endswith("h:chess;p every post waits for approval here; reported as spam")
+    writer.hide(3, active=True)
+
+
+def test_what_was_reported_is_decided_by_the_same_buttons(
+    door: Site, writer: Writer, people: dict[int, Account]
+) -> None:
+    good, bad = shown(writer, 1), shown(writer, 2)
+    flag(writer, good, NOW)
+    flag(writer, bad, NOW + 1)
+    moderator = people[MODERATOR]
+    contexts = {item["post"]: item["feedContext"] for item in read(door, moderator).json["feed"]}
+    press(door, moderator, MORE, good, contexts[good])
+    press(door, moderator, LESS, bad, contexts[bad])
+    assert [state(writer, uri) for uri in (good, bad)] == [0, 4] and read(door, moderator).posts == []
+    assert verdicts(writer)[-2:] == [(moderator.did, "approve"), (moderator.did, "remove")]
+    press(door, moderator, LESS, good, contexts[good])
+    press(door, moderator, MORE, bad, contexts[bad])
+    assert [state(writer, uri) for uri in (good, bad)] == [4, 0] and read(door, moderator).posts == []
+
+
+def test_a_version_that_was_approved_and_came_back_waits_no_more(
+    door: Site, writer: Writer, people: dict[int, Account]
+) -> None:
+    uri = shown(writer)
+    flag(writer, uri, NOW)
+    writer.sql(
+        "INSERT INTO decided SELECT i.community, p.actor, p.rkey, p.cid, 'approved', 1, 1 FROM feed_item i JOIN post p"
+        " ON p.id = i.post WHERE i.uri = ?", uri,
+    )  # fmt: skip
+    assert read(door, people[MODERATOR]).posts == []
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=1, max_size=12),
+    st.lists(st.integers(1, 4), min_size=1, max_size=5),
+)
+def test_invariant_5_in_a_queue_of_both_kinds(
+    both: tuple[Site, Writer], people: dict[int, Account], kinds: list[tuple[bool, int]], limits: list[int]
+) -> None:
+    door, writer = both
+    writer.clear()
+    writer.member(MODERATOR, "chess", role=2)
+    for number in range(5):
+        writer.member(number, "chess")
+    writer.declare_record(OWNER, "chess", posting="approval", queue_feed=True)
+    for flagged, at in kinds:
+        uri = writer.post(1, tags=["chess"], at=NOW - 3600_000_000 + at)
+        if flagged:
+            writer.sql("UPDATE feed_item SET hidden = 0 WHERE uri = ?", uri)
+            flag(writer, uri, NOW - 3600_000_000 + at)
+    whole = read(door, people[MODERATOR], limit=100).posts
+    assert len(whole) == len(set(whole)) == len(kinds)
+    paged: list[str] = []
+    cursor, turn = None, 0
+    while turn == 0 or cursor is not None:
+        page = read(door, people[MODERATOR], limit=limits[turn % len(limits)], cursor=cursor)
+        paged, cursor, turn = paged + page.posts, page.cursor, turn + 1
+    assert paged == whole
 
 
 # The buttons

@@ -14,9 +14,11 @@ from communities.log import Acting, Decision
 from firehose.times import now_micros, tid
 from models import migrations
 from models.database import DatabaseError, open_database, sql, writing
-from models.tables import TABLES
+from models.moderation_tables import TABLES as MODERATION
+from models.tables import TABLES as INDEX
 
 HOUR = 3_600_000_000
+TABLES = (*INDEX, *MODERATION)
 
 
 @pytest.fixture
@@ -304,6 +306,34 @@ def test_step_9_numbers_changes_in_a_file_with_rows(tmp_path: Path, monkeypatch:
         )
     changed = dict(sql(database).execute(numbers))
     assert (changed[9], changed[2]) == (5, 8) and {changed[1], changed[3]} == {6, 7}
+    database.close()
+
+
+def test_steps_10_and_11_bring_reports_and_labels_to_a_file_with_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[:9])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO actor (id, did) VALUES (1, 'did:plc:a')")
+            connection.execute(
+                "INSERT INTO post (id, actor, rkey, cid, record, sort_at, event_at) VALUES (7, 1, 'p', x'', x'', 1, 1)"
+            )
+        database.close()
+    database = open_database(path)
+    assert sql(database).execute("SELECT next, turn FROM label_head").fetchall() == [(1, 0)]
+    with writing(database) as connection:
+        connection.execute("INSERT INTO flag (community, post, at, reason_type) VALUES (1, 7, 5, 'x'), (1, 8, 5, 'x')")
+        connection.execute("DELETE FROM post WHERE id = 7")
+        connection.execute(
+            "INSERT INTO label_event (at, labeler, actor, role, uri) VALUES (1, 1, 'did:plc:m', 'moderator', 'did:plc:a')"
+        )
+    assert sql(database).execute("SELECT post FROM flag").fetchall() == [(8,)]
+    for change in ("UPDATE label_event SET reason = 'x'", "DELETE FROM label_event"):
+        with pytest.raises(apsw.ConstraintError, match="never"), writing(database) as connection:
+            connection.execute(change)
     database.close()
 
 

@@ -1,0 +1,106 @@
+"""A label: its fields, the bytes that are signed, and the two forms in which it travels. Pure.
+
+Source: atproto.com/specs/label. The signature is over the SHA-256 of the canonical CBOR of the fields below alone, and
+nothing in it says what it is for: only `sign` may use a label key, and it takes nothing but a Label.
+"""
+
+import hashlib
+import re
+from base64 import b64encode
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import coincurve
+from cbrrr import decode_dag_cbor, encode_dag_cbor
+
+from xrpc.key import PublicKey, verify
+from xrpc.syntax import is_at_uri, is_did
+
+VERSION = 1
+LONGEST_VALUE = 100
+"""Bytes of a value that we issue: as an identifier in a labeler's record (a label object could have 128)."""
+VALUE = re.compile(r"!?[a-z]+(-[a-z]+)*")
+"""Values that clients show: they ignore capital letters, digits and spaces without a word."""
+RESERVED = frozenset(("!takedown", "!suspend"))
+"""Never issued: they mean something only where an app lists a labeler as its own moderation."""
+
+
+class Label(NamedTuple):
+    """What is said of a subject. `uri`: an at-uri or a DID; `cid`: of the version that is meant, empty for all; times
+    are milliseconds since 1970, `exp` None: it never expires.
+    """
+
+    src: str
+    uri: str
+    cid: str
+    val: str
+    neg: bool
+    cts: int
+    exp: int | None = None
+
+
+def timestamp(millis: int) -> str:
+    """A time as labels write it, always in the same length, so that strings compare as times."""
+    seconds, rest = divmod(millis, 1000)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+def fields(label: Label) -> dict[str, Any]:
+    """The fields that are signed. What is absent is left out: a null or a `neg` that is false would break the
+    signature.
+    """
+    said: dict[str, Any] = {
+        "ver": VERSION,
+        "src": label.src,
+        "uri": label.uri,
+        "val": label.val,
+        "cts": timestamp(label.cts),
+    }
+    if label.cid:
+        said["cid"] = label.cid
+    if label.neg:
+        said["neg"] = True
+    if label.exp is not None:
+        said["exp"] = timestamp(label.exp)
+    return said
+
+
+def sign(key: coincurve.PrivateKey, label: Label) -> bytes:
+    """The signed label as it is stored and sent in frames: canonical CBOR with `sig`, 64 bytes r||s, low-S."""
+    said = fields(label)
+    digest = hashlib.sha256(encode_dag_cbor(said)).digest()
+    # libsecp256k1 gives the low form of s always; behind r||s stands a byte that recovers the key.
+    said["sig"] = key.sign_recoverable(digest, hasher=None)[:64]
+    return encode_dag_cbor(said)
+
+
+def check(signed: bytes, key: PublicKey) -> bool:
+    """Whether a signed label, as it was received, is the key's. Raises ValueError for what is no label."""
+    said = decode_dag_cbor(signed)
+    if not isinstance(said, dict) or not isinstance(said.get("sig"), bytes):
+        raise ValueError("not a signed label")
+    signature = said.pop("sig")
+    return verify(key, encode_dag_cbor(said), signature, low_s=True)
+
+
+def to_json(signed: bytes) -> dict[str, Any]:
+    """A signed label as JSON has it."""
+    said: dict[str, Any] = decode_dag_cbor(signed)  # type: ignore[assignment]
+    return {**said, "sig": {"$bytes": b64encode(said["sig"]).decode().rstrip("=")}}
+
+
+def fault_of_value(val: str) -> str | None:
+    """Why clients would not show labels of this value, or why it is never issued; None: it is good."""
+    if val in RESERVED:
+        return f"{val} is for the moderation of an app, and never issued here"
+    if not VALUE.fullmatch(val) or len(val) > LONGEST_VALUE:
+        return "a value is made of the letters a to z and single dashes between them, at most 100: others are ignored"
+    return None
+
+
+def fault_of_subject(uri: str) -> str | None:
+    """Why nothing can be labelled by this name; None: it is good."""
+    if is_did(uri) or (is_at_uri(uri) and is_did(uri[5:].partition("/")[0])):
+        return None
+    return "a subject is a DID, or an at-uri with a DID"

@@ -1,0 +1,135 @@
+"""The tables of reports and labels as peewee models, as in `models.tables`."""
+
+from peewee import BlobField, BooleanField, IntegerField, Model, TextField
+
+
+class Report(Model):
+    """What a reader says to moderators of an account or a record; absent texts are empty. Times are microseconds."""
+
+    at = IntegerField()
+    last_at = IntegerField()
+    reporter = TextField()
+    reason_type = TextField()
+    reason = TextField(default="")
+    did = TextField()
+    uri = TextField(default="")
+    cid = TextField(default="")
+    tool = TextField(default="")
+    times = IntegerField(default=1)
+
+
+class Flag(Model):
+    """A post that was reported to a community and that nobody has decided about since. `at`: microseconds."""
+
+    community = IntegerField()
+    post = IntegerField()
+    at = IntegerField()
+    reports = IntegerField(default=1)
+    reason_type = TextField()
+
+    class Meta:
+        """One row a community and post."""
+
+        indexes = ((("community", "post"), True),)
+
+
+class Labeler(Model):
+    """An account that labels."""
+
+    did = TextField(unique=True)
+
+
+class LabelKey(Model):
+    """A key with which a labeler signs or has signed. `secret` is sealed. `at`: microseconds."""
+
+    labeler = IntegerField()
+    public = TextField()
+    secret = BlobField(null=True)
+    state = TextField()
+    at = IntegerField()
+
+    class Meta:
+        """Each is known once."""
+
+        table_name = "label_key"
+        indexes = ((("labeler", "public"), True),)
+
+
+class LabelEvent(Model):
+    """Why labels came or went; absent texts are empty. `added` and `removed`: values by space. `at`: microseconds."""
+
+    at = IntegerField()
+    labeler = IntegerField()
+    community = IntegerField(default=0)
+    actor = TextField()
+    role = TextField()
+    uri = TextField()
+    cid = TextField(default="")
+    added = TextField(default="")
+    removed = TextField(default="")
+    reason = TextField(default="")
+    rule = TextField(default="")
+    batch = TextField(default="")
+    undoes = IntegerField(null=True)
+
+    class Meta:
+        """Appended to."""
+
+        table_name = "label_event"
+
+
+class LabelOutbox(Model):
+    """A label that is to be published. `cts` and `exp`: milliseconds."""
+
+    labeler = IntegerField()
+    uri = TextField()
+    cid = TextField(default="")
+    val = TextField()
+    neg = BooleanField()
+    cts = IntegerField()
+    exp = IntegerField(null=True)
+    priority = IntegerField()
+    event = IntegerField()
+
+    class Meta:
+        """In the order of priority and number."""
+
+        table_name = "label_outbox"
+
+
+class Label(Model):
+    """A published label. `cts` and `exp`: milliseconds; `signed`: CBOR."""
+
+    seq = IntegerField(primary_key=True)
+    labeler = IntegerField()
+    did = TextField()
+    uri = TextField()
+    cid = TextField(default="")
+    val = TextField()
+    neg = BooleanField()
+    cts = IntegerField()
+    exp = IntegerField(null=True)
+    label_key = IntegerField()
+    event = IntegerField()
+    signed = BlobField()
+
+    class Meta:
+        """The newest of a subject, version and value."""
+
+        indexes = ((("labeler", "uri", "cid", "val"), True),)
+
+
+class LabelHead(Model):
+    """The next `seq`, and the number of the publisher that may give it out."""
+
+    one = IntegerField(primary_key=True)
+    next = IntegerField()
+    turn = IntegerField(default=0)
+
+    class Meta:
+        """One row."""
+
+        table_name = "label_head"
+
+
+TABLES = (Report, Flag, Labeler, LabelKey, LabelEvent, LabelOutbox, Label, LabelHead)

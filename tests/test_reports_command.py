@@ -1,0 +1,76 @@
+"""`communities reports`: what readers have reported is listed for the operator."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from firehose.housekeeping import DAY, REPORT_DAYS, Housekeeping
+from firehose.index import Index
+from models import reports
+from models.database import open_database, sql, writing
+from models.reports import Said
+from service.cli import main
+
+Capture = pytest.CaptureFixture[str]
+AT = 1_790_000_000_000_000
+POST = "at://did:plc:author/app.bsky.feed.post/3k"
+SPAM = "com.atproto.moderation.defs#reasonSpam"
+TROLL = "tools.ozone.report.defs#reasonHarassmentTroll"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three reports: of an account, and two of a post that waits because of them."""
+    monkeypatch.chdir(tmp_path)
+    with closing(open_database(tmp_path / "data" / "communities.db")) as database, writing(database) as connection:
+        connection.execute("INSERT INTO community (slug, name, description, rule, declared) VALUES ('b', '', '', '', 1)")
+        connection.execute("INSERT INTO actor (id, did) VALUES (1, 'did:plc:author')")
+        connection.execute(
+            "INSERT INTO post (id, actor, rkey, cid, record, sort_at, event_at) VALUES (5, 1, '3k', x'', x'', 1, 1)"
+        )
+        reports.put(connection, Said("did:plc:alice", SPAM, "", "did:plc:author"), AT, 0)
+        reports.put(connection, Said("did:plc:alice", TROLL, "a\x1b[2J", "did:plc:author", POST, "bafy", "app"), AT, 0)
+        reports.put(connection, Said("did:plc:bob", SPAM, "", "did:plc:author", POST, "bafy"), AT, 0)
+        reports.put(connection, Said("did:plc:bob", SPAM, "", "did:plc:author", POST, "bafy"), AT + 1, 0)
+        reports.flag(connection, 1, 5, TROLL, AT, again=False)
+    return tmp_path
+
+
+def test_reports_are_listed_the_newest_first(folder: Path, capsys: Capture) -> None:
+    assert main(["reports"]) == 0
+    text = capsys.readouterr().out
+    assert text.index("did:plc:bob, 2 times") < text.index("harassment troll, by did:plc:alice") < text.index("no comm")
+    assert "waits in: b" in text and "\x1b" not in text and "a\\x1b[2J" in text
+    assert main(["reports", "--json", "--limit", "1"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "id": 3,
+        "at": "2026-09-21T13:33:20.000Z",
+        "reporter": "did:plc:bob",
+        "reasonType": SPAM,
+        "reason": "",
+        "subject": POST,
+        "cid": "bafy",
+        "tool": "",
+        "times": 2,
+        "waitsIn": ["b"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "ids"), [(["--before", "3"], [2, 1]), (["--subject", POST], [3, 2]), (["--limit", "0"], [])]
+)
+def test_some_of_them(folder: Path, capsys: Capture, asked: list[str], ids: list[int]) -> None:
+    assert main(["reports", "--json", *asked]) == 0
+    assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ids
+
+
+def test_old_reports_go(folder: Path) -> None:
+    with closing(open_database(folder / "data" / "communities.db")) as database:
+        connection = sql(database)
+        index = Index(connection, DAY)
+        keeping = Housekeeping(database, index, 10_000 * DAY, clock=lambda: AT + 1 + REPORT_DAYS * DAY)
+        while keeping.step(index.admissions.matcher):
+            pass
+        assert connection.execute("SELECT id FROM report").fetchall() == [(3,)]
