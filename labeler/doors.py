@@ -11,6 +11,8 @@ import apsw
 from aiohttp import web
 
 from labeler import query, stream
+from labeler.frames import NSID
+from models import labelers
 from models.commits import CommitWatch
 from models.database import Connection
 from xrpc.errors import NotEnoughResources, NotFound, RateLimitExceeded, error_response
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 METADATA = "/.well-known/ozone-metadata.json"
 QUERIES_PER_SECOND, QUERIES_BURST = 50.0, 1000
+_SHOWN = (labelers.ACTIVE, labelers.HELD)
 _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 
 
@@ -51,11 +54,9 @@ def know(connection: Connection, declared: Sequence[Declared]) -> tuple[Identity
     """The labelers with their rows, made where they are missing; call inside a write."""
     known = []
     for one in declared:
-        connection.execute("INSERT INTO labeler (did) VALUES (?) ON CONFLICT (did) DO NOTHING", (one.did,))
-        (number,) = connection.execute("SELECT id FROM labeler WHERE did = ?", (one.did,)).fetchone()
         parts = urlsplit(one.endpoint)
         host = parts.netloc.lower().removesuffix(_DEFAULT_PORTS.get(parts.scheme, ":443"))
-        known.append(Identity(number, one.did, one.endpoint, host))
+        known.append(Identity(labelers.enter(connection, one.did), one.did, one.endpoint, host))
     return tuple(known)
 
 
@@ -65,16 +66,16 @@ class LabelDoors:
     def __init__(
         self,
         connection: Connection,
-        labelers: Sequence[Identity],
+        identities: Sequence[Identity],
         watch: CommitWatch,
         proxies: Proxies,
         *,
-        limits: stream.Limits = stream.Limits(),
+        limits: stream.Limits = stream.LIMITS,
         limiter: RateLimit | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`labelers`: at least one; `watch` is these doors' own; `limiter` bounds queryLabels per caller."""
-        self.labelers = tuple(labelers)
+        """`identities`: at least one; `watch` is these doors' own; `limiter` bounds queryLabels per caller."""
+        self.labelers = tuple(identities)
         self.stream = stream.Stream(connection, watch, limits, clock)
         self._by_host = {one.host: one for one in reversed(self.labelers)}
         self._connection = connection
@@ -85,7 +86,7 @@ class LabelDoors:
         """The methods, for `mount`."""
         return [
             Query(query.NSID, query.PARAMS, self.query_labels),
-            Query(stream.NSID, stream.PARAMS, self.subscribe_labels),
+            Query(NSID, stream.PARAMS, self.subscribe_labels),
         ]
 
     def at(self, host: str) -> Identity:
@@ -117,10 +118,8 @@ class LabelDoors:
 
     def public_key(self, labeler: Identity) -> str | None:
         """The did:key with which it signs; None before it has one."""
-        row = self._connection.execute(
-            "SELECT public FROM label_key WHERE labeler = ? AND state = 'active'", (labeler.id,)
-        ).fetchone()
-        return row[0] if row else None
+        keys = labelers.keys(self._connection, labeler.id)
+        return next((key.public for state in _SHOWN for key in keys if key.state == state), None)
 
     async def metadata(self, request: web.Request) -> web.Response:
         """What Ozone-compatible clients compare with the DID document."""

@@ -57,6 +57,9 @@ class Limits:
     backfills: int = 1
 
 
+LIMITS = Limits()
+
+
 class Subscriber:
     """One connection. `cursor`: the `seq` of the last label that was given to it; `since`: microseconds."""
 
@@ -86,7 +89,7 @@ class Stream:
         self,
         connection: Connection,
         watch: CommitWatch,
-        limits: Limits = Limits(),
+        limits: Limits = LIMITS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`watch` is this stream's own; `clock` gives seconds."""

@@ -136,6 +136,44 @@ def render_metrics(status: Mapping[str, Any], rows: Mapping[str, int], web: Mapp
     return "\n".join(line for family in families for line in family) + "\n"
 
 
+MOST_SUBSCRIBERS = 100
+"""Of which each is named in the metrics: those furthest behind."""
+
+
+def render_labels(report: Mapping[str, Any]) -> str:
+    """The Prometheus text of how labelers stand (`LabelDoors.report`)."""
+    labelers = report["labelers"]
+    each = [
+        ({"labeler": one["did"], "client": sub["client"], "since": str(sub["since"]), "format": sub["format"]}, sub)
+        for one in labelers
+        for sub in one["subscribers"]
+    ]
+    each = sorted(each, key=lambda one: -one[1]["lag"])[:MOST_SUBSCRIBERS]
+    counts = [({"labeler": one["did"]}, len(one["subscribers"])) for one in labelers]
+    heads = [({"labeler": one["did"]}, one["head"]) for one in labelers]
+    lags = [({"labeler": one["did"]}, max((s["lag"] for s in one["subscribers"]), default=0)) for one in labelers]
+    name = "communities_label"
+    families = [
+        _family(f"{name}_head_seq", "gauge", "Last label published.", heads),
+        _family(f"{name}_subscribers", "gauge", "Connections that read labels.", counts),
+        _family(f"{name}_lag_seqs", "gauge", "How far the slowest subscriber is behind.", lags),
+        _family(
+            f"{name}_subscriber_cursor",
+            "gauge",
+            "Last label given to a subscriber.",
+            [(labels, sub["cursor"]) for labels, sub in each],
+        ),
+        _family(
+            f"{name}_subscriber_lag_seqs",
+            "gauge",
+            "How far a subscriber is behind.",
+            [(labels, sub["lag"]) for labels, sub in each],
+        ),
+        _counter(f"{name}_stream_total", "What became of subscriptions, and labels sent.", "kind", report["counts"]),
+    ]
+    return "".join(f"{line}\n" for family in families for line in family)
+
+
 def _sources(sources: Iterable[Mapping[str, Any]]) -> list[list[str]]:
     """The families of what is known of each source."""
     named = [({"url": one.get("url", ""), "kind": one.get("kind", "")}, one) for one in sources]

@@ -27,14 +27,18 @@ from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.sweep import Sweep
 from firehose.waiting import pause
+from labeler.doors import LabelDoors
+from labeler.stream import LIMITS, Limits
+from labeler.vocabulary import read_labelers
 from lexicons.catalog import documents
 from models import meta
 from models.commits import CommitWatch
 from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
 from service.config import Config
+from service.labelling import labelling, open_doors
 from service.process import settle
-from service.status import public_status, read_status, render_metrics, sizes
+from service.status import public_status, read_status, render_labels, render_metrics, sizes
 from xrpc.auth import ServiceAuth
 from xrpc.egress import egress_session
 from xrpc.lexicon import Catalog
@@ -147,18 +151,23 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
 
 @asynccontextmanager
 async def serving(
-    config: Config, *, clock: Callable[[], float] = time.time
+    config: Config, *, clock: Callable[[], float] = time.time, limits: Limits = LIMITS
 ) -> AsyncIterator[tuple[Listener, Listener]]:
-    """The web process: the public listener and the private one of `/metrics`. Raises DatabaseError or OSError.
+    """The web process: the public listener and the private one of `/metrics`. Raises DatabaseError, DeclarationError
+    (of the labelers) or OSError.
 
-    `clock`: of what it stores, in seconds.
+    `clock`: of what it stores, in seconds; `limits`: of those who subscribe to labels.
     """
+    declared = read_labelers(config.labels)
     database = open_database(config.database)
     try:
         with writing(database) as connection:
             key = meta.secret(connection, "cursor_key")
         connection = sql(database)
-        async with egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session:
+        async with (
+            egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session,
+            labelling(config, database, declared, clock, limits) as labels,
+        ):
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
             links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}
@@ -202,11 +211,13 @@ async def serving(
             async def metrics(request: web.Request) -> web.Response:
                 feeds.refresh()
                 text = render_metrics(read_status(connection, config.source_urls), sizes(connection), methods.counts)
+                text += render_labels(labels.report()) if labels else ""
                 return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
             public = web.Application()
-            public.router.add_get("/.well-known/did.json", _did_document(config))
-            mount(public, [*methods.methods(), *civic.methods(), Query("_health", Params(), health)])
+            public.router.add_get("/.well-known/did.json", _did_document(config, labels))
+            of_labels = open_doors(public, labels) if labels else []
+            mount(public, [*methods.methods(), *civic.methods(), *of_labels, Query("_health", Params(), health)])
             private = web.Application()
             private.router.add_get("/metrics", metrics)
             door = await listen(public, config.listen_host, config.listen_port)
@@ -236,10 +247,11 @@ def did_document(config: Config) -> dict[str, Any] | None:
     return {"@context": ["https://www.w3.org/ns/did/v1"], "id": config.did, "service": services}
 
 
-def _did_document(config: Config) -> Any:
-    document = did_document(config)
+def _did_document(config: Config, labels: LabelDoors | None) -> Any:
+    own = did_document(config)
 
     async def answer(request: web.Request) -> web.Response:
+        document = labels.document(request.host, own) if labels else own
         if document is None:
             return web.json_response({"error": "NotFound", "message": f"This service is {config.did}"}, status=404)
         return web.json_response(document, headers={"Access-Control-Allow-Origin": "*"})
