@@ -14,7 +14,7 @@ from labeler import query
 from labeler.label import Label, check, to_json
 from models.database import Connection
 from tests.didnet import plc
-from tests.label_site import (
+from tests.stream_site import (
     FIRST,
     PUBLIC,
     SECOND,

@@ -19,7 +19,8 @@ from labeler.label import check, to_json
 from labeler.pages import PAGE, floor_key
 from models import labelers, meta
 from models.commits import CommitWatch
-from tests.label_site import (
+from tests.service_process import PATIENCE, Service
+from tests.stream_site import (
     FIRST,
     FIRST_HOST,
     PUBLIC,
@@ -37,7 +38,6 @@ from tests.label_site import (
     read_message,
     served,
 )
-from tests.service_process import PATIENCE, Service
 from xrpc.key import parse_did_key
 
 ROOT = Path(__file__).parents[1]
@@ -223,7 +223,7 @@ async def test_leaps_of_the_numbers_are_nothing_special(site: tuple[Site, Labels
 
 async def publishing(config: Any, count: int) -> asyncio.subprocess.Process:
     """Another process that publishes."""
-    words = (sys.executable, "-m", "tests.label_site", str(config.database), FIRST, str(count))
+    words = (sys.executable, "-m", "tests.stream_site", str(config.database), FIRST, str(count))
     return await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=PIPE)
 
 

@@ -1,6 +1,6 @@
 """Published labels in a real database, the web app over it, and subscribers that read its stream.
 
-As a program, `python -m tests.label_site DATABASE LABELER COUNT`, it is another process that publishes: one label a
+As a program, `python -m tests.stream_site DATABASE LABELER COUNT`, it is another process that publishes: one label a
 transaction, the number of each on standard output once it is committed.
 """
 
