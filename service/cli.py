@@ -31,6 +31,7 @@ COMMANDS = {
     "quarantine": "service.quarantine",
     "log": "service.log",
     "reports": "service.reports",
+    "labeler": "service.labeler",
 }
 """Command -> module. A module is imported when its command is used, so that `--help` stays quick."""
 
@@ -50,6 +51,7 @@ ABOUT = {
     "quarantine": "show or delete the messages that were passed over",
     "log": "show, verify or export the log of a community's decisions",
     "reports": "list what readers have reported",
+    "labeler": "set up the labelers, publish their records, check them, change their keys",
 }
 
 
