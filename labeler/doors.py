@@ -157,19 +157,9 @@ class LabelDoors:
 
     def report(self) -> dict[str, Any]:
         """How the labelers stand, for `status` and `/metrics`; `head`: the last `seq`."""
-        here = self.stream.report()
+        dids = {one.id: one.did for one in self.labelers}
         return {
-            "labelers": [
-                {
-                    "did": one.did,
-                    "head": self.stream.published(one.id).head,
-                    "subscribers": [
-                        {key: value for key, value in each.items() if key != "labeler"}
-                        for each in here
-                        if each["labeler"] == one.id
-                    ],
-                }
-                for one in self.labelers
-            ],
+            "labelers": [{"did": one.did, "head": self.stream.published(one.id).head} for one in self.labelers],
+            "subscribers": [{**one, "labeler": dids[one["labeler"]]} for one in self.stream.report()],
             "counts": {**self.stream.counts, "refused": self.stream.room.refused},
         }

@@ -38,6 +38,7 @@ POLL_SECONDS = 0.003
 """How often it is looked whether anything was committed, while anybody listens: a comparison of 96 bytes."""
 TEXTS_AT_ONCE = 64
 _CURSOR = re.compile(r"[0-9]{1,16}")
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 _POLICY, _GOING_AWAY, _BROKEN = 1008, 1001, 1011
 _ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
@@ -63,7 +64,7 @@ LIMITS = Limits()
 class Subscriber:
     """One connection. `cursor`: the `seq` of the last label that was given to it; `since`: microseconds."""
 
-    __slots__ = ("client", "cursor", "ending", "published", "request", "since", "ws")
+    __slots__ = ("client", "cursor", "ending", "listening", "published", "request", "since", "ws")
 
     def __init__(
         self, request: web.Request, ws: web.WebSocketResponse, published: Published, client: str | None, since: int
@@ -74,6 +75,7 @@ class Subscriber:
         self.client = client
         self.since = since
         self.cursor = 0
+        self.listening: asyncio.Task[None] | None = None
         self.ending: asyncio.Task[None] | None = None
 
     @property
@@ -135,6 +137,8 @@ class Stream:
         """Serve one subscriber to its end. Raises XrpcError as long as the connection is not a WebSocket."""
         if request.headers.get("Upgrade", "").strip().lower() != "websocket":
             raise UpgradeRequired(f"{NSID} is read over a WebSocket")
+        if not _KEY.fullmatch(request.headers.get("Sec-WebSocket-Key", "")):
+            raise InvalidRequest("Not a WebSocket handshake: Sec-WebSocket-Key must be 16 bytes of base64")
         if self._stopping:
             raise NotEnoughResources("The service is stopping")
         with self.room.taken(client):
@@ -156,7 +160,7 @@ class Stream:
 
     async def _serve(self, one: Subscriber, cursor: str | None) -> None:
         sending = asyncio.create_task(self._send(one, cursor))
-        listening = asyncio.create_task(self._listen(one))
+        listening = one.listening = asyncio.create_task(self._listen(one))
         try:
             await asyncio.wait((sending, listening), return_when=asyncio.FIRST_COMPLETED)
             if one.ending is not None:
@@ -288,6 +292,11 @@ class Stream:
         await asyncio.wait((one.ending,))
 
     async def _close(self, one: Subscriber, code: int, reason: str) -> None:
+        if one.listening is not None:
+            # While somebody else receives, aiohttp does not wait for the client's own close: the connection would end
+            # with an error, and what is on its way would be lost.
+            one.listening.cancel()
+            await asyncio.wait((one.listening,))
         try:
             async with asyncio.timeout(self._limits.close):
                 await one.ws.close(code=code, message=reason.encode())

@@ -27,7 +27,6 @@ from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.sweep import Sweep
 from firehose.waiting import pause
-from labeler.doors import LabelDoors
 from labeler.stream import LIMITS, Limits
 from labeler.vocabulary import read_labelers
 from lexicons.catalog import documents
@@ -36,9 +35,10 @@ from models.commits import CommitWatch
 from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
 from service.config import Config
-from service.labelling import labelling, open_doors
+from service.label_metrics import render_labels
+from service.labelling import Labelling, labelling
 from service.process import settle
-from service.status import public_status, read_status, render_labels, render_metrics, sizes
+from service.status import public_status, read_status, render_metrics, sizes
 from xrpc.auth import ServiceAuth
 from xrpc.egress import egress_session
 from xrpc.lexicon import Catalog
@@ -211,12 +211,13 @@ async def serving(
             async def metrics(request: web.Request) -> web.Response:
                 feeds.refresh()
                 text = render_metrics(read_status(connection, config.source_urls), sizes(connection), methods.counts)
-                text += render_labels(labels.report()) if labels else ""
+                if labels:
+                    text += render_labels(labels.report(), await labels.waiting(), time.time())
                 return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
             public = web.Application()
             public.router.add_get("/.well-known/did.json", _did_document(config, labels))
-            of_labels = open_doors(public, labels) if labels else []
+            of_labels = labels.open_doors(public) if labels else []
             mount(public, [*methods.methods(), *civic.methods(), *of_labels, Query("_health", Params(), health)])
             private = web.Application()
             private.router.add_get("/metrics", metrics)
@@ -247,11 +248,11 @@ def did_document(config: Config) -> dict[str, Any] | None:
     return {"@context": ["https://www.w3.org/ns/did/v1"], "id": config.did, "service": services}
 
 
-def _did_document(config: Config, labels: LabelDoors | None) -> Any:
+def _did_document(config: Config, labels: Labelling | None) -> Any:
     own = did_document(config)
 
     async def answer(request: web.Request) -> web.Response:
-        document = labels.document(request.host, own) if labels else own
+        document = labels.doors.document(request.host, own) if labels else own
         if document is None:
             return web.json_response({"error": "NotFound", "message": f"This service is {config.did}"}, status=404)
         return web.json_response(document, headers={"Access-Control-Allow-Origin": "*"})

@@ -21,10 +21,12 @@ from yarl import URL
 
 from labeler.frames import ERROR_HEADER, INFO_HEADER, LABELS_HEADER
 from labeler.label import Label, sign
+from labeler.publishing import LOCK
 from labeler.signing_key import did_key
 from labeler.stream import LIMITS, Limits
 from models import labelers
 from models.database import Connection, open_database, writing
+from models.lock import only_one
 from service.config import Config
 from service.wiring import serving
 from tests.didnet import plc
@@ -128,14 +130,15 @@ def configure(folder: Path, text: str = TWO, **settings: str) -> Config:
     """The configuration of a site that declares labelers."""
     path = folder / "labels.toml"
     path.write_text(text, encoding="utf-8")
-    return make_config(folder, labels=str(path), plc_url="http://localhost:1", **settings)
+    given = {"labels": str(path), "labeler_key": KEY.to_hex(), "plc_url": "http://localhost:1"}
+    return make_config(folder, **(given | settings))
 
 
 @contextmanager
 def labels_in(config: Config) -> Iterator[Labels]:
-    """The database of a site."""
+    """The database of a site, whose own publisher waits meanwhile: we are another process that publishes."""
     labels = Labels(config)
-    with closing(labels.database):
+    with closing(labels.database), only_one(config.database.with_name(LOCK)):
         yield labels
 
 

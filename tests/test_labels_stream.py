@@ -293,12 +293,10 @@ async def test_nobody_listening_nothing_is_looked_at(
 
 async def test_sigkill_and_each_label_once(tmp_path: Path, start_service: Callable[..., Service]) -> None:
     """F1: whoever comes again with the cursor that he has gets each label exactly once."""
-    path = tmp_path / "labels.toml"
-    path.write_text(declaration((FIRST, FIRST_HOST)), encoding="utf-8")
-    service = start_service(command="serve", labels=str(path))
-    await asyncio.to_thread(until_up, service)
-    config = configure(tmp_path, data=service.settings["data"])
+    config = configure(tmp_path, declaration((FIRST, FIRST_HOST)))
     with labels_in(config) as labels:
+        service = start_service(command="serve", labels=str(config.labels), data=str(config.data))
+        await asyncio.to_thread(until_up, service)
         labels.fill(600)
         writer = await publishing(config, 600)
         found: dict[int, list[bytes]] = {number: [] for number in range(6)}
@@ -350,12 +348,13 @@ async def test_subscribers_are_told_of(site: tuple[Site, Labels]) -> None:
         assert (await metrics(door))["communities_label_lag_seqs"] == 0
         async with asyncio.timeout(30 * PATIENCE):
             while True:
-                rows = labels.run("SELECT report FROM process WHERE name = 'labels'")
-                told = json.loads(rows[0][0])["labelers"][0] if rows else {}
-                if len(told.get("subscribers", ())) == 2:
+                rows = labels.run("SELECT report FROM process WHERE name = 'serve'")
+                told = json.loads(rows[0][0]) if rows else {}
+                if len(told.get("subscribers", ())) == 2 and told["labelers"][0]["head"] == 5:
                     break
                 await asyncio.sleep(0.05)
-        assert told["did"] == FIRST and told["head"] == 5
+        assert told["labelers"][0] == {"did": FIRST, "head": 5} and told["publisher"]["state"] == "waiting"
+        assert {each["labeler"] for each in told["subscribers"]} == {FIRST}
         assert [(each["format"], each["cursor"], each["lag"]) for each in told["subscribers"]] == [
             ("cbor", 5, 0),
             ("json", 5, 0),
