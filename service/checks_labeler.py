@@ -120,11 +120,14 @@ async def endpoint(patient: LabelPatient) -> Finding:
         return skipped(f"--url asks {patient.url} instead of {patient.declared.endpoint}")
     if parts.scheme == "http":
         return skipped(f"{patient.declared.endpoint} is this machine itself, without TLS")
-    found = [await resolves(parts.hostname or ""), await certified(parts.hostname or "", parts.port or 443)]
+    if (named := await resolves(parts.hostname or "")).status != "ok":
+        return named
+    certificate = await certified(parts.hostname or "", parts.port or 443)
+    found = [certificate]
     if parts.port not in (None, 443):
         seen = f"{patient.declared.endpoint} is not on port 443, which some networks do not let through"
         found.append(warn(seen, "serve it on port 443"))
-    return summed(found[1].seen, [finding for finding in found if finding.status != "ok"])
+    return summed(f"{named.seen}; {certificate.seen}", [finding for finding in found if finding.status != "ok"])
 
 
 async def metadata(patient: LabelPatient) -> Finding:
