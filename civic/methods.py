@@ -41,7 +41,12 @@ from xrpc.server import Call
 log = logging.getLogger(__name__)
 
 QUERIES: tuple[Query, ...] = (*listing.QUERIES, *people.QUERIES, *decisions.QUERIES, *explain.QUERIES)
-PROCEDURES: tuple[Procedure, ...] = (*joining.PROCEDURES, *decide.PROCEDURES, *accounts.PROCEDURES, *reporting.PROCEDURES)
+PROCEDURES: tuple[Procedure, ...] = (
+    *joining.PROCEDURES,
+    *decide.PROCEDURES,
+    *accounts.PROCEDURES,
+    *reporting.PROCEDURES,
+)
 MOST_BYTES = 192 * 1024
 """Of a body: the longest reason, with every sign of it escaped."""
 _AUTHORIZATION = "Authorization"

@@ -29,7 +29,6 @@ def nsid(name: str) -> str:
     return name if "." in name else NSID + name
 
 
-
 @dataclass(frozen=True, slots=True)
 class Visit:
     """`caller`: a DID, None for somebody unknown. `now`: microseconds. `site`: who has a role for the whole site.

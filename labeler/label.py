@@ -78,9 +78,9 @@ def sign(key: coincurve.PrivateKey, label: Label) -> bytes:
 def check(signed: bytes, key: PublicKey) -> bool:
     """Whether a signed label, as it was received, is the key's. Raises ValueError for what is no label."""
     said = decode_dag_cbor(signed)
-    if not isinstance(said, dict) or not isinstance(said.get("sig"), bytes):
+    signature = said.pop("sig", None) if isinstance(said, dict) else None
+    if not isinstance(signature, bytes):
         raise ValueError("not a signed label")
-    signature = said.pop("sig")
     return verify(key, encode_dag_cbor(said), signature, low_s=True)
 
 

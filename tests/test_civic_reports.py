@@ -181,7 +181,7 @@ BAD: list[dict[str, Any]] = [
     {"subject": {"$type": "chat.bsky.convo.defs#messageRef", "did": plc(1), "convoId": "x", "messageId": "y"}},
     {"subject": {"$type": "com.atproto.repo.strongRef", "uri": f"at://{plc(1)}/app.bsky.feed.post/x"}},
     {"subject": {"$type": "com.atproto.repo.strongRef", "uri": f"at://{plc(1)}/app.bsky.feed.post/x", "cid": "x"}},
-    {"subject": {"$type": "com.atproto.repo.strongRef", "uri": "at://a.example/app.bsky.feed.post/x", "cid": a_cid("")}},
+    {"subject": {"$type": "com.atproto.repo.strongRef", "uri": "at://a.org/app.bsky.feed.post/x", "cid": a_cid("")}},
     {"subject": {"$type": "com.atproto.repo.strongRef", "uri": f"at://{plc(1)}", "cid": a_cid("")}},
     {"subject": {"$type": "com.atproto.repo.strongRef", "uri": f"at://{plc(1)}/app.bsky.feed.post", "cid": a_cid("")}},
     {"modTool": {}},

@@ -25,7 +25,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three reports: of an account, and two of a post that waits because of them."""
     monkeypatch.chdir(tmp_path)
     with closing(open_database(tmp_path / "data" / "communities.db")) as database, writing(database) as connection:
-        connection.execute("INSERT INTO community (slug, name, description, rule, declared) VALUES ('b', '', '', '', 1)")
+        connection.execute(
+            "INSERT INTO community (slug, name, description, rule, declared) VALUES ('b', '', '', '', 1)"
+        )
         connection.execute("INSERT INTO actor (id, did) VALUES (1, 'did:plc:author')")
         connection.execute(
             "INSERT INTO post (id, actor, rkey, cid, record, sort_at, event_at) VALUES (5, 1, '3k', x'', x'', 1, 1)"
