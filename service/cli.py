@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from service.config import Config, ConfigError, read_config
+from service.config import Config, read_config
+from service.env_file import ConfigError
 from service.ownership import OwnershipError, check_ownership
 
 COMMANDS = {

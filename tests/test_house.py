@@ -144,7 +144,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    expected = {str(path.relative_to(ROOT)) for path in sources()} | {"service/communities.example.toml"}
+    expected = {str(path.relative_to(ROOT)) for path in sources()} | {
+        "service/communities.example.toml",
+        "service/labels.example.toml",
+    }
     expected |= {str(path.relative_to(ROOT)) for path in (ROOT / "lexicons").rglob("*.json")}
     info = f"communities-{PROJECT['project']['version']}.dist-info/"
     assert {name for name in names if not name.startswith(info)} == expected
