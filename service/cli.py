@@ -32,6 +32,7 @@ COMMANDS = {
     "log": "service.log",
     "reports": "service.reports",
     "label": "service.label",
+    "labeler": "service.labeler",
 }
 """Command -> module. A module is imported when its command is used, so that `--help` stays quick."""
 
@@ -52,6 +53,7 @@ ABOUT = {
     "log": "show, verify or export the log of a community's decisions",
     "reports": "list what readers have reported",
     "label": "label posts and accounts, list labels, take them back",
+    "labeler": "set up the labelers, publish their records, check them, change their keys",
 }
 
 
