@@ -136,7 +136,9 @@ def test_a_file_of_another_kind_is_refused_at_its_first_line(scene: Scene, text:
 
 
 def test_import_from_standard_input_and_of_what_was_exported(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = [json.dumps({"uri": f"{POST}{number}", "val": "spam"}) for number in range(1100)]  # several pieces and pages
+    lines = [
+        json.dumps({"uri": f"{POST}{number}", "val": "spam"}) for number in range(1100)
+    ]  # several pieces and pages
     (scene.folder / "many").write_text("\n".join(lines))
 
     class Input:
