@@ -26,8 +26,8 @@ PIECE = 200
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Bring in labels from a file of JSON lines, or of CSV with the names of the columns in its first line: uri, val,
-    and if need be cid, exp and neg (true takes the label away). Every line is checked first; nothing is changed unless all
-    are good. What holds already is passed over, so it can be done again after an interruption.
+    and if need be cid, exp and neg (true takes the label away). Every line is checked first; nothing is changed unless
+    all are good. What holds already is passed over, so it can be done again after an interruption.
     """
     parser.add_argument("file", metavar="FILE", help="the file; - reads standard input")
     add_labeler(parser)

@@ -67,7 +67,8 @@ class Scene:
         with closing(open_database(self.path)) as database, writing(database) as connection:
             for number, slug in enumerate(("birds", "frogs"), 1):
                 connection.execute(
-                    "INSERT INTO community (id, slug, name, description, rule, declared) VALUES (?, ?, '', '', '{}', 1)",
+                    "INSERT INTO community (id, slug, name, description, rule, declared)"
+                    " VALUES (?, ?, '', '', '{}', 1)",
                     (number, slug),
                 )
 
