@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from civic import labels
 from civic.methods import CivicMethods
 from communities.access import Site
 from feedgen.everything import Everything
@@ -27,6 +28,7 @@ from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.sweep import Sweep
 from firehose.waiting import pause
+from labeler.labels_file import read_labels
 from lexicons.catalog import documents
 from models import meta
 from models.commits import CommitWatch
@@ -153,6 +155,7 @@ async def serving(
 
     `clock`: of what it stores, in seconds.
     """
+    labelers = read_labels(config.labels).labelers
     database = open_database(config.database)
     try:
         with writing(database) as connection:
@@ -192,6 +195,7 @@ async def serving(
                 keep=config.retention_days * DAY,
                 limiter=RateLimit(DECISIONS_PER_SECOND, DECISIONS_BURST),
                 counts=methods.counts,
+                more=labels.procedures(labelers),
                 clock=clock,
             )
 
