@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -67,10 +67,11 @@ class CivicMethods:
         keep: int,
         limiter: RateLimit,
         counts: Counter[str],
+        more: Sequence[Procedure] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`auth` must take tokens for this service alone; `limiter` bounds procedures per caller; `counts` takes what
-        was called; `clock` gives seconds. The rest: see `Visit`.
+        was called; `more`: procedures besides PROCEDURES; `clock` gives seconds. The rest: see `Visit`.
         """
         self._database = database
         self._auth = auth
@@ -81,6 +82,7 @@ class CivicMethods:
         self._keep = keep
         self._limiter = limiter
         self._counts = counts
+        self._more = more
         self._clock = clock
         self._readable, self._writable = TownWatch(), TownWatch()
         # Neither a long list nor waiting for another writer may hold up the event loop, which serves the feeds.
@@ -89,7 +91,7 @@ class CivicMethods:
 
     def methods(self) -> list[server.Query | server.Procedure]:
         """What to mount."""
-        return [*map(self._query, QUERIES), *map(self._procedure, PROCEDURES)]
+        return [*map(self._query, QUERIES), *map(self._procedure, (*PROCEDURES, *self._more))]
 
     def _query(self, query: Query) -> server.Query:
         method = nsid(query.name)

@@ -37,7 +37,8 @@ def put(connection: Connection, said: Said, now: int, since: int) -> Kept:
         (now, said.reporter, said.did, said.uri, said.reason_type, since),
     ).fetchall()
     if row:
-        return Kept(*row[0], again=True)
+        number, first = row[0]
+        return Kept(number, first, again=True)
     (number,) = connection.execute(
         "INSERT INTO report (at, last_at, reporter, reason_type, reason, did, uri, cid, tool)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",

@@ -31,6 +31,7 @@ COMMANDS = {
     "quarantine": "service.quarantine",
     "log": "service.log",
     "reports": "service.reports",
+    "label": "service.label",
     "labeler": "service.labeler",
 }
 """Command -> module. A module is imported when its command is used, so that `--help` stays quick."""
@@ -51,6 +52,7 @@ ABOUT = {
     "quarantine": "show or delete the messages that were passed over",
     "log": "show, verify or export the log of a community's decisions",
     "reports": "list what readers have reported",
+    "label": "label posts and accounts, list labels, take them back",
     "labeler": "set up the labelers, publish their records, check them, change their keys",
 }
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from civic.labels import procedures
 from civic.methods import CivicMethods
 from communities.access import Site
 from feedgen.everything import Everything
@@ -27,8 +28,8 @@ from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.sweep import Sweep
 from firehose.waiting import pause
+from labeler.labels_file import read_labels
 from labeler.stream import LIMITS, Limits
-from labeler.vocabulary import read_labelers
 from lexicons.catalog import documents
 from models import meta
 from models.commits import CommitWatch
@@ -158,7 +159,7 @@ async def serving(
 
     `clock`: of what it stores, in seconds; `limits`: of those who subscribe to labels.
     """
-    declared = read_labelers(config.labels)
+    declared = read_labels(config.labels).labelers
     database = open_database(config.database)
     try:
         with writing(database) as connection:
@@ -201,6 +202,7 @@ async def serving(
                 keep=config.retention_days * DAY,
                 limiter=RateLimit(DECISIONS_PER_SECOND, DECISIONS_BURST),
                 counts=methods.counts,
+                more=procedures(declared),
                 clock=clock,
             )
 

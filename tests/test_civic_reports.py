@@ -9,6 +9,7 @@ import pytest
 
 from civic.visit import nsid
 from communities.access import Status
+from communities.community import Include
 from communities.reports import APPEALS, MERGED_MICROS, MOST_OF_REPORTER, MOST_OF_SUBJECT, REASONS, reason_name
 from tests.civic_posts import a_cid, decide, done, version, wait_for_approval
 from tests.civic_site import CATALOG, Town, town
@@ -103,7 +104,7 @@ def test_saying_it_again_is_the_same_report(place: Town) -> None:
 
 
 def test_an_approval_shields_this_version_in_this_community(place: Town) -> None:
-    place.found("birds", include={"hashtags": ("python",)})
+    place.found("birds", include=Include(hashtags=("python",)), posting="anyone")
     alice, uri = place.person(), place.writer.post(1)
     place.writer.compile()
     place.writer.post(1, rkey=uri.rpartition("/")[2])
@@ -120,7 +121,7 @@ def test_an_approval_shields_this_version_in_this_community(place: Town) -> None
 
 
 def test_a_removal_ends_the_waiting_and_what_is_removed_does_not_wait(place: Town) -> None:
-    place.found("birds", include={"hashtags": ("python",)})
+    place.found("birds", include=Include(hashtags=("python",)), posting="anyone")
     place.writer.compile()
     uri = place.writer.post(1)
     moderator = place.moderator("birds")
@@ -181,7 +182,7 @@ BAD: list[dict[str, Any]] = [
     {"subject": {"$type": "chat.bsky.convo.defs#messageRef", "did": plc(1), "convoId": "x", "messageId": "y"}},
     {"subject": {"$type": "com.atproto.repo.strongRef", "uri": f"at://{plc(1)}/app.bsky.feed.post/x"}},
     {"subject": {"$type": "com.atproto.repo.strongRef", "uri": f"at://{plc(1)}/app.bsky.feed.post/x", "cid": "x"}},
-    {"subject": {"$type": "com.atproto.repo.strongRef", "uri": "at://a.example/app.bsky.feed.post/x", "cid": a_cid("")}},
+    {"subject": {"$type": "com.atproto.repo.strongRef", "uri": "at://a.org/app.bsky.feed.post/x", "cid": a_cid("")}},
     {"subject": {"$type": "com.atproto.repo.strongRef", "uri": f"at://{plc(1)}", "cid": a_cid("")}},
     {"subject": {"$type": "com.atproto.repo.strongRef", "uri": f"at://{plc(1)}/app.bsky.feed.post", "cid": a_cid("")}},
     {"modTool": {}},

@@ -24,7 +24,7 @@ BELOW = {
     "xrpc": set(),
     "lexicons": set(),
     "communities": {"models", "xrpc"},
-    "civic": {"communities", "models", "xrpc"},
+    "civic": {"communities", "labeler", "models", "xrpc"},
     "feedgen": {"communities", "models", "xrpc"},
     "firehose": {"communities", "models", "xrpc", "lexicons"},
     "labeler": {"communities", "models", "xrpc", "lexicons"},

@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     with closing(open_database(tmp_path / "data" / "communities.db")) as database, writing(database) as connection:
         connection.execute(
-            "INSERT INTO community (slug, name, description, rule, declared) VALUES ('b', '', '', '', 1)"
+            "INSERT INTO community (slug, name, description, rule, declared) VALUES ('b', '', '', '{}', 1)"
         )
         connection.execute("INSERT INTO actor (id, did) VALUES (1, 'did:plc:author')")
         connection.execute(
@@ -48,7 +48,7 @@ def test_reports_are_listed_the_newest_first(folder: Path, capsys: Capture) -> N
     assert main(["reports", "--json", "--limit", "1"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "id": 3,
-        "at": "2026-09-21T13:33:20.000Z",
+        "at": "2026-09-21T14:13:20.000000Z",
         "reporter": "did:plc:bob",
         "reasonType": SPAM,
         "reason": "",

@@ -101,6 +101,32 @@ def test_moderators_approve_and_remove_in_the_queue_and_nobody_else_sees_it(site
     ]
 
 
+def test_a_reported_post_is_shown_and_waits_in_the_queue(site: Site) -> None:
+    amy, bob, keeper = (site.person(name) for name in ("amy", "bob", "keith"))
+    well = found(site, "wells", "queue", queueFeed=True)
+    well.moderator(keeper)
+    well.join(amy)
+    fine, rude = (amy.post(text, "wells") for text in ("a well", "shame on you"))
+    site.caught_up()
+    for who, about, kind in ((bob, rude, "Rude"), (site.person("carol"), rude, "Other"), (bob, fine, "Spam")):
+        made = who.do(
+            "com.atproto.moderation.createReport",
+            f"{site.did}#communities",
+            reasonType=f"com.atproto.moderation.defs#reason{kind}",
+            subject={"$type": "com.atproto.repo.strongRef"} | about,
+        )
+        assert made["reportedBy"] == who.did and made["subject"]["uri"] == about["uri"]
+    assert well.shown(bob) == [fine["uri"], rude["uri"]][::-1]  # until somebody decides
+
+    items = keeper.ask("app.bsky.feed.getFeed", feed=well.feed("queue"))["feed"]
+    assert [item["post"]["uri"] for item in items] == [rude["uri"], fine["uri"]]  # the first report first
+    assert items[0]["feedContext"].endswith("h:wells reported 2 times, first as rude")
+    assert items[1]["feedContext"].endswith("h:wells reported as spam")
+    press(site, keeper, LESS, items[0])
+    press(site, keeper, MORE, items[1])
+    assert well.shown(keeper, "queue") == [] and well.shown(bob) == [fine["uri"]]
+
+
 def test_everything_is_made_for_who_reads_it(site: Site) -> None:
     alice, bob, reader = (site.person(name) for name in ("alice", "bob", "rita"))
     ponds, lakes = (found(site, slug, posting="anyone") for slug in ("ponds", "lakes"))
