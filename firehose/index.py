@@ -14,9 +14,9 @@ from firehose.events import Sync
 from firehose.noted import COLLECTIONS, Noted
 from firehose.ops import LIST, LIST_ITEM, POST, QUOTE, REPLY, Commit, Delete, Op
 from firehose.snapshot import Snapshot
-from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING, SYNCED
 from firehose.times import tid_micros
 from models.database import Connection
+from models.repos import BEGUN, DESYNCHRONIZED, PENDING, SYNCED
 
 MOST_NOTED, MOST_NOTED_BYTES = 2000, 16 * 1024 * 1024
 """Commits, and bytes of what they say, that are noted of an account while its repository is read (B6)."""
@@ -137,7 +137,7 @@ class Index(Accounts):
         marked = self._sql(
             "UPDATE repo SET state = ?, why = ?, data = NULL, due_at = max(due_at, ?) WHERE state IN (?, ?)"
             " RETURNING 1",
-            (DESYNCHRONIZED, why[:500], now, SYNCED, RESYNCING),
+            (DESYNCHRONIZED, why[:500], now, *BEGUN),
         ).fetchall()
         self.forget()
         self.counts["account desynchronized"] += len(marked)

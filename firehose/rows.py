@@ -32,9 +32,9 @@ from firehose.ops import (
     PutPost,
 )
 from firehose.records import read_facts
-from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING
 from firehose.times import event_micros, sort_micros, tid_micros
 from models.database import Connection
+from models.repos import AWAITED
 
 COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
 _COUNT = {
@@ -59,7 +59,6 @@ _YOUNGER = (
     " AND length(e.rkey) = 13 AND NOT e.rkey GLOB '*[^2-7a-z]*' LIMIT 1000"
 )
 """Engagement by records that are younger than this rev."""
-_TO_BE_READ = frozenset((PENDING, DESYNCHRONIZED, RESYNCING))
 _STORED = "SELECT id, sort_at, cid FROM post WHERE actor = ? AND rkey = ?"
 _WRITTEN = "SELECT p.record, p.rkey, p.cid, p.actor, a.did FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?"
 _HELD = "SELECT community, hidden FROM feed_item WHERE post = ?"
@@ -241,7 +240,7 @@ class Rows(ListRows):
         """A post that was heard of is not here, but its author's repository is to be read: then it may come."""
         parts = POST_URI.fullmatch(subject)
         author = self.actor(parts[1]) if parts and parts[1] != did else None
-        if author is None or author.state not in _TO_BE_READ:
+        if author is None or author.state not in AWAITED:
             return False
         self._late.note(self.intern(did), kind, rkey, subject, at)
         return True
