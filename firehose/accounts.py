@@ -8,8 +8,8 @@ from collections.abc import Container, Iterable
 
 from communities.admission import HIDDEN_AUTHOR
 from firehose.declared import Declared
+from firehose.engagement import COUNTERS
 from firehose.events import Account
-from firehose.rows import COUNTERS
 from models.database import Connection
 from models.repos import DESYNCHRONIZED, ERROR, PENDING, SYNCED, UNRESOLVABLE
 

@@ -11,9 +11,9 @@ from playhouse.apsw_ext import APSWDatabase
 
 from communities.matching import Matcher
 from firehose.accounts import CONFIRMED
+from firehose.engagement import COUNTERS
 from firehose.index import Index
 from firehose.reapply import STEP_ROWS, Reapply
-from firehose.rows import COUNTERS
 from firehose.times import now_micros, tid
 from models.database import Connection, sql, writing
 from models.repos import PENDING

@@ -157,7 +157,7 @@ class Index(Accounts):
 
         actor = self._fence(did, snapshot.rev)
         if actor.late:
-            self._late.drop_all(actor)
+            self.engagement.late.drop_all(actor)
         yield from self._replace_records(did, actor, snapshot, newer, now)
         puts = {put.rkey: (put, event_at) for put, event_at in zip(snapshot.puts, snapshot.event_at, strict=True)}
         held = dict(self._sql("SELECT rkey, cid FROM post WHERE actor = ?", (actor.id,)).fetchall())
@@ -177,7 +177,7 @@ class Index(Accounts):
         edges = self._sql("SELECT kind, rkey FROM engagement WHERE actor = ?", (actor.id,)).fetchall()
         for kind, rkey in edges:
             if (kind, rkey) not in wanted and not newer(COLLECTIONS.get(kind, POST), rkey):
-                self._remove_engagement(did, kind, rkey)
+                self.engagement.remove(did, kind, rkey)
                 yield
         latest = min(tid_micros(snapshot.rev), now)
         for rkey, (put, event_at) in puts.items():
@@ -195,9 +195,9 @@ class Index(Accounts):
         for (kind, rkey), subject in wanted.items():
             if newer(COLLECTIONS.get(kind, POST), rkey):
                 continue
-            self._put_engagement(did, kind, rkey, subject, min(tid_micros(rkey), now))
-            if (kind, rkey) in late and not subject.startswith(f"at://{did}/") and self.find_post(subject) is None:
-                self._late.note(self.intern(did), kind, rkey, subject, now)
+            self.engagement.put(did, kind, rkey, subject, min(tid_micros(rkey), now))
+            if (kind, rkey) in late:
+                self.engagement.expect(did, kind, rkey, subject, now)
             yield
         for rkey, gone in self._sql("SELECT rkey, gone FROM pin WHERE actor = ?", (actor.id,)).fetchall():
             if bool(gone) == (rkey in snapshot.keys) and not newer(POST, rkey):
