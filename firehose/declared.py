@@ -157,14 +157,15 @@ class Declared(Founding):
                 return LATER
             if isinstance(said, MembershipRecord):
                 return self._join(did, settings, Via(BY_RECORD, rkey), now, said.volume)
-            return self._grant(settings, said, rkey, did, now)
-        for settings in self._of_account(said.subject):
+            self._grant(settings, said, rkey, did, now)
+            return None
+        for settings in self.admissions.directory.of_account(said.subject):
             if collection == FOLLOW and BY_FOLLOW in settings.join_by and account_agrees(self._connection, settings):
                 self._join(did, settings, Via(BY_FOLLOW, rkey), now)
             elif collection == BLOCK:
                 self._part(settings, actor)
         if collection == BLOCK and (blocked := self.actor(said.subject)):
-            for settings in self._of_account(did):
+            for settings in self.admissions.directory.of_account(did):
                 self._part(settings, blocked)
         return None
 
@@ -199,13 +200,13 @@ class Declared(Founding):
             if settings := directory.find(about):
                 self._revoke(settings, subject, rkey, did, now)
         elif collection == FOLLOW:
-            for settings in self._of_account(subject):
+            for settings in directory.of_account(subject):
                 self._leave(actor, did, settings, BY_FOLLOW, rkey, now)
         elif collection == BLOCK:
             # What was kept out is in the repository of whoever wrote it.
-            if self._of_account(subject):
+            if directory.of_account(subject):
                 self.awaited[did] = "it is not kept out by a block any more"
-            if any(is_member(self._connection, settings.id, subject) for settings in self._of_account(did)):
+            if any(is_member(self._connection, settings.id, subject) for settings in directory.of_account(did)):
                 # Of others what they write from now on counts: an account can block and unblock anybody all day.
                 self.awaited[subject] = "it is not kept out by a block any more"
         return True

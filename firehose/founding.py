@@ -22,7 +22,7 @@ class Founding(Succession):
         uri = f"at://{did}/{COMMUNITY}/{slug}"
         if not self.may_found(did):
             return NOT_ALLOWED
-        self.succeed(uri, did, said)
+        self.succeed(uri, said)
         fault = community_rows.declare_record(self._connection, uri, said.community.to_json(), now, most=MOST_OWNED)
         if fault is None:
             self.counts["community declared"] += 1

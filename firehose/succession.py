@@ -38,7 +38,7 @@ class Succession(Joining):
         """Whether an account may found communities here."""
         return self.founders is None or did in self.founders
 
-    def succeed(self, uri: str, did: str, said: CommunityRecord) -> None:
+    def succeed(self, uri: str, said: CommunityRecord) -> None:
         """Let a community pass to a new owner, if the records of both say so. `uri`: that of `said`."""
         for old, new in ((said.predecessor, uri), (uri, said.successor)):
             agreed = self._agreed(old, new)

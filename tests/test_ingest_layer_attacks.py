@@ -303,7 +303,7 @@ async def test_whom_a_stranger_names_does_not_go_first(site: TownSite, monkeypat
     for name, most in (("AT_ONCE", 3), ("AT_ONCE_OF_OTHERS", 2), ("AT_ONCE_OF_A_HOST", 99)):
         monkeypatch.setattr(f"firehose.resync.{name}", most)
     # Not even where more wait than are looked at.
-    monkeypatch.setattr("firehose.states.MOST_DUE", 4)
+    monkeypatch.setattr("models.repos.MOST_DUE", 4)
     mallory, alice, *others = site.people("mallory", "alice", *(f"other{number}" for number in range(4)))
     held = [site.world.pds.hold(other.did) for other in others]
     birds = site.found(mallory, include={"members": [other.did for other in others]})
