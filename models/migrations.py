@@ -6,10 +6,11 @@ Times are integer microseconds since 1970 (UTC), booleans 0 or 1.
 
 import apsw
 
+from models.steps_declared import REFUSED
 from models.steps_index import FIRST, LATE, RANKING, REPOS, UNPROVEN
 from models.steps_layer import DECISIONS, FAMILIES, LAYER, REVISED
 
-STEPS: tuple[str, ...] = (FIRST, REPOS, UNPROVEN, RANKING, LATE, LAYER, DECISIONS, FAMILIES, REVISED)
+STEPS: tuple[str, ...] = (FIRST, REPOS, UNPROVEN, RANKING, LATE, LAYER, DECISIONS, FAMILIES, REVISED, REFUSED)
 
 
 class SchemaError(Exception):
