@@ -16,7 +16,7 @@ import apsw
 import peewee
 from playhouse.apsw_ext import APSWDatabase
 
-from civic import accounts, decide, decisions, explain, joining, listing, people, reporting
+from civic import accounts, decide, decisions, explain, joining, listing, people, records, reporting
 from civic.town import TownWatch
 from civic.visit import Procedure, Query, Visit, nsid
 from communities.access import Site
@@ -40,7 +40,7 @@ from xrpc.server import Call
 
 log = logging.getLogger(__name__)
 
-QUERIES: tuple[Query, ...] = (*listing.QUERIES, *people.QUERIES, *decisions.QUERIES, *explain.QUERIES)
+QUERIES: tuple[Query, ...] = (*listing.QUERIES, *people.QUERIES, *decisions.QUERIES, *explain.QUERIES, *records.QUERIES)
 PROCEDURES: tuple[Procedure, ...] = (
     *joining.PROCEDURES,
     *decide.PROCEDURES,
