@@ -26,17 +26,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     with closing(open_database(tmp_path / "data" / "communities.db")) as database, writing(database) as connection:
         connection.execute(
-            "INSERT INTO community (slug, name, description, rule, declared) VALUES ('b', '', '', '', 1)"
+            "INSERT INTO community (slug, name, description, rule, declared) VALUES ('b', '', '', '{}', 1)"
         )
         connection.execute("INSERT INTO actor (id, did) VALUES (1, 'did:plc:author')")
         connection.execute(
             "INSERT INTO post (id, actor, rkey, cid, record, sort_at, event_at) VALUES (5, 1, '3k', x'', x'', 1, 1)"
         )
-        reports.put(connection, Said("did:plc:alice", SPAM, "", "did:plc:author"), AT, 0)
-        reports.put(connection, Said("did:plc:alice", TROLL, "a\x1b[2J", "did:plc:author", POST, "bafy", "app"), AT, 0)
-        reports.put(connection, Said("did:plc:bob", SPAM, "", "did:plc:author", POST, "bafy"), AT, 0)
-        reports.put(connection, Said("did:plc:bob", SPAM, "", "did:plc:author", POST, "bafy"), AT + 1, 0)
+        reports.put(connection, Said("did:plc:alice", SPAM, "", "did:plc:author"), AT)
+        troll = Said("did:plc:alice", TROLL, "a\x1b[2J", "did:plc:author", POST, "bafy", tool="app")
+        reports.put(connection, troll, AT)
+        kept = reports.put(connection, Said("did:plc:bob", SPAM, "", "did:plc:author", POST, "bafy"), AT)
+        reports.repeat(connection, kept, AT + 1)
         reports.flag(connection, 1, 5, TROLL, AT, again=False)
+        for number, community in ((1, reports.SITE), (2, 1), (3, 1)):
+            reports.route(connection, number, [community])
     return tmp_path
 
 
@@ -48,15 +51,19 @@ def test_reports_are_listed_the_newest_first(folder: Path, capsys: Capture) -> N
     assert main(["reports", "--json", "--limit", "1"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "id": 3,
-        "at": "2026-09-21T13:33:20.000Z",
+        "at": "2026-09-21T14:13:20.000000Z",
         "reporter": "did:plc:bob",
         "reasonType": SPAM,
         "reason": "",
         "subject": POST,
         "cid": "bafy",
+        "labeler": "",
         "tool": "",
         "times": 2,
+        "reaches": ["b"],
         "waitsIn": ["b"],
+        "brigade": False,
+        "appeals": [],
     }
 
 
