@@ -32,7 +32,8 @@ def decided(connection: Connection, said: Said, now: int) -> list[Against]:
     found: list[Against] = []
     if said.uri:
         ref = read_post_uri(said.uri)
-        found += appeals.removals(connection, ref.did, ref.rkey) if ref else []
+        if ref is not None:
+            found += appeals.removals(connection, *ref) + appeals.hiding_bans(connection, *ref, now)
     elif not said.convo:
         found += appeals.bans(connection, said.did, now)
         if is_taken_down(connection, said.did):

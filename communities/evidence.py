@@ -5,9 +5,10 @@ What is indexed is kept in the transaction of the report. What is not is fetched
 own.
 """
 
+from base64 import b64encode
 from typing import Any
 
-from cbrrr import decode_dag_cbor
+from cbrrr import CID, decode_dag_cbor
 
 from communities.refs import PostRef, cid_text, read_post_uri
 from communities.stored import find_post
@@ -22,7 +23,7 @@ FRESH_MICROS = 3_600_000_000
 """For how long what was fetched of a record serves further reports of it."""
 LONGEST_PARENT = 3000
 """Characters of the text of what a post answers that are kept."""
-_MOST_BLOBS, _DEEPEST = 50, 32
+_MOST_BLOBS, _DEEPEST = 50, 64
 
 
 def keep(connection: Connection, report: int, said: Said, now: int) -> None:
@@ -51,11 +52,26 @@ def _snapshot(connection: Connection, said: Said, now: int) -> int:
 
 
 def decoded(record: bytes) -> Any:
-    """A record's value, as JSON would have it; None where it is none."""
+    """A record's value, as JSON would have it; None where it is none, or one that nobody could read."""
     try:
-        return decode_dag_cbor(record, atjson_mode=True)
+        return _plain(decode_dag_cbor(record, cid_ctor=CID), 0)
     except (ValueError, RecursionError):
         return None
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """Links and bytes as JSON writes them. cbrrr could, but refuses records that hold what looks like one."""
+    if depth > _DEEPEST:
+        raise ValueError("nested too deep")
+    if isinstance(value, dict):
+        return {name: _plain(one, depth + 1) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one, depth + 1) for one in value]
+    if isinstance(value, CID):
+        return {"$link": value.encode()}
+    if isinstance(value, bytes):
+        return {"$bytes": b64encode(value).decode().rstrip("=")}
+    return value
 
 
 def parent_of(record: Any) -> str:

@@ -55,6 +55,17 @@ def bans(connection: Connection, did: str, now: int) -> list[Against]:
     return [Against(community, decision) for community, decision in rows]
 
 
+def hiding_bans(connection: Connection, did: str, rkey: str, now: int) -> list[Against]:
+    """The bans that keep a post of an account out of sight."""
+    rows = connection.execute(
+        "SELECT i.community FROM actor a JOIN post p ON p.actor = a.id AND p.rkey = ? JOIN feed_item i ON i.post = p.id"
+        " WHERE a.did = ? AND i.hidden & 8",
+        (rkey, did),
+    )
+    hidden_in = {community for (community,) in rows}
+    return [one for one in bans(connection, did, now) if one.community in hidden_in]
+
+
 def labellings(connection: Connection, labeler: str, subject: str) -> list[Against]:
     """The last events by which a labeler has labelled a subject (at-uri or DID), one for each community."""
     rows = connection.execute(

@@ -124,6 +124,7 @@ def _evidence(connection: Connection, number: int | None) -> dict[str, Any] | No
         "cid": cid,
         "handle": handle,
         "record": value,
+        "bytes": len(record or b""),
         "blobs": blobs_of(value),
         "parent": parent,
         "parentText": parent_text,
@@ -167,6 +168,8 @@ def _evidence_lines(kept: dict[str, Any] | None) -> list[str]:
         parts.append(f"    by {plain(kept['handle'])}, as the account's DID document has it")
     if kept["toBeFetched"]:
         parts.append("    it is still to be fetched" + (f": {plain(kept['fault'])}" if kept["fault"] else ""))
+    elif kept["bytes"] and kept["record"] is None:
+        parts.append(f"    its {kept['bytes']:,} bytes are here and cannot be shown")
     elif kept["record"] is None:
         parts.append(f"    it could not be had: {plain(kept['fault']) or 'nobody knows why'}")
     else:
