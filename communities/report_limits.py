@@ -31,6 +31,7 @@ LARGE = 10
 """By what the limit of a large host is multiplied: many people are there who have nothing to do with each other."""
 LARGE_HOSTS = frozenset(("bsky.network",))
 """The domains of hosts that are known to be large."""
+_MANY = "There are too many reports just now; try again later."
 
 
 def domain_of(host: str) -> str:
@@ -52,13 +53,13 @@ def wait(connection: Connection, said: Said, now: int, large: frozenset[str] = L
     if said.reason_type not in APPEALS:
         newest = reports.nth_newest_about(connection, said.did, said.uri, OF_SUBJECT.most)
         if (seconds := _seconds(newest, OF_SUBJECT, now)) > 0:
-            return seconds, f"This was reported {OF_SUBJECT.most} times within {OF_SUBJECT.within}."
+            return seconds, _MANY  # nobody is to learn how often something was reported
     for limit in OF_HOST:
         most = limit.most * (LARGE if said.host in large else 1)
         if (seconds := _seconds(reports.nth_newest(connection, "host", said.host, most), limit, now)) > 0:
             return seconds, f"Too many reports come from {said.host or 'where you are'}; try again later."
     if (seconds := _seconds(reports.nth_newest(connection, "", None, OF_ALL.most), OF_ALL, now)) > 0:
-        return seconds, "Too many reports come from everywhere; try again later."
+        return seconds, _MANY
     return None
 
 

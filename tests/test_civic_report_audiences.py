@@ -115,6 +115,16 @@ def test_a_token_for_a_labeler_decides_nothing(place: Town) -> None:
     assert uri in place.site.all("python")
 
 
+def test_a_service_that_is_a_labeler_is_one_where_it_is_named_so_or_bare(tmp_path: Path) -> None:
+    with town(tmp_path, (Labels(SERVICE, reason_types=frozenset()),)) as place:
+        for aud in (SERVICE, f"{SERVICE}#atproto_labeler"):
+            assert report(place, place.person(), plc(5), to=aud).fault == (400, "InvalidRequest")
+        taken(report(place, place.person(), plc(5), to=AUDIENCE))
+        bob = place.person()
+        sent = place.token(bob, "join", aud=SERVICE)
+        assert place.act("join", bob, {"community": "python"}, sent).status == 200
+
+
 # What is taken
 
 
