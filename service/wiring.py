@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,12 +14,16 @@ from aiohttp import web
 
 from civic.methods import CivicMethods
 from communities.access import Site
+from communities.report_limits import HOUR
+from communities.reports import Intake
+from communities.taken import Labeler
 from feedgen.everything import Everything
 from feedgen.feeds import Feeds
 from feedgen.methods import FeedMethods
 from feedgen.queue import Queues
 from feedgen.ranked import RankedPages
 from feedgen.skeleton import Skeletons
+from firehose.evidence import EvidenceReader
 from firehose.housekeeping import DAY
 from firehose.ingest import Ingest
 from firehose.lists import ListReader
@@ -75,7 +79,9 @@ async def run_ingest(config: Config, stop: asyncio.Event) -> None:
 
 async def _ingest(config: Config, stop: asyncio.Event) -> None:
     async with _reading(config) as parts:
-        beside = [asyncio.create_task(one.run(stop)) for one in (parts.lists, parts.resync, parts.sweep)]
+        beside = [
+            asyncio.create_task(one.run(stop)) for one in (parts.lists, parts.resync, parts.sweep, parts.evidence)
+        ]
         settle()
         try:
             await parts.ingest.run(stop)
@@ -105,6 +111,7 @@ class _Reading:
     lists: ListReader
     resync: Resync
     sweep: Sweep
+    evidence: EvidenceReader
 
 
 @asynccontextmanager
@@ -135,8 +142,9 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
                 ingest.on_doubt(lists.doubt)
                 resync = Resync(database, index, ingest.scope, resolver, session, retention=retention)
                 sweep = Sweep(database, index, resolver, session)
-                ingest.counters |= {"resync": resync.counts, "sweep": sweep.counts}
-                yield _Reading(ingest, lists, resync, sweep)
+                evidence = EvidenceReader(database, resolver, session)
+                ingest.counters |= {"resync": resync.counts, "sweep": sweep.counts, "evidence": evidence.counts}
+                yield _Reading(ingest, lists, resync, sweep, evidence)
             finally:
                 if proofs is not None:
                     await proofs.close()
@@ -147,11 +155,11 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
 
 @asynccontextmanager
 async def serving(
-    config: Config, *, clock: Callable[[], float] = time.time
+    config: Config, *, labelers: Sequence[Labeler] = (), clock: Callable[[], float] = time.time
 ) -> AsyncIterator[tuple[Listener, Listener]]:
     """The web process: the public listener and the private one of `/metrics`. Raises DatabaseError or OSError.
 
-    `clock`: of what it stores, in seconds.
+    `labelers`: to which reports may be sent; `clock`: of what it stores, in seconds.
     """
     database = open_database(config.database)
     try:
@@ -192,6 +200,8 @@ async def serving(
                 keep=config.retention_days * DAY,
                 limiter=RateLimit(DECISIONS_PER_SECOND, DECISIONS_BURST),
                 counts=methods.counts,
+                labelers=labelers,
+                intake=Intake(config.report_merge_hours * HOUR),
                 clock=clock,
             )
 

@@ -4,7 +4,7 @@ that records declare, put into the database as ingest leaves them.
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from communities.access import Role, Scope, Status
 from communities.community import Community
 from communities.members import Via, intern_actor, put
 from communities.membership import Membership
+from communities.taken import Labeler
 from lexicons.catalog import documents
 from models import meta
 from models.communities import REVISION
@@ -196,8 +197,8 @@ class Town:
 
 
 @contextmanager
-def town(folder: Path, **settings: str) -> Iterator[Town]:
+def town(folder: Path, labelers: Sequence[Labeler] = (), **settings: str) -> Iterator[Town]:
     """The site with the communities of RULES (python, rust), and a clock that stands still until it is moved."""
     clock = Clock()
-    with site_and_writer(folder, RULES, clock, **settings) as (site, writer):
+    with site_and_writer(folder, RULES, clock, labelers=labelers, **settings) as (site, writer):
         yield Town(site, writer, clock)

@@ -70,6 +70,7 @@ def test_every_setting_can_be_given_and_the_environment_wins(tmp_path: Path) -> 
         "admins": (f"{plc(1)}, did:web:a.example", (plc(1), "did:web:a.example")),
         "moderators": (plc(2), (plc(2),)),
         "founders": (plc(3), (plc(3),)),
+        "report_merge_hours": ("0", 0),
         "log_level": ("debug", "debug"),
     }
     assert given.keys() == {field.name for field in fields(Config)}
