@@ -112,7 +112,9 @@ class LabelKey(Model):
 
 
 class LabelEvent(Model):
-    """Why labels came or went; absent texts are empty. `added` and `removed`: values by space. `at`: microseconds."""
+    """Why labels came or went; absent texts are empty. `added` and `removed`: values by space. `at`: microseconds;
+    `exp`, of what was added: milliseconds.
+    """
 
     at = IntegerField()
     labeler = IntegerField()
@@ -123,6 +125,7 @@ class LabelEvent(Model):
     cid = TextField(default="")
     added = TextField(default="")
     removed = TextField(default="")
+    exp = IntegerField(null=True)
     reason = TextField(default="")
     rule = TextField(default="")
     batch = TextField(default="")
@@ -148,9 +151,10 @@ class LabelOutbox(Model):
     event = IntegerField()
 
     class Meta:
-        """In the order of priority and number."""
+        """In the order of priority and number; one row of a subject, version and value."""
 
         table_name = "label_outbox"
+        indexes = ((("labeler", "uri", "cid", "val"), True),)
 
 
 class Label(Model):
@@ -188,4 +192,20 @@ class LabelHead(Model):
         table_name = "label_head"
 
 
-TABLES = (Report, ReportRoute, Appeal, Evidence, Flag, Labeler, LabelKey, LabelEvent, LabelOutbox, Label, LabelHead)
+class LabelSent(Model):
+    """How many labels were published in a minute."""
+
+    labeler = IntegerField()
+    minute = IntegerField()
+    count = IntegerField()
+
+    class Meta:
+        """Minutes since 1970."""
+
+        table_name = "label_sent"
+        primary_key = CompositeKey("labeler", "minute")
+
+
+TABLES = (
+    Report, ReportRoute, Appeal, Evidence, Flag, Labeler, LabelKey, LabelEvent, LabelOutbox, Label, LabelHead, LabelSent,
+)  # fmt: skip

@@ -22,7 +22,7 @@ CREATE UNIQUE INDEX label_key_active ON label_key (labeler) WHERE state = 'activ
 
 -- Why labels came or went: appended to, and never changed. `actor`: a DID, or `rule:NAME` of an automatic rule, or
 -- `cli`. `community`: for which; 0: for the whole site. `batch`: what was done together. `undoes`: the number of the
--- event that this one takes back. Times are microseconds.
+-- event that this one takes back. Times are microseconds, but `exp`, of what was added, is milliseconds.
 CREATE TABLE label_event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,
@@ -34,6 +34,7 @@ CREATE TABLE label_event (
     cid TEXT NOT NULL DEFAULT '',
     added TEXT NOT NULL DEFAULT '',
     removed TEXT NOT NULL DEFAULT '',
+    exp INTEGER,
     reason TEXT NOT NULL DEFAULT '',
     rule TEXT NOT NULL DEFAULT '',
     batch TEXT NOT NULL DEFAULT '',
@@ -43,13 +44,18 @@ CREATE INDEX label_event_uri ON label_event (uri, id);
 CREATE INDEX label_event_actor ON label_event (actor, id);
 CREATE INDEX label_event_rule ON label_event (rule, id) WHERE rule != '';
 CREATE INDEX label_event_batch ON label_event (batch, id) WHERE batch != '';
+CREATE INDEX label_event_community ON label_event (community, id) WHERE community != 0;
 CREATE TRIGGER label_event_update BEFORE UPDATE ON label_event
     BEGIN SELECT raise(ABORT, 'a label event is never changed'); END;
 CREATE TRIGGER label_event_delete BEFORE DELETE ON label_event
     BEGIN SELECT raise(ABORT, 'a label event is never deleted'); END;
+CREATE TRIGGER label_event_replace BEFORE INSERT ON label_event
+    WHEN EXISTS (SELECT 1 FROM label_event WHERE id = NEW.id)
+    BEGIN SELECT raise(ABORT, 'a label event is never replaced'); END;
 
 -- Labels that are to be signed and published, written in the transaction of what decided them; the publisher takes them
--- away. `cid` is empty for none; `cts` and `exp` are milliseconds. `priority`: the smallest goes first.
+-- away. `cid` is empty for none; `cts` and `exp` are milliseconds. `priority`: the smallest goes first, then the
+-- smallest number. What is said anew of the same takes the place of what waits, under a new number.
 CREATE TABLE label_outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     labeler INTEGER NOT NULL,
@@ -60,10 +66,11 @@ CREATE TABLE label_outbox (
     cts INTEGER NOT NULL,
     exp INTEGER,
     priority INTEGER NOT NULL,
-    event INTEGER NOT NULL
+    event INTEGER NOT NULL,
+    UNIQUE (labeler, uri, cid, val)
 ) STRICT;
 CREATE INDEX label_outbox_order ON label_outbox (labeler, priority, id);
-CREATE INDEX label_outbox_subject ON label_outbox (labeler, uri, val);
+CREATE INDEX label_outbox_expiry ON label_outbox (exp) WHERE exp IS NOT NULL AND neg = 0;
 
 -- What was published, the newest of each subject, version and value. `did`: whose subject it is. `signed`: the whole
 -- label as it is sent (CBOR). A `seq` is never used again; the next one stands in `label_head`.
@@ -87,7 +94,6 @@ CREATE INDEX label_did ON label (did, seq);
 CREATE INDEX label_uri ON label (uri, seq);
 CREATE INDEX label_expiry ON label (exp) WHERE exp IS NOT NULL AND neg = 0;
 CREATE INDEX label_signed_by ON label (label_key, seq);
-CREATE INDEX label_of_event ON label (event);
 
 -- The next `seq`, and who may give it out: the publisher that took the last turn.
 CREATE TABLE label_head (
@@ -96,4 +102,12 @@ CREATE TABLE label_head (
     turn INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 INSERT INTO label_head (one, next) VALUES (1, 1);
+
+-- How many labels were published in each minute of the last day (minutes since 1970).
+CREATE TABLE label_sent (
+    labeler INTEGER NOT NULL,
+    minute INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (labeler, minute)
+) STRICT, WITHOUT ROWID;
 """

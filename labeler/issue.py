@@ -1,0 +1,210 @@
+"""Labels come and go here: what is wanted of a subject is judged, noted as one event, and put into the outbox.
+
+Everything happens inside a write transaction of the caller. What changes nothing leaves nothing. Here a label counts
+from that transaction on (`labeler.standing`); others hear of it when the publisher has signed it.
+Source: atproto.com/specs/label. Times are milliseconds.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from labeler.label import fault_of_subject, fault_of_value
+from labeler.outbox import Sayer, priority
+from labeler.standing import Slot, slots_of
+from models.database import Connection
+from xrpc.syntax import is_cid
+
+LATEST = 253_402_300_799_999
+"""The last moment that a label can name: the end of the year 9999."""
+
+
+class Defined(Protocol):
+    """What a labeler says of one of its values."""
+
+    @property
+    def default_setting(self) -> str:
+        """What clients do unless they are told: ignore, warn or hide."""
+
+
+class Vocabulary(Protocol):
+    """What a labeler may issue."""
+
+    @property
+    def did(self) -> str:
+        """Whose labels they are."""
+
+    @property
+    def definitions(self) -> Mapping[str, Defined]:
+        """Its own values."""
+
+    @property
+    def values(self) -> Set[str]:
+        """All values that it may issue, those included which clients define."""
+
+
+class LabelRefusedError(Exception):
+    """A label that is not issued. `name` says what kind of fault it is, `message` what is wrong."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name, self.message = name, message
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody wants of the labels of a subject.
+
+    `labeler` is the row of the labeler whose DID is `src`. `cid`: of the version that is labelled, empty for all; what
+    is removed is removed of all versions. `exp`: when what is added ends. `actor`: a DID, `rule:NAME` or `cli`.
+    `community`: for which; 0 for the site. `batch`: what is done together with others. `undoes`: an event.
+    """
+
+    labeler: int
+    src: str
+    uri: str
+    cid: str = ""
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    exp: int | None = None
+    actor: str = ""
+    role: str = ""
+    community: int = 0
+    reason: str = ""
+    rule: str = ""
+    batch: str = ""
+    undoes: int | None = None
+
+
+class Issued(NamedTuple):
+    """What changed. `event`: its number, None when nothing did."""
+
+    event: int | None
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def issue(connection: Connection, vocabulary: Vocabulary, wanted: Wanted, now: int) -> Issued:
+    """Do what is wanted, as one event. Call inside a write. Raises LabelRefusedError for what may not be issued.
+
+    A value that holds for this version, with the same end, is not added again, and none is removed that does not hold.
+    """
+    if not wanted.actor or vocabulary.did != wanted.src:
+        raise ValueError("a label has an actor, and the vocabulary is that of its labeler")
+    _check(vocabulary, wanted, now)
+    known = slots_of(connection, wanted.labeler, wanted.uri)
+    added = tuple(val for val in dict.fromkeys(wanted.add) if not _is_said(known.get(val, {}), wanted, now))
+    removed = tuple(
+        val
+        for val in dict.fromkeys(wanted.remove)
+        if val in known and any(slot.holds(now) for slot in known[val].values())
+    )
+    if not added and not removed:
+        return Issued(None, (), ())
+    exp = wanted.exp if added else None
+    event = note(connection, wanted, added, removed, exp, now)
+    batch = bool(wanted.batch)
+    for val in removed:
+        slots = list(known[val].values())
+        level = priority(urgent=True, batch=batch)
+        sayer = Sayer(connection, wanted.labeler, wanted.uri, slots, level, now)
+        for slot in slots:
+            sayer.negate(slot, event)
+        sayer.settle(slots)
+    for val in added:
+        versions = known.setdefault(val, {})
+        level = priority(urgent=_hides(vocabulary, val), batch=batch)
+        sayer = Sayer(connection, wanted.labeler, wanted.uri, versions.values(), level, now)
+        slot = versions.setdefault(wanted.cid, Slot(wanted.cid, val))
+        sayer.put(slot, neg=False, exp=exp, event=event)
+        sayer.settle(versions.values())
+    return Issued(event, added, removed)
+
+
+def take_back(connection: Connection, wanted: Wanted, ended: Iterable[Slot], now: int) -> Issued:
+    """Negate single versions of values, as one event, whatever may be issued now. Call inside a write.
+
+    `ended`: of the subject of `wanted`, of which add and remove play no part. The same value of other versions, if it
+    holds, is said anew behind it: there are clients that negate by subject and value alone.
+    """
+    if not wanted.actor:
+        raise ValueError("a label has an actor")
+    chosen: dict[str, set[str]] = {}
+    for slot in ended:
+        chosen.setdefault(slot.val, set()).add(slot.cid)
+    event = note(connection, wanted, (), tuple(chosen), None, now)
+    known = slots_of(connection, wanted.labeler, wanted.uri)
+    for val, cids in chosen.items():
+        slots = list(known[val].values())
+        level = priority(urgent=True, batch=bool(wanted.batch))
+        sayer = Sayer(connection, wanted.labeler, wanted.uri, slots, level, now)
+        for slot in slots:
+            if slot.cid in cids:
+                sayer.negate(slot, event)
+        for slot in slots:
+            if slot.cid not in cids and slot.holds(now):
+                sayer.put(slot, neg=False, exp=slot.newest.exp, event=slot.newest.event)
+        sayer.settle(slots)
+    return Issued(event, (), tuple(chosen))
+
+
+def note(
+    connection: Connection, wanted: Wanted, added: Sequence[str], removed: Sequence[str], exp: int | None, now: int
+) -> int:
+    """Append the event; its number."""
+    row = (
+        now * 1000,
+        wanted.labeler,
+        wanted.community,
+        wanted.actor,
+        wanted.role,
+        wanted.uri,
+        wanted.cid,
+        " ".join(added),
+        " ".join(removed),
+        exp,
+        wanted.reason,
+        wanted.rule,
+        wanted.batch,
+        wanted.undoes,
+    )
+    (number,) = connection.execute(
+        "INSERT INTO label_event (at, labeler, community, actor, role, uri, cid, added, removed, exp, reason, rule,"
+        " batch, undoes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        row,
+    ).fetchall()[0]
+    return int(number)
+
+
+def _check(vocabulary: Vocabulary, wanted: Wanted, now: int) -> None:
+    fault = fault_of_subject(wanted.uri)
+    if fault:
+        raise LabelRefusedError("InvalidSubject", f"{wanted.uri[:300]!r}: {fault}")
+    if wanted.cid and wanted.uri.startswith("did:"):
+        raise LabelRefusedError("InvalidSubject", "an account has no versions: leave out the cid")
+    if wanted.cid and not is_cid(wanted.cid):
+        raise LabelRefusedError("InvalidSubject", f"{wanted.cid[:100]!r} is no CID")
+    for val in (*wanted.add, *wanted.remove):
+        fault = fault_of_value(val)
+        if fault:
+            raise LabelRefusedError("InvalidLabel", f"{val[:100]!r}: {fault}")
+    for val in wanted.add:
+        if val not in vocabulary.values:
+            raise LabelRefusedError("UndeclaredLabel", f"{vocabulary.did} does not declare the value {val!r}")
+        if val in wanted.remove:
+            raise LabelRefusedError("InvalidLabel", f"{val!r} cannot be added and removed at once")
+    if wanted.exp is not None and not now < wanted.exp <= LATEST:
+        raise LabelRefusedError("InvalidExpiry", "a label can only end in the future, and before the year 10000")
+
+
+def _is_said(versions: Mapping[str, Slot], wanted: Wanted, now: int) -> bool:
+    """Whether the very same holds."""
+    slot = versions.get(wanted.cid)
+    return slot is not None and slot.holds(now) and slot.newest.exp == wanted.exp
+
+
+def _hides(vocabulary: Vocabulary, val: str) -> bool:
+    if val == "!hide":
+        return True
+    definition = vocabulary.definitions.get(val)
+    return definition is not None and definition.default_setting == "hide"

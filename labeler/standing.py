@@ -1,0 +1,89 @@
+"""How labels of a subject stand: what was published of each, and what waits in the outbox, which is the newer."""
+
+from typing import NamedTuple
+
+from models.database import Connection
+
+# The columns of `Fact` at the end; a waiting row has its priority, a published one none.
+_STANDING = (
+    "SELECT cid, val, neg, cts, exp, event, NULL FROM label WHERE labeler = ?1 AND uri = ?2 UNION ALL"
+    " SELECT cid, val, neg, cts, exp, event, priority FROM label_outbox WHERE labeler = ?1 AND uri = ?2"
+)
+
+
+class Fact(NamedTuple):
+    """What is said of a version and value. Times are milliseconds; `priority` is None of what was published."""
+
+    neg: int
+    cts: int
+    exp: int | None
+    event: int
+    priority: int | None
+
+
+class Slot:
+    """What is said of one version (`cid`, empty for all) and value of a subject."""
+
+    __slots__ = ("cid", "published", "val", "waiting")
+
+    def __init__(self, cid: str, val: str) -> None:
+        self.cid, self.val = cid, val
+        self.published: Fact | None = None
+        self.waiting: Fact | None = None
+
+    @property
+    def newest(self) -> Fact:
+        """What holds, or will when it is published."""
+        fact = self.waiting or self.published
+        if fact is None:
+            raise ValueError("nothing was said yet")
+        return fact
+
+    def holds(self, now: int) -> bool:
+        """Whether the label is there, neither negated nor expired."""
+        fact = self.newest
+        return not fact.neg and (fact.exp is None or fact.exp > now)
+
+
+Slots = dict[str, dict[str, Slot]]
+"""By value, then by version."""
+
+
+class Held(NamedTuple):
+    """A label that holds. Times are milliseconds. `waiting`: it was not published yet."""
+
+    cid: str
+    val: str
+    cts: int
+    exp: int | None
+    event: int
+    waiting: bool
+
+
+def slots_of(connection: Connection, labeler: int, uri: str) -> Slots:
+    """Everything that is, or was once, said of a subject."""
+    found: Slots = {}
+    for cid, val, *fact in connection.execute(_STANDING, (labeler, uri)):
+        versions = found.setdefault(val, {})
+        slot = versions.get(cid)
+        if slot is None:
+            slot = versions[cid] = Slot(cid, val)
+        if fact[-1] is None:
+            slot.published = Fact._make(fact)
+        else:
+            slot.waiting = Fact._make(fact)
+    return found
+
+
+def active(connection: Connection, labeler: int, uri: str, now: int, cid: str | None = None) -> list[Held]:
+    """The labels that hold for a subject at `now` (milliseconds), what waits in the outbox included, by value.
+
+    `cid`: only those of this version, and those of all versions.
+    """
+    held = [
+        Held(slot.cid, slot.val, slot.newest.cts, slot.newest.exp, slot.newest.event, slot.waiting is not None)
+        for versions in slots_of(connection, labeler, uri).values()
+        for slot in versions.values()
+        if slot.holds(now) and (cid is None or slot.cid in ("", cid))
+    ]
+    return sorted(held, key=lambda one: (one.val, one.cid))
