@@ -75,10 +75,12 @@ class CivicMethods:
         counts: Counter[str],
         labelers: Sequence[Labeler] = (),
         intake: Intake | None = None,
+        more: Sequence[Procedure] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`auth` must take tokens for this service alone; `limiter` bounds procedures per caller; `counts` takes what
-        was called; `labelers` are those that this service is; `clock` gives seconds. The rest: see `Visit`.
+        was called; `labelers` are those that this service is; `more`: procedures besides PROCEDURES; `clock` gives
+        seconds. The rest: see `Visit`.
         """
         self._database = database
         self._auth = auth
@@ -93,6 +95,7 @@ class CivicMethods:
         self._keep = keep
         self._limiter = limiter
         self._counts = counts
+        self._more = more
         self._clock = clock
         self._readable, self._writable = TownWatch(), TownWatch()
         # Neither a long list nor waiting for another writer may hold up the event loop, which serves the feeds.
@@ -101,7 +104,7 @@ class CivicMethods:
 
     def methods(self) -> list[server.Query | server.Procedure]:
         """What to mount."""
-        return [*map(self._query, QUERIES), *map(self._procedure, PROCEDURES)]
+        return [*map(self._query, QUERIES), *map(self._procedure, (*PROCEDURES, *self._more))]
 
     def _query(self, query: Query) -> server.Query:
         method = nsid(query.name)

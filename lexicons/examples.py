@@ -243,6 +243,33 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         {"decision": _REMOVAL},
     ),
+    "label": (
+        {
+            "community": "birds",
+            "subject": {"$type": "com.atproto.repo.strongRef", **_POST},
+            "add": ["graphic"],
+            "remove": ["spam"],
+            "reason": "A torn mouse.",
+            "rule": "No baiting",
+            "labeler": "did:plc:kdpcqmy5cbh4lfjomtxbchhe",
+        },
+        {
+            "event": {
+                "id": 17,
+                "at": "2026-02-03T13:00:00.000000Z",
+                "labeler": "did:plc:kdpcqmy5cbh4lfjomtxbchhe",
+                "community": "birds",
+                "actor": _OWNER,
+                "role": "owner",
+                "subject": _POST["uri"],
+                "cid": _POST["cid"],
+                "added": ["graphic"],
+                "removed": ["spam"],
+                "reason": "A torn mouse.",
+                "rule": "No baiting",
+            }
+        },
+    ),
     "setRole": (
         {"community": "birds", "subject": _MEMBER, "role": "moderator", "scope": ["posts", "pins"]},
         {

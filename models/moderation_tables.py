@@ -207,5 +207,6 @@ class LabelSent(Model):
 
 
 TABLES = (
-    Report, ReportRoute, Appeal, Evidence, Flag, Labeler, LabelKey, LabelEvent, LabelOutbox, Label, LabelHead, LabelSent,
+    Report, ReportRoute, Appeal, Evidence, Flag, Labeler, LabelKey, LabelEvent, LabelOutbox, Label, LabelHead,
+    LabelSent,
 )  # fmt: skip

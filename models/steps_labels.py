@@ -8,13 +8,14 @@ CREATE TABLE labeler (
 ) STRICT;
 
 -- Keys with which a labeler signs or has signed. `public`: as a did:key. `secret`: sealed (labeler/signing_key.py);
--- NULL: it comes from the environment, or is forgotten. One is active at a time; `new`: not in the DID document yet.
+-- NULL: it comes from the environment, or is forgotten. One is active at a time; `new`: not in the DID document yet;
+-- `held`: it was active, and signs nothing while its successor is brought into the document.
 CREATE TABLE label_key (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     labeler INTEGER NOT NULL,
     public TEXT NOT NULL,
     secret BLOB,
-    state TEXT NOT NULL CHECK (state IN ('new', 'active', 'retired')),
+    state TEXT NOT NULL CHECK (state IN ('new', 'active', 'held', 'retired')),
     at INTEGER NOT NULL,
     UNIQUE (labeler, public)
 ) STRICT;

@@ -57,7 +57,11 @@ async def dns(patient: Patient) -> Finding:
     """The host name leads to public addresses only: a PDS or AppView refuses every other."""
     if patient.overridden:
         return skipped(f"--url asks {patient.url} instead of {patient.config.endpoint}")
-    host = urlsplit("//" + patient.config.hostname).hostname or ""
+    return await resolves(urlsplit("//" + patient.config.hostname).hostname or "")
+
+
+async def resolves(host: str) -> Finding:
+    """Whether a host name leads to public addresses only."""
     fix = f"point the A and AAAA records of {host} to the public address of this service"
     try:
         entries = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -77,6 +81,11 @@ async def tls(patient: Patient) -> Finding:
     host, port = parts.hostname or "", parts.port or 443
     if parts.scheme == "http":
         return skipped(f"{patient.config.endpoint} is this machine itself, without TLS")
+    return await certified(host, port)
+
+
+async def certified(host: str, port: int) -> Finding:
+    """Whether a server has a certificate that others accept and that is not about to end."""
     try:
         # In a thread, since asyncio leaves the socket of a failed handshake to the garbage collector.
         ends = await asyncio.to_thread(_certificate_end, host, port)

@@ -117,10 +117,14 @@ class Patient:
         total, asked = len(self._public), len(self.feeds)
         return f"all {total}" if asked == total else f"the first {asked} of {total}"
 
-    async def get(self, url: str, params: Mapping[str, str] | None = None, token: str = "") -> Answer:
-        """GET, without following redirects. Raises what aiohttp raises when no answer comes."""
+    async def get(self, url: str, params: Mapping[str, str] | None = None, token: str = "", host: str = "") -> Answer:
+        """GET, under the name `host` where that is another than the address; redirects are not followed.
+
+        Raises what aiohttp raises when no answer comes.
+        """
         full = f"{url}?{urlencode(params)}" if params else url
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= {"Host": host} if host else {}
         async with self.session.get(full, headers=headers, allow_redirects=False) as response:
             body = bytearray()
             async for chunk in response.content.iter_chunked(1 << 16):

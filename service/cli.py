@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from service.config import Config, ConfigError, read_config
+from service.config import Config, read_config
+from service.env_file import ConfigError
 from service.ownership import OwnershipError, check_ownership
 
 COMMANDS = {
@@ -30,6 +31,8 @@ COMMANDS = {
     "quarantine": "service.quarantine",
     "log": "service.log",
     "reports": "service.reports",
+    "label": "service.label",
+    "labeler": "service.labeler",
 }
 """Command -> module. A module is imported when its command is used, so that `--help` stays quick."""
 
@@ -49,6 +52,8 @@ ABOUT = {
     "quarantine": "show or delete the messages that were passed over",
     "log": "show, verify or export the log of a community's decisions",
     "reports": "list what readers have reported",
+    "label": "label posts and accounts, list labels, take them back",
+    "labeler": "set up the labelers, publish their records, check them, change their keys",
 }
 
 

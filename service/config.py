@@ -13,17 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from firehose.source import Source, parse_sources
+from service.env_file import ConfigError, read_env_file
 
 PREFIX = "COMMUNITIES_"
 _OTHERS = 0o077
 """The permissions of a file that concern others than its owner (S171)."""
-_QUOTED = re.compile(r"""\s*(["'])(.*?)\1\s*(?:\s#.*)?""")
-_COMMENT = re.compile(r"\s#.*")
+_SECRETS = frozenset(("app_password", "labeler_passphrase", "labeler_key"))
+"""Settings that are shown nowhere (S169)."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-class ConfigError(Exception):
-    """One or more settings are wrong; the message lists every one, a line each."""
 
 
 def _text(value: str) -> str:
@@ -92,6 +89,18 @@ def _on_or_off(value: str) -> bool:
     if value not in ("on", "off"):
         raise ValueError("must be on or off")
     return value == "on"
+
+
+def _passphrase(value: str) -> str:
+    if len(value) < 12:
+        raise ValueError("must have at least 12 characters")
+    return value
+
+
+def _hex_key(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError("must be 64 hexadecimal digits")
+    return value.lower()
 
 
 def _level(value: str) -> str:
@@ -195,6 +204,19 @@ class Config:
         "", _dids, "DIDs, by comma, of accounts that no ban keeps out and that see every community here whole."
     )
     report_merge_hours: int = _setting("168", _whole(0, 8760), "For how many hours a repeated report is the same one.")
+    labels: Path = _setting(
+        "labels.toml", _path, "The file that declares the labelers and their labels; without it there are none."
+    )
+    labeler_passphrase: str = _setting(
+        "",
+        _optional(_passphrase),
+        "Seals the labelers' signing keys in the database, so that a copy of it signs nothing.",
+    )
+    labeler_key: str = _setting(
+        "",
+        _optional(_hex_key),
+        "The signing key itself (64 hexadecimal digits), for a single labeler; none is stored then.",
+    )
     log_level: str = _setting("info", _level, "debug, info, warning or error.")
 
     @property
@@ -224,36 +246,14 @@ class Config:
         return self.data / "communities.db"
 
     def __repr__(self) -> str:
-        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "app_password"}
+        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _SECRETS}
         return f"Config({shown})"
 
 
-def read_env_file(path: Path) -> dict[str, str]:
-    """The `KEY=value` lines of a .env file; comments (also behind a value) and blank lines are skipped, quotes around
-    a value removed.
-
-    Raises ConfigError with the line number of anything else, and when the file cannot be read.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    values: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip().removeprefix("export ")
-        if not line or line.startswith("#"):
-            continue
-        key, equals, value = line.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key.strip()):
-            raise ConfigError(f"{path}:{number}: expected KEY=value")
-        quoted = _QUOTED.fullmatch(value)
-        values[key.strip()] = quoted[2] if quoted else _COMMENT.sub("", value).strip()
-    return values
-
-
 def _secret(key: str, value: str) -> bool:
-    """Whether a setting tells a password."""
-    return bool(value) and (key == PREFIX + "APP_PASSWORD" or (key == PREFIX + "SOURCE" and "@" in value))
+    """Whether a setting tells a password or a key."""
+    name = key.removeprefix(PREFIX).lower()
+    return bool(value) and (name in _SECRETS or (name == "source" and "@" in value))
 
 
 def read_config(environ: Mapping[str, str], env_file: Path | None = None) -> Config:

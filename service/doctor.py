@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,22 +24,26 @@ from xrpc.egress import BlockedAddress, egress_session
 HELP = "check from outside that the service works: names, certificate, records, feeds, tokens, clock, disk"
 
 
+P = TypeVar("P", bound=Patient)
+"""Whom a check examines."""
+
+
 @dataclass(frozen=True)
-class Check:
+class Check(Generic[P]):
     """A named check: what it runs, the seconds it may take, and what to do when it cannot be carried out.
 
     `only_warns`: it asks somebody else's server, whose trouble is no fault of the service.
     """
 
     name: str
-    run: Callable[[Patient], Awaitable[Finding]]
+    run: Callable[[P], Awaitable[Finding]]
     seconds: float
     fix: str
     only_warns: bool = False
 
 
 _REACH = "see whether the service runs and can be reached from here"
-CHECKS = (
+CHECKS: tuple[Check[Patient], ...] = (
     Check("configuration", checks_identity.configuration, 5, "correct the settings"),
     Check("dns", checks_identity.dns, 10, "see whether this machine can resolve names"),
     Check("tls", checks_identity.tls, 10, _REACH),
@@ -62,10 +67,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     only = f"only these checks: {', '.join(names)}"
     url = "ask the service here, e.g. http://127.0.0.1:3000, instead of at its public name"
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=only)
-    parser.add_argument("--url", type=_url, help=url)
+    parser.add_argument("--url", type=local_url, help=url)
 
 
-def _url(text: str) -> str:
+def local_url(text: str) -> str:
+    """The address of a service, as an argument of a command."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
         raise argparse.ArgumentTypeError(f"{text!r} is no URL such as http://127.0.0.1:3000")
@@ -75,7 +81,7 @@ def _url(text: str) -> str:
 def run(config: Config, args: argparse.Namespace) -> int:
     """Examine; 0 when no check failed, 1 otherwise."""
     checks = [check for check in CHECKS if not args.only or check.name in args.only]
-    findings = asyncio.run(_examine(config, checks, args.url, None if args.json else _print_finding))
+    findings = asyncio.run(_examine(config, checks, args.url, None if args.json else print_finding))
     if args.json:
         print(json.dumps([{"check": name} | asdict(found) for name, found in findings], indent=2, ensure_ascii=False))
     failed = [name for name, finding in findings if finding.status == "fail"]
@@ -86,7 +92,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 async def _examine(
     config: Config,
-    checks: Sequence[Check],
+    checks: Sequence[Check[Patient]],
     url: str | None,
     show: Callable[[str, Finding], None] | None,
 ) -> list[tuple[str, Finding]]:
@@ -98,26 +104,33 @@ async def _examine(
     allow = config.egress_allow
     if url or config.endpoint.startswith("http:"):  # named by the operator, or this machine itself
         allow = (*allow, urlsplit(asked).hostname or "")
-    findings: list[tuple[str, Finding]] = []
     async with egress_session(allow) as session:
         patient = Patient(config, communities, undeclared, asked, url is not None, session)
-        running = [(check.name, asyncio.create_task(carry_out(check, patient))) for check in checks]
-        try:
-            for number, (name, task) in enumerate(running, 1):
-                _progress(f"[{number}/{len(running)}] {name} ...")
-                finding = await task
-                _progress("")
-                findings.append((name, finding))
-                if show:
-                    show(name, finding)
-        finally:
-            for _, task in running:
-                task.cancel()
-            await asyncio.gather(*(task for _, task in running), return_exceptions=True)
+        return await examine(checks, patient, show)
+
+
+async def examine(
+    checks: Sequence[Check[P]], patient: P, show: Callable[[str, Finding], None] | None
+) -> list[tuple[str, Finding]]:
+    """Carry the checks out at the same time; `show` is given each finding, in their order."""
+    findings: list[tuple[str, Finding]] = []
+    running = [(check.name, asyncio.create_task(carry_out(check, patient))) for check in checks]
+    try:
+        for number, (name, task) in enumerate(running, 1):
+            _progress(f"[{number}/{len(running)}] {name} ...")
+            finding = await task
+            _progress("")
+            findings.append((name, finding))
+            if show:
+                show(name, finding)
+    finally:
+        for _, task in running:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in running), return_exceptions=True)
     return findings
 
 
-async def carry_out(check: Check, patient: Patient) -> Finding:
+async def carry_out(check: Check[P], patient: P) -> Finding:
     """Run one check to its deadline; whatever it raises becomes a failure."""
     judge = warn if check.only_warns else fail
     try:
@@ -135,7 +148,8 @@ async def carry_out(check: Check, patient: Patient) -> Finding:
         return judge(str(error) or type(error).__name__, check.fix)
 
 
-def _print_finding(name: str, finding: Finding) -> None:
+def print_finding(name: str, finding: Finding) -> None:
+    """A finding for people."""
     print(f"{finding.status:<7} {name:<13} {finding.seen}")
     if finding.fix:
         print(f"{'':<21} -> {finding.fix}")

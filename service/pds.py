@@ -118,12 +118,20 @@ class PdsSession:
         params = {"aud": audience, "lxm": method}
         return self._text(self._query("com.atproto.server.getServiceAuth", params), "token")
 
+    def call(self, nsid: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Call a procedure: the JSON value of the answer, None when it has none. `body`: None when it has no input."""
+        url = f"{self.url}/xrpc/{nsid}"
+        sent = {} if body is None else {"json": body}
+        with _failures(nsid, self.url):
+            return self._client.request.post(url, **sent).content or None
+
     def _query(self, nsid: str, params: Mapping[str, str]) -> dict[str, Any]:
         url = f"{self.url}/xrpc/{nsid}"
         return _call(nsid, self.url, lambda: self._client.request.get(url, params=params))
 
     def _procedure(self, nsid: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return self._post(nsid, json.dumps(body).encode("utf-8"), "application/json")
+        # As it is: escaped, a text in another script than ours would be of twice the size, and a record has a limit.
+        return self._post(nsid, json.dumps(body, ensure_ascii=False).encode("utf-8"), "application/json")
 
     def _post(self, nsid: str, content: bytes, mime: str) -> dict[str, Any]:
         url, headers = f"{self.url}/xrpc/{nsid}", {"Content-Type": mime}
@@ -142,8 +150,9 @@ class PdsSession:
         return value
 
 
-def sign_in(config: Config) -> PdsSession:
-    """Sign in at config.pds_url as config.handle with config.app_password.
+def sign_in(config: Config, code: str | None = None) -> PdsSession:
+    """Sign in at config.pds_url as config.handle with config.app_password. `code`: what the PDS asks for beside a main
+    password.
 
     Raises SignInError when the settings are incomplete or refused, PdsError when the PDS cannot be asked.
     """
@@ -160,7 +169,7 @@ def sign_in(config: Config) -> PdsSession:
     client.on_session_change(lambda _event, session: sessions.append(session))
     try:
         with _failures("com.atproto.server.createSession", config.pds_url):
-            client.login(config.handle, config.app_password, fetch_bsky_profile=False)
+            client.login(config.handle, config.app_password, auth_factor_token=code, fetch_bsky_profile=False)
     except PdsError as error:
         client.request.close()
         if error.status in (400, 401, 403):

@@ -16,7 +16,8 @@ from communities.declaration import read_declaration
 from firehose.waiting import pause
 from models.database import open_database
 from service import logs
-from service.config import Config, ConfigError
+from service.config import Config
+from service.env_file import ConfigError
 
 HELP = "Run the service: an ingest process and a web process, watched over. Stop it with Ctrl-C or SIGTERM."
 

@@ -5,7 +5,8 @@ import asyncio
 import logging
 
 from service import logs
-from service.config import Config, ConfigError
+from service.config import Config
+from service.env_file import ConfigError
 from service.process import run_until_stopped, settle
 
 HELP = "Serve the feeds from the database, until stopped."

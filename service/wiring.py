@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from civic import labels
 from civic.methods import CivicMethods
 from communities.access import Site
 from communities.report_limits import HOUR
 from communities.reports import Intake
-from communities.taken import Labeler
 from feedgen.everything import Everything
 from feedgen.feeds import Feeds
 from feedgen.methods import FeedMethods
@@ -31,6 +31,7 @@ from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.sweep import Sweep
 from firehose.waiting import pause
+from labeler.labels_file import read_labels
 from lexicons.catalog import documents
 from models import meta
 from models.commits import CommitWatch
@@ -155,12 +156,13 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
 
 @asynccontextmanager
 async def serving(
-    config: Config, *, labelers: Sequence[Labeler] = (), clock: Callable[[], float] = time.time
+    config: Config, *, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[tuple[Listener, Listener]]:
     """The web process: the public listener and the private one of `/metrics`. Raises DatabaseError or OSError.
 
-    `labelers`: to which reports may be sent; `clock`: of what it stores, in seconds.
+    `clock`: of what it stores, in seconds.
     """
+    labelers = read_labels(config.labels).labelers
     database = open_database(config.database)
     try:
         with writing(database) as connection:
@@ -202,6 +204,7 @@ async def serving(
                 counts=methods.counts,
                 labelers=labelers,
                 intake=Intake(config.report_merge_hours * HOUR),
+                more=labels.procedures(labelers),
                 clock=clock,
             )
 

@@ -24,7 +24,6 @@ from communities.community import Community, Include
 from communities.members import intern_actor
 from communities.post import read_post
 from communities.ranking import SORTS
-from communities.taken import Labeler
 from firehose.events import Account as AccountEvent
 from firehose.in_force import InForce
 from firehose.index import Index
@@ -214,9 +213,7 @@ def make_config(folder: Path, **settings: str) -> Config:
 
 
 @contextmanager
-def site(
-    folder: Path, clock: Callable[[], float] = time.time, *, labelers: Sequence[Labeler] = (), **settings: str
-) -> Iterator[Site]:
+def site(folder: Path, clock: Callable[[], float] = time.time, **settings: str) -> Iterator[Site]:
     """The app over the database in `folder`, and a directory."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="site")
@@ -226,7 +223,7 @@ def site(
     async def start() -> Site:
         net = await stack.enter_async_context(DidNet())
         config = make_config(folder, plc_url=net.url, **settings)
-        door, side = await stack.enter_async_context(serving(config, labelers=labelers, clock=clock))
+        door, side = await stack.enter_async_context(serving(config, clock=clock))
         return Site(config, net, loop, door.port, side.port)
 
     try:
@@ -373,12 +370,10 @@ def site_and_writer(
     folder: Path,
     rules: str = RULES,
     clock: Callable[[], float] = time.time,
-    *,
-    labelers: Sequence[Labeler] = (),
     **settings: str,
 ) -> Iterator[tuple[Site, Writer]]:
     """Both, over one database."""
-    with site(folder, clock, labelers=labelers, **settings) as served:
+    with site(folder, clock, **settings) as served:
         writer = Writer(served.config, rules)
         try:
             yield served, writer

@@ -8,10 +8,13 @@ from urllib.parse import quote
 
 import pytest
 
-from civic.methods import PROCEDURES, QUERIES
+from civic import labels
+from civic.methods import PROCEDURES as CORE
+from civic.methods import QUERIES
 from lexicons.catalog import documents
 from tests.civic_site import NSID, OWNER, Town, town
 from tests.didnet import plc
+from tests.label_scene import LABELS
 
 SEEDS = range(20)
 STRINGS = (
@@ -22,12 +25,15 @@ STRINGS = (
     "10000-01-01T00:00:00Z", "relevance", "newest", "\U0001f426", "\u202e", f"at://{plc(1)}/app.bsky.feed.post/3kznmn7xqxl22",
     "bafyreiclp443lavogvhj3d2ob2cxbfuscni2k5jk7bebjzg7khl3esabwq", "com.atproto.repo.strongRef", f"{NSID}defs#account",
 )  # fmt: skip
+PROCEDURES = (*CORE, *labels.procedures(()))
 MAIN = {document["id"].removeprefix(NSID): document["defs"].get("main", {}) for document in documents()}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    with town(tmp_path_factory.mktemp("fuzz")) as found:
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / "labels.toml").write_text(LABELS)
+    with town(folder, labels=str(folder / "labels.toml")) as found:
         found.found("birds")
         found.found("secret", kind="hidden")
         yield found

@@ -89,7 +89,11 @@ def test_wrong_usage_is_code_2(words: list[str], capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize(
     "command",
-    [name for name in COMMANDS if name not in ("explain", "cursor", "unpublish", "backfill", "takedown", "log")],
+    [
+        name
+        for name in COMMANDS
+        if name not in ("explain", "cursor", "unpublish", "backfill", "takedown", "log", "labeler")
+    ],
 )
 def test_wrong_settings_are_code_2_and_told_at_once(
     command: str, capsys: pytest.CaptureFixture[str], folder: Path

@@ -24,7 +24,7 @@ BELOW = {
     "xrpc": set(),
     "lexicons": set(),
     "communities": {"models", "xrpc"},
-    "civic": {"communities", "models", "xrpc"},
+    "civic": {"communities", "labeler", "models", "xrpc"},
     "feedgen": {"communities", "models", "xrpc"},
     "firehose": {"communities", "models", "xrpc", "lexicons"},
     "labeler": {"communities", "models", "xrpc", "lexicons"},
@@ -154,7 +154,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    expected = {str(path.relative_to(ROOT)) for path in sources()} | {"service/communities.example.toml"}
+    expected = {str(path.relative_to(ROOT)) for path in sources()} | {
+        "service/communities.example.toml",
+        "service/labels.example.toml",
+    }
     expected |= {str(path.relative_to(ROOT)) for path in (ROOT / "lexicons").rglob("*.json")}
     info = f"communities-{PROJECT['project']['version']}.dist-info/"
     assert {name for name in names if not name.startswith(info)} == expected

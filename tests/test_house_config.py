@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from firehose.source import parse_sources
-from service.config import PREFIX, Config, ConfigError, read_config, read_env_file
+from service.config import PREFIX, Config, read_config
+from service.env_file import ConfigError, read_env_file
 from tests.didnet import plc
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +72,9 @@ def test_every_setting_can_be_given_and_the_environment_wins(tmp_path: Path) -> 
         "moderators": (plc(2), (plc(2),)),
         "founders": (plc(3), (plc(3),)),
         "report_merge_hours": ("0", 0),
+        "labels": ("etc/l.toml", Path("etc/l.toml")),
+        "labeler_passphrase": ("a long one, 123", "a long one, 123"),
+        "labeler_key": ("0A" * 32, "0a" * 32),
         "log_level": ("debug", "debug"),
     }
     assert given.keys() == {field.name for field in fields(Config)}
@@ -199,7 +203,15 @@ def test_an_env_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o602])
-@pytest.mark.parametrize("setting", ["APP_PASSWORD=abcd-efgh", "SOURCE=tap+ws://admin:pw@localhost:99"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "APP_PASSWORD=abcd-efgh",
+        "SOURCE=tap+ws://admin:pw@localhost:99",
+        "LABELER_PASSPHRASE=a long one, 123",
+        f"LABELER_KEY={'1f' * 32}",
+    ],
+)
 def test_s171_a_password_in_a_file_that_others_may_read_is_refused(tmp_path: Path, setting: str, mode: int) -> None:
     path = tmp_path / ".env"
     path.write_text(f"{PREFIX}{setting}\n")
@@ -209,7 +221,7 @@ def test_s171_a_password_in_a_file_that_others_may_read_is_refused(tmp_path: Pat
     path.chmod(0o600)
     read_config({}, path)
     path.chmod(mode)
-    path.write_text(f"{PREFIX}{setting.partition('=')[0]}={'' if 'PASS' in setting else 'wss://a.example'}\n")
+    path.write_text(f"{PREFIX}{setting.partition('=')[0]}={'wss://a.example' if 'SOURCE' in setting else ''}\n")
     read_config({}, path)
 
 
@@ -227,3 +239,16 @@ def test_s169_the_app_password_is_shown_nowhere(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         read_config({}, path)
     assert secret not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [("LABELER_PASSPHRASE", "canary-1234-5678", "canary-1234"), ("LABELER_KEY", "ca" * 32, "ca" * 31 + "zz")],
+)
+def test_s169_the_secrets_of_a_labeler_are_shown_nowhere(name: str, good: str, bad: str) -> None:
+    config = read_config({PREFIX + name: good})
+    assert getattr(config, name.lower()) == good
+    assert good not in f"{config} {config!r} {[config]}" and name.lower() not in repr(config)
+    with pytest.raises(ConfigError, match=f"^{PREFIX}{name}: the value given must (have at least 12|be 64)") as refused:
+        read_config({PREFIX + name: bad})
+    assert bad not in str(refused.value)

@@ -110,8 +110,8 @@ class History(RuleBasedStateMachine):
 
     # What people do
 
-    @rule(labeler=labelers, uri=uris, cid=cids, vals=st.lists(values, min_size=1, max_size=2), actor=actors, batch=batches,
-          ends=st.none() | st.integers(1, 30))  # fmt: skip
+    @rule(labeler=labelers, uri=uris, cid=cids, vals=st.lists(values, min_size=1, max_size=2), actor=actors,
+          batch=batches, ends=st.none() | st.integers(1, 30))  # fmt: skip
     def add(self, labeler: int, uri: str, cid: str, vals: list[str], actor: str, batch: str, ends: int | None) -> None:
         exp = None if ends is None else self.now + ends
         issued = self.site.issue(uri, *vals, labeler=labeler, cid=cid, actor=actor, batch=batch, exp=exp)

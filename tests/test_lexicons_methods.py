@@ -76,7 +76,7 @@ def test_the_methods_are_these() -> None:
         "getCommunity", "listCommunities", "listMembers", "getMembership", "getViewer", "getDecisions", "explain",
         "listRecords",
     ]  # fmt: skip
-    assert PROCEDURES == ["join", "leave", "decide", "setRole"]
+    assert PROCEDURES == ["join", "leave", "decide", "label", "setRole"]
 
 
 @pytest.mark.parametrize(("name", "part"), [*product(METHODS, ("asked", "answered"))])
@@ -118,6 +118,8 @@ MEMBER = {"did": DID, "status": "banned", "role": "member", "since": "2026-01-31
 VIEWER = {"canDiscover": False, "canRead": False, "post": "refused", "decides": []}
 DECISION = {"community": "birds", "seq": 1, "at": "2026-01-31T12:00:00.000000Z", "action": "ban", "salts": {},
             "commitments": {}, "prev": "0" * 64, "hash": "f" * 64}  # fmt: skip
+EVENT = {"id": 1, "at": "2026-01-31T12:00:00.000000Z", "labeler": DID, "community": "birds", "actor": DID,
+         "role": "owner", "subject": DID, "added": [], "removed": []}  # fmt: skip
 EXPLAINED = {"evidences": [], "revision": "1", "state": "refused", "why": "No selector matches.",
              "score": [{"name": "likes", "value": "0.5"}], "hiddenBy": []}  # fmt: skip
 RECORD = {"uri": f"at://{DID}/{OURS}community/birds", "cid": CID_1, "collection": f"{OURS}community",
@@ -134,6 +136,7 @@ LEAST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "join": ({"community": "birds"}, {"viewer": VIEWER}),
     "leave": ({"community": "birds"}, {"viewer": VIEWER}),
     "decide": ({"community": "birds", "action": "pin", "subject": POST_REF}, {"decision": DECISION}),
+    "label": ({"community": "birds", "subject": POST_REF}, {"event": EVENT}),
     "setRole": ({"community": "birds", "subject": DID, "role": "member"}, {"decision": DECISION, "member": MEMBER}),
 }
 
@@ -192,6 +195,12 @@ BAD = [
     ("setRole", "asked", "scope", ["settings"], "must be one of posts, members, pins"),
     ("setRole", "asked", "scope", ["posts"] * 4, "must have at most 3 entries"),
     ("setRole", "asked", "expiresAt", "2026-02-30T00:00:00Z", "must have the format datetime"),
+    ("label", "asked", "subject", POST_REF | {"cid": "1"}, "must have the format cid"),
+    ("label", "asked", "add", [""], "must have at least 1 bytes"),
+    ("label", "asked", "add", ["a" * 101], "must have at most 100 bytes"),
+    ("label", "asked", "remove", ["a"] * 21, "must have at most 20 entries"),
+    ("label", "asked", "labeler", "alice.example.com", "must have the format did"),
+    ("label", "answered", "event", EVENT | {"id": 0}, "must be at least 1"),
     ("getCommunity", "answered", "memberCount", -1, "must be at least 0"),
     ("getCommunity", "answered", "owner", "alice.example.com", "must have the format did"),
     ("getCommunity", "answered", "uri", "birds", "must have the format at-uri"),
@@ -219,6 +228,8 @@ GOOD = [
     *(("decide", "asked", {"action": str(action), "subject": ACCOUNT}) for action in sorted(OTHERS)),
     ("decide", "asked", {"action": "ban", "subject": ACCOUNT, "expiresAt": "2026-03-01T00:00:00Z"}),
     ("setRole", "asked", {"scope": [], "expiresAt": "2026-03-01T00:00:00+01:00"}),
+    ("label", "asked", {"subject": ACCOUNT, "expiresAt": "2026-03-01T00:00:00Z"}),
+    ("label", "answered", {"event": EVENT | {"cid": CID_1, "expiresAt": "2026-03-01T00:00:00Z", "role": "jury"}}),
     ("getCommunity", "answered", {"type": "secret", "joinBy": ["post"], "state": "asleep"}),
     ("getDecisions", "answered", {"decisions": [DECISION | {"action": "edit", "role": "jury"}]}),
 ]

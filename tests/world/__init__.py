@@ -43,7 +43,7 @@ class World:
         self.tombstones = True
         """Whether the directory has no document for an account that was deleted; hosts leave that open."""
         self.relay = Relay(self.clock, self.fired)
-        self.plc = Plc(self._document, self.fired)
+        self.plc = Plc(self._document, self.fired, self._plc_data)
         self.pds = Pds(self.accounts, self.clock, seed, self.fired)
         self.second = Pds(self.accounts, self.clock, seed, self.fired, first=False)
         self.plc_url = ""
@@ -82,6 +82,9 @@ class World:
         account = self.accounts.get(did)
         gone = account is None or (account.status == "deleted" and self.tombstones)
         return None if gone or account is None else account.document
+
+    def _plc_data(self, did: str) -> dict[str, Any] | None:
+        return self.accounts[did].plc_data if self._document(did) else None
 
     async def __aenter__(self) -> "World":
         self.plc_url = await self._listen(self.plc.app())

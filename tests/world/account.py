@@ -8,7 +8,7 @@ from typing import Any
 from cbrrr import CID, decode_dag_cbor
 
 from tests.world.clock import Clock
-from tests.world.keys import Curve, make_did, make_jwt, make_key, multikey
+from tests.world.keys import Curve, did_key, make_did, make_jwt, make_key, multikey
 from tests.world.relay import Relay
 from tests.world.repo import Repo, Write
 from tests.world.text import facets
@@ -51,7 +51,14 @@ class Account:
         self.handle = f"{name}.test"
         self.did = make_did(seed)
         self.password = "pw-" + hashlib.sha256(seed.encode()).hexdigest()[:12]
+        self.app_password = "app-" + hashlib.sha256(f"app {seed}".encode()).hexdigest()[:12]
+        self.sign_in_code: str | None = None
+        """Asked for beside the password, when set."""
         self.key = make_key(curve, seed)
+        self.rotation_keys = [did_key(make_key("k256", f"{seed} rotation"))]
+        self.methods: dict[str, str] = {}
+        self.services: dict[str, dict[str, str]] = {}
+        """What stands in the directory beside the key and the server of the account."""
         self.repo = Repo(self.did, self.key)
         self.active = True
         self.status: str | None = None
@@ -64,6 +71,18 @@ class Account:
         self._clock = clock
         self._relay = relay
         self._handles = handles
+
+    @property
+    def plc_data(self) -> dict[str, Any]:
+        """The state in the PLC directory, of which the document is made."""
+        pds = {"type": "AtprotoPersonalDataServer", "endpoint": self.pds_url}
+        return {
+            "did": self.did,
+            "rotationKeys": list(self.rotation_keys),
+            "alsoKnownAs": [f"at://{self.handle}"],
+            "verificationMethods": {"atproto": did_key(self.key), **self.methods},
+            "services": {"atproto_pds": pds, **self.services},
+        }
 
     @property
     def document(self) -> dict[str, Any]:
@@ -82,9 +101,24 @@ class Account:
                     "type": "Multikey",
                     "controller": self.did,
                     "publicKeyMultibase": multikey(self.key),
-                }
+                },
+                *(
+                    {
+                        "id": f"{self.did}#{name}",
+                        "type": "Multikey",
+                        "controller": self.did,
+                        "publicKeyMultibase": key.removeprefix("did:key:"),
+                    }
+                    for name, key in self.methods.items()
+                ),
             ],
-            "service": [{"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": self.pds_url}],
+            "service": [
+                {"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": self.pds_url},
+                *(
+                    {"id": f"#{name}", "type": one["type"], "serviceEndpoint": one["endpoint"]}
+                    for name, one in self.services.items()
+                ),
+            ],
         }
 
     # The repository

@@ -10,6 +10,7 @@ from cbrrr import CbrrrDecodeError, decode_dag_cbor, encode_dag_cbor
 
 from tests.world.account import Account
 from tests.world.clock import Clock
+from tests.world.identity import Identity
 from tests.world.outages import Outages
 from tests.world.repo import Write
 from tests.world.sessions import Sessions, XrpcError, find, json_body, param
@@ -54,6 +55,7 @@ class Pds:
         self._accounts = accounts
         self._clock = clock
         self._sessions = Sessions(accounts, clock, seed)
+        self.identity = Identity(self._sessions)
 
     def lag(self, account: Account) -> None:
         """From now on serve this repository as it is at this moment, whatever is written to it; see `stale`."""
@@ -78,6 +80,9 @@ class Pds:
             "com.atproto.sync.getRepoStatus": self._get_repo_status,
         }
         procedures = {
+            "com.atproto.identity.requestPlcOperationSignature": self.identity.request,
+            "com.atproto.identity.signPlcOperation": self.identity.sign,
+            "com.atproto.identity.submitPlcOperation": self.identity.submit,
             "com.atproto.repo.createRecord": self._create_record,
             "com.atproto.repo.deleteRecord": self._delete_record,
             "com.atproto.repo.putRecord": self._put_record,

@@ -14,6 +14,7 @@ from tests.world.clock import Clock
 from tests.world.keys import base64url
 
 ACCESS_SECONDS = 7200
+APP_PASSWORD = "com.atproto.appPass"
 REFRESH_SECONDS = 90 * 86400
 
 
@@ -78,8 +79,8 @@ class Sessions:
     def _mac(self, signed: str) -> str:
         return base64url(hmac.digest(self._secret, signed.encode(), "sha256"))
 
-    def of(self, request: web.Request, scope: str = "com.atproto.access") -> tuple[Account, str]:
-        """The account whose token came with the request, and the token."""
+    def of(self, request: web.Request, scope: str = "com.atproto.access", *, full: bool = False) -> tuple[Account, str]:
+        """The account whose token came with the request, and the token. `full`: one of an app password is refused."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind != "Bearer" or not token:
             raise XrpcError("AuthMissing", "Authentication Required", 401)
@@ -90,7 +91,7 @@ class Sessions:
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
         if claims["exp"] <= self._clock.now() // 1_000_000:
             raise XrpcError("ExpiredToken", "Token has expired")
-        if claims["scope"] != scope:
+        if claims["scope"] != scope and (full or (claims["scope"], scope) != (APP_PASSWORD, "com.atproto.access")):
             raise XrpcError("InvalidToken", "Bad token scope")
         return find(self._accounts, claims["sub"]), token
 
@@ -103,9 +104,9 @@ class Sessions:
             "active": account.active,
         } | status
 
-    def _tokens(self, account: Account) -> web.Response:
+    def _tokens(self, account: Account, scope: str = "com.atproto.access") -> web.Response:
         tokens = {
-            "accessJwt": self._token(account, "com.atproto.access", ACCESS_SECONDS),
+            "accessJwt": self._token(account, scope, ACCESS_SECONDS),
             "refreshJwt": self._token(account, "com.atproto.refresh", REFRESH_SECONDS),
         }
         return web.json_response(self._body(account) | tokens)
@@ -117,10 +118,14 @@ class Sessions:
             account = find(self._accounts, str(body["identifier"]))
         except XrpcError:
             account = None
+        if account is not None and body["password"] == account.app_password:
+            return self._tokens(account, APP_PASSWORD)
         if account is None or body["password"] != account.password:
             raise XrpcError("AuthenticationRequired", "Invalid identifier or password", 401)
         if account.status == "takendown":
             raise XrpcError("AccountTakedown", "Account has been taken down", 401)
+        if account.sign_in_code and body.get("authFactorToken") != account.sign_in_code:
+            raise XrpcError("AuthFactorTokenRequired", "A sign in code has been sent to your email address", 401)
         return self._tokens(account)
 
     async def refresh(self, request: web.Request) -> web.Response:
