@@ -10,17 +10,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import apsw
 import peewee
 from playhouse.apsw_ext import APSWDatabase
 
-from civic import accounts, decide, decisions, explain, joining, listing, people, reporting
+from civic import accounts, decide, decisions, explain, joining, listing, people, records, reporting
 from civic.town import TownWatch
 from civic.visit import Procedure, Query, Visit, nsid
 from communities.access import Site
 from communities.membership import RefusedError
+from communities.report_limits import domain_of
+from communities.reports import Intake
+from communities.taken import Labeler
 from models import tokens
 from models.database import Connection, sql, writing
 from xrpc import server
@@ -40,7 +44,7 @@ from xrpc.server import Call
 
 log = logging.getLogger(__name__)
 
-QUERIES: tuple[Query, ...] = (*listing.QUERIES, *people.QUERIES, *decisions.QUERIES, *explain.QUERIES)
+QUERIES: tuple[Query, ...] = (*listing.QUERIES, *people.QUERIES, *decisions.QUERIES, *explain.QUERIES, *records.QUERIES)
 PROCEDURES: tuple[Procedure, ...] = (
     *joining.PROCEDURES,
     *decide.PROCEDURES,
@@ -49,6 +53,8 @@ PROCEDURES: tuple[Procedure, ...] = (
 )
 MOST_BYTES = 192 * 1024
 """Of a body: the longest reason, with every sign of it escaped."""
+LABELER = "#atproto_labeler"
+"""The service entry of a labeler, to which clients send reports."""
 _AUTHORIZATION = "Authorization"
 
 
@@ -67,14 +73,21 @@ class CivicMethods:
         keep: int,
         limiter: RateLimit,
         counts: Counter[str],
+        labelers: Sequence[Labeler] = (),
+        intake: Intake | None = None,
         more: Sequence[Procedure] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`auth` must take tokens for this service alone; `limiter` bounds procedures per caller; `counts` takes what
-        was called; `more`: procedures besides PROCEDURES; `clock` gives seconds. The rest: see `Visit`.
+        was called; `labelers` are those that this service is; `more`: procedures besides PROCEDURES; `clock` gives
+        seconds. The rest: see `Visit`.
         """
         self._database = database
         self._auth = auth
+        self._labelers = {audience: one for one in labelers for audience in (one.did, one.did + LABELER)}
+        # What is sent to a labeler can report, and nothing else: no token for it decides anything.
+        self._labelers_auth = auth.also(self._labelers)
+        self._intake = intake or Intake()
         self._catalog = catalog
         self._site = site
         self._publisher = publisher
@@ -110,8 +123,10 @@ class CivicMethods:
     def _procedure(self, procedure: Procedure) -> server.Procedure:
         method = nsid(procedure.name)
 
+        auth = self._labelers_auth if procedure.labelers else self._auth
+
         async def authorize(call: Call) -> Token:
-            token = await self._auth.require(call.request.headers.getall(_AUTHORIZATION, ()), method, act=True)
+            token = await auth.require(call.request.headers.getall(_AUTHORIZATION, ()), method, act=True)
             wait = self._limiter.allow(token.iss)
             if wait is not None:
                 raise RateLimitExceeded(retry_after=wait)
@@ -122,8 +137,8 @@ class CivicMethods:
                 raise RuntimeError(f"{method} needs its authorize step")
             _judge(self._catalog.check_input, method, call.body)
             self._counts[f"civic {procedure.name}"] += 1
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._writer, self._write, procedure, call.token, call.body)
+            loop, host = asyncio.get_running_loop(), domain_of(auth.host_of(call.token.iss))
+            return await loop.run_in_executor(self._writer, self._write, procedure, call.token, call.body, host)
 
         return server.Procedure(method, Params(), handle, max_body=MOST_BYTES, authorize=authorize)
 
@@ -134,15 +149,16 @@ class CivicMethods:
         self._catalog.check_output(nsid(query.name), answer)
         return answer
 
-    def _write(self, procedure: Procedure, token: Token, body: Mapping[str, Any]) -> server.Answer:
+    def _write(self, procedure: Procedure, token: Token, body: Mapping[str, Any], host: str) -> server.Answer:
         """Runs in the writer's thread, on its own connection."""
         try:
             with writing(self._database) as connection:
-                if not tokens.is_shown(connection, token.iss):
+                if not (procedure.inactive or tokens.is_shown(connection, token.iss)):
                     raise AccountInactive("Your account is not active.")
                 if not tokens.use_up(connection, token.iss, token.jti_key, token.exp):
                     raise JwtReplayed()
-                answer = procedure.act(self._visit(self._writable, connection, token.iss), body)
+                visit = self._visit(self._writable, connection, token.iss)
+                answer = procedure.act(replace(visit, labeler=self._labelers.get(token.aud), host=host), body)
                 self._catalog.check_output(nsid(procedure.name), answer)
                 return answer
         except RefusedError as refusal:
@@ -155,7 +171,9 @@ class CivicMethods:
     def _visit(self, watch: TownWatch, connection: Connection, caller: str | None) -> Visit:
         now = int(self._clock() * 1_000_000)
         town = watch.look(connection, now)
-        return Visit(connection, town, caller, now, self._site, self._publisher, self._key, self._keep)
+        return Visit(
+            connection, town, caller, now, self._site, self._publisher, self._key, self._keep, intake=self._intake
+        )
 
     def close(self) -> None:
         """Let what is being read and written come to its end."""

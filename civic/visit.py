@@ -16,6 +16,8 @@ from communities.community import Community
 from communities.directory import Settings, owners_above
 from communities.members import find_actor, memberships, standing_by
 from communities.membership import Membership
+from communities.reports import Intake
+from communities.taken import Labeler
 from models import communities as community_rows
 from models.database import Connection
 from xrpc.errors import AuthMissing, Refused
@@ -33,6 +35,8 @@ def nsid(name: str) -> str:
 class Visit:
     """`caller`: a DID, None for somebody unknown. `now`: microseconds. `site`: who has a role for the whole site.
     `publisher`: in whose repository feeds stand; `key`: of cursors; `keep`: how long posts are kept, microseconds.
+    `labeler`: to which the call was sent, if it was to one; `host`: the domain of the caller's PDS, empty if it is not
+    known; `intake`: how reports are taken.
     """
 
     connection: Connection
@@ -43,6 +47,9 @@ class Visit:
     publisher: str
     key: bytes
     keep: int
+    labeler: Labeler | None = None
+    host: str = ""
+    intake: Intake = Intake()
 
     def signed(self) -> str:
         """The caller's DID. Raises AuthMissing when nobody is known to call."""
@@ -95,8 +102,11 @@ class Query(NamedTuple):
 
 class Procedure(NamedTuple):
     """A method that changes something, for callers who are known. `act` is called in an immediate transaction with the
-    body, which fits the lexicon; whatever it raises undoes all that it did.
+    body, which fits the lexicon; whatever it raises undoes all that it did. `labelers`: it may also be sent to a
+    labeler; `inactive`: accounts that are not active or taken down may call it, and it says itself what they may.
     """
 
     name: str
     act: Callable[[Visit, Mapping[str, Any]], Answer]
+    labelers: bool = False
+    inactive: bool = False

@@ -34,11 +34,10 @@ from communities.stored import Item, StoredPost, find_decided, find_item, find_p
 from models import communities as community_rows
 from models import meta
 from models.database import Connection
+from models.repos import TO_BE_READ
 from xrpc.syntax import is_tid, tid_micros
 
 _AUTHOR = "SELECT a.shown, a.allowed, a.status, r.state FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.id = ?"
-_READ = ("", "synced")
-"""States of a repository that is not to be read."""
 _HOUR = 3_600_000_000
 _DAY = 24 * _HOUR
 
@@ -179,7 +178,7 @@ def _unknown(decided: Decided | None, submitted: bool, repo: str, note: str | No
     """How a post stands of which nobody knows what it says."""
     if decided is not None and decided.verdict is Verdict.REMOVED:
         return Outcome.REMOVED, "a moderator removed it"
-    if decided is not None and repo in _READ:
+    if decided is not None and repo not in TO_BE_READ:
         return Outcome.REFUSED, "a moderator approved it, but its author's repository has no such post to take in"
     if decided is not None:
         return Outcome.REFUSED, "a moderator approved it, and it comes when its author's repository has been read"

@@ -4,8 +4,9 @@ import re
 
 
 class Lines:
-    """The lines of the keys of one text, which must be valid, made of `[[community]]` or of what `root` names. Of tables
-    in two brackets within it, the tables are `rules[1]`, `rules[2]` and so on; `rules[1].more` is a table in one.
+    """The lines of the keys of one text, which must be valid, made of `[[community]]` or of what `root` names. Of
+    tables in two brackets within it, the tables are `rules[1]`, `rules[2]` and so on; `rules[1].more` is a table in
+    one.
     """
 
     _OPAQUE = re.compile(

@@ -2,97 +2,185 @@
 
 A report of a post reaches every community that has the post and that the reporter may read. There the post stays as it
 is, and waits in the queue until the moderators decide; what they have approved, in this version, does not wait again.
-Every report is kept, also of what is in no community: that is for the moderators of the site.
+One of an account reaches the communities of which the account is a member and which the reporter may read, and always
+the moderators of the site, whose matter accounts are. What is in no community reaches the moderators of the site. A
+labeler's reports reach no community that it does not serve. Every report is kept.
 
-Source: com.atproto.moderation.createReport; reasons: com.atproto.moderation.defs and tools.ozone.report.defs.
+Source: com.atproto.moderation.createReport.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from communities.access import Site, readable
+from communities import appeals, evidence
+from communities.access import Site, Status, readable
 from communities.admission import PENDING, Verdict
-from communities.directory import Places, owners_above
+from communities.directory import Places, Settings, owners_above
 from communities.members import find_actor, memberships, standing_by
+from communities.reasons import APPEALS
 from communities.refs import read_post_uri
-from communities.stored import find_decided, find_post
+from communities.report_limits import HOUR, LARGE_HOSTS
+from communities.stored import StoredPost, find_decided, find_post
 from models import reports
+from models.appeals import Against, is_open
 from models.database import Connection
-from models.reports import Kept, Said
+from models.reports import SITE, Kept, Said, Witness
 
-_LEGACY, _OZONE = "com.atproto.moderation.defs#reason", "tools.ozone.report.defs#reason"
-_GROUPS = {
-    "Violence": "Animal Threats GraphicContent Glorification ExtremistContent Trafficking Other",
-    "Sexual": "AbuseContent NCII Deepfake Animal Unlabeled Other",
-    "ChildSafety": "CSAM Groom Privacy Harassment Other",
-    "Harassment": "Troll Targeted HateSpeech Doxxing Other",
-    "Misleading": "Bot Impersonation Spam Scam Elections Other",
-    "Rule": "SiteSecurity ProhibitedSales BanEvasion Other",
-    "SelfHarm": "Content ED Stunts Substances Other",
-}
-APPEALS = frozenset((f"{_LEGACY}Appeal", f"{_OZONE}Appeal"))
-REASONS = frozenset(
-    (
-        *(_LEGACY + name for name in "Spam Violation Misleading Sexual Rude Other".split()),
-        f"{_OZONE}Other",
-        *(f"{_OZONE}{group}{name}" for group, names in _GROUPS.items() for name in names.split()),
-    )
-)
-"""Why something may be reported; appeals are something else."""
-MERGED_MICROS = 7 * 86_400_000_000
-"""What the same reporter says of the same thing again within that time is the same report (ours)."""
-HOUR = 3_600_000_000
-MOST_OF_REPORTER = ((HOUR, 60), (24 * HOUR, 200))
-MOST_OF_SUBJECT = ((HOUR, 500),)
-"""Spans (microseconds) and how many reports are taken in each (ours)."""
+MERGED_MICROS = 7 * 24 * HOUR
 SEEN = frozenset((0, PENDING))
 """How a post stands in a community in which it may be reported."""
+MOST_ROUTES = 100
+"""Communities that a report reaches: an account may be a member of any number."""
+BURST, BURST_MICROS, MOST_WITNESSES = 10, HOUR, 100
+"""So many reporters of one post within that time may have agreed to; the newest are looked at."""
+ALIKE = 0.8
+"""Of the reporters of a burst that share makes it look like one."""
 
 
-def reason_name(reason_type: str) -> str:
-    """A reason for people: `harassment troll` of `...#reasonHarassmentTroll`."""
-    name = reason_type.partition("#reason")[2]
-    return "".join(f" {c.lower()}" if c.isupper() and not name[max(at - 1, 0)].isupper() else c.lower()
-                   for at, c in enumerate(name)).strip()  # fmt: skip
-
-
-def wait(connection: Connection, said: Said, now: int) -> int | None:
-    """How many seconds to wait at most before such a report is taken again; None: it is taken now. `now`:
-    microseconds.
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """How reports are taken. `merged`: microseconds within which what the same reporter says of the same thing again is
+    the same report; `large_hosts`: domains of large hosts.
     """
-    for span, most in MOST_OF_REPORTER:
-        if reports.count_of_reporter(connection, said.reporter, now - span) >= most:
-            return span // 1_000_000
-    for span, most in MOST_OF_SUBJECT:
-        if reports.count_of_subject(connection, said.did, said.uri, now - span) >= most:
-            return span // 1_000_000
-    return None
+
+    merged: int = MERGED_MICROS
+    large_hosts: frozenset[str] = LARGE_HOSTS
 
 
-def report(
-    connection: Connection, places: Places, said: Said, now: int, site: Mapping[str, Site] | None = None
-) -> Kept:
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What reports are judged by. `places`: the communities; `site`: who is what for the whole site; `serves`: the
+    slugs of the communities that the labeler serves to which a report was sent, empty: every one.
+    """
+
+    places: Places
+    site: Mapping[str, Site] = field(default_factory=dict)
+    serves: frozenset[str] = frozenset()
+
+    def get(self, community: int) -> Settings | None:
+        """The community with this number, if reports reach it."""
+        settings = self.places.get(community)
+        return settings if settings and (not self.serves or settings.slug in self.serves) else None
+
+
+class Reached(NamedTuple):
+    """A community that a report reaches. `post`: what waits in its queue because of it, if something does."""
+
+    community: int
+    post: int | None = None
+
+
+def find_same(connection: Connection, said: Said, now: int, intake: Intake) -> Kept | None:
+    """The report that this one only repeats. An appeal is repeated until it is decided. `now`: microseconds."""
+    since = now - intake.merged
+    if said.reason_type in APPEALS:
+        since = 0 if is_open(connection, said.did, said.uri, said.labeler) else now + 1
+    return reports.find_same(connection, said, since)
+
+
+def report(connection: Connection, around: Around, said: Said, now: int, intake: Intake) -> Kept:
     """Keep a report and let it reach the moderators whom it concerns. Call inside a write.
 
-    `now`: microseconds; `site`: who is what for the whole site. What `said` holds must be checked.
+    `now`: microseconds. What `said` holds must be checked.
     """
-    kept = reports.put(connection, said, now, now - MERGED_MICROS)
-    ref = read_post_uri(said.uri) if said.uri else None
+    kept = find_same(connection, said, now, intake)
+    if kept is not None:
+        reports.repeat(connection, kept, now)
+    else:
+        kept = reports.put(connection, said, now)
+        evidence.keep(connection, kept.id, said, now)
+    if said.reason_type in APPEALS:
+        _appeal(connection, around, kept.id, said, now)
+        return kept
+    reached = _reached(connection, around, said, now)
+    reports.route(connection, kept.id, (one.community for one in reached))
+    for community, post in reached:
+        if post is not None:
+            reports.flag(connection, community, post, said.reason_type, now, again=kept.again)
+            if _looks_agreed(connection, community, said, now, intake.large_hosts):
+                reports.mark(connection, community, post)
+    return kept
+
+
+def _appeal(connection: Connection, around: Around, number: int, said: Said, now: int) -> None:
+    """To those who have decided; if nobody has, to whom a report would go."""
+    against = [
+        one
+        for one in appeals.decided(connection, said, now)
+        if one.community == SITE or around.get(one.community) is not None
+    ]
+    if not against:
+        against = [Against(one.community) for one in _reached(connection, around, said, now)]
+    reports.route(connection, number, (one.community for one in against))
+    appeals.keep(connection, number, said, against, now)
+
+
+def _reached(connection: Connection, around: Around, said: Said, now: int) -> list[Reached]:
+    """Whom a report reaches: at least the moderators of the site."""
+    if said.convo:
+        return [Reached(SITE)]
+    if not said.uri:
+        found = list(_with_member(connection, around, said, now))
+        return [Reached(SITE), *found]
+    ref = read_post_uri(said.uri)
     post = find_post(connection, ref) if ref else None
     if ref is None or post is None:
-        return kept
-    query = "SELECT community, hidden FROM feed_item WHERE post = ?"
-    items = connection.execute(query, (post.id,)).fetchall()
+        return [Reached(SITE)]
+    return list(_with_post(connection, around, said, post, ref.rkey, now)) or [Reached(SITE)]
+
+
+def _with_post(
+    connection: Connection, around: Around, said: Said, post: StoredPost, rkey: str, now: int
+) -> Iterable[Reached]:
+    """The communities that have a post."""
+    items = connection.execute("SELECT community, hidden FROM feed_item WHERE post = ?", (post.id,)).fetchall()
+    for settings in _readable(connection, around, said, now, [number for number, hidden in items if hidden in SEEN]):
+        decided = find_decided(connection, settings.id, post.actor, rkey)
+        shielded = decided is not None and decided.verdict is Verdict.APPROVED and decided.cid == post.cid
+        yield Reached(settings.id, None if shielded else post.id)
+
+
+def _with_member(connection: Connection, around: Around, said: Said, now: int) -> Iterable[Reached]:
+    """The communities that an account has joined."""
+    joined = memberships(connection, find_actor(connection, said.did))
+    members = [number for number, one in joined.items() if one.status is Status.MEMBER]
+    for settings in _readable(connection, around, said, now, members):
+        yield Reached(settings.id)
+
+
+def _readable(
+    connection: Connection, around: Around, said: Said, now: int, communities: Iterable[int]
+) -> Iterable[Settings]:
+    """Those that the reporter may read, and that reports reach."""
     of = memberships(connection, find_actor(connection, said.reporter))
-    for community, hidden in items:
-        settings = places.get(community) if hidden in SEEN else None
+    above, left = around.site.get(said.reporter, Site.NOBODY), MOST_ROUTES
+    for community in communities:
+        settings = around.get(community)
         if settings is None:
             continue
-        owners = owners_above(places, settings)
-        above = (site or {}).get(said.reporter, Site.NOBODY)
-        if not readable(settings.kind, standing_by(settings, said.reporter, of, owners, now, above)):
-            continue
-        decided = find_decided(connection, community, post.actor, ref.rkey)
-        if decided is not None and decided.verdict is Verdict.APPROVED and decided.cid == post.cid:
-            continue
-        reports.flag(connection, community, post.id, said.reason_type, now, again=kept.again)
-    return kept
+        owners = owners_above(around.places, settings)
+        if readable(settings.kind, standing_by(settings, said.reporter, of, owners, now, above)):
+            yield settings
+            left -= 1
+            if not left:
+                return
+
+
+def _looks_agreed(connection: Connection, community: int, said: Said, now: int, large: frozenset[str]) -> bool:
+    """Whether those who have just reported a post may have agreed to. Counts alone are no reason to think so."""
+    since = now - BURST_MICROS
+    if (reports.nth_newest_about(connection, said.did, said.uri, BURST) or 0) < since:
+        return False
+    found = reports.witnesses(connection, community, said.did, said.uri, since, MOST_WITNESSES)
+    return len(found) >= BURST and _alike(found, large)
+
+
+def _alike(found: list[Witness], large: frozenset[str]) -> bool:
+    """Whether most of them are strangers to the community, unknown here, or from one host that is not a large one."""
+    most = ALIKE * len(found)
+    strangers = sum(one.status != Status.MEMBER for one in found)
+    unknown = sum(not one.known for one in found)
+    hosts = [one.host for one in found if one.host and one.host not in large]
+    together = max((hosts.count(host) for host in set(hosts)), default=0)
+    return max(strangers, unknown, together) >= most

@@ -24,9 +24,9 @@ from communities.members import find_actor, held, standing_by
 from communities.membership import Membership, RefusedError
 from communities.post_decisions import PostDecision, decide_post
 from communities.ranking import QUEUE, record_key
+from communities.reasons import reason_name
 from communities.refs import cid_text, read_cid, read_post_uri
 from communities.relatives import Relatives
-from communities.reports import reason_name
 from communities.short_code import short_code
 from communities.stored import find_decided, find_item, find_post
 from feedgen import cursor

@@ -8,13 +8,15 @@ from collections.abc import Container, Iterable
 
 from communities.admission import HIDDEN_AUTHOR
 from firehose.declared import Declared
+from firehose.engagement import COUNTERS
 from firehose.events import Account
-from firehose.rows import COUNTERS
-from firehose.states import CONFIRM, CONFIRMED, DESYNCHRONIZED, ERROR, PENDING, SYNCED, UNRESOLVABLE
 from models.database import Connection
+from models.repos import DESYNCHRONIZED, ERROR, PENDING, SYNCED, UNRESOLVABLE
 
 _FENCED = "SELECT id, active, allowed, purge FROM actor WHERE did = ? AND NOT (account_source = ? AND account_seq >= ?)"
 _REPO = "SELECT a.id, r.state, r.why FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.did = ?"
+CONFIRMED, CONFIRM = 1, 2
+"""Values of `actor.purge`: the rows are to go; they are to go once the account's host has said that it is gone."""
 MOST_DOUBTS = 1000
 MOST_COUNTED = 5000
 """Likes, reposts, replies and quotes of an account that are counted, or not any more, in the batch that says so."""

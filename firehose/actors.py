@@ -51,6 +51,7 @@ class Actors:
     def __init__(self, connection: Connection) -> None:
         # One cursor for all, so every statement must run to its end: rows are taken with `get` or `fetchall`.
         self._sql = connection.cursor().execute
+        self._connection = connection
         self._actors: OrderedDict[str, Actor] = OrderedDict()
 
     def forget_accounts(self) -> None:

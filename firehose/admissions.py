@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from communities.access import Site
-from communities.admission import BANNED, BY_HAND, PENDING, REMOVED, Decided, Held, Outcome, Verdict, judge
+from communities.admission import BY_HAND, PENDING, Decided, Held, Outcome, Verdict, judge
 from communities.directory import Directory, Places, Settings, owners_above
 from communities.matching import OPT_OUT_TAGS, SUBMITTED, Match, Matcher
 from communities.members import read_membership, standing_by
@@ -108,11 +108,8 @@ class Admissions:
                 now,
                 withdrawn=community in withdrawn,
             )
-            if item is None:
-                continue
-            if item.hidden & BANNED and community in decided and decided[community].verdict is Verdict.REMOVED:
-                item = item._replace(hidden=item.hidden | REMOVED)  # it stays so when the ban ends
-            found[community] = item
+            if item is not None:
+                found[community] = item
         return found
 
     def _item(

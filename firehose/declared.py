@@ -3,24 +3,23 @@ transaction.
 
 Every record is kept as its author has it (table `declaration`), so that what came before its community counts once that
 is there, and so that the same record changes nothing when it comes again. What has no effect is kept with the name of
-the fault, or not at all, and logged.
+the fault, for its author to see, and logged.
 """
 
 import json
 import logging
 from collections.abc import Collection
-from dataclasses import asdict
 
 from communities.community import BY_FOLLOW, BY_RECORD
 from communities.directory import Settings
-from communities.members import Via, account_agrees, is_member, scope_text
+from communities.faults import NOT_AVAILABLE, NOT_HERE, TYPE_CHANGED_WHY
+from communities.members import Via, account_agrees, is_member
 from communities.records import (
     BLOCK,
     COMMUNITY,
     FOLLOW,
     MEMBERSHIP,
     OURS,
-    RELATIONS,
     ROLE,
     SHAPING,
     SUBMISSION,
@@ -32,40 +31,20 @@ from communities.records import (
     concern,
 )
 from firehose.actors import Actor
-from firehose.founding import Founding
+from firehose.founding import NOTHING
 from firehose.joining import role_of
-from firehose.ops import Commit, Delete, PutPost, PutRecord
-from firehose.succession import DECLARED
+from firehose.keeping import Keeping, text_of
+from firehose.ops import Commit, Delete, PutPost, PutRecord, RefusedRecord
+from firehose.succession import Kept
 from models import communities as community_rows
 from models.database import Connection
 
 log = logging.getLogger(__name__)
 
-MOST_DECLARED, MOST_RELATIONS = 2000, 10_000
-"""Records of ours, and follows and blocks, that are kept of one account; later ones are ignored. Each by themselves:
-the account of a community may block very many, and must be able to speak for the community nevertheless.
-"""
-_COUNT = {
-    collections: "SELECT count(*) FROM (SELECT 1 FROM declaration WHERE actor = ? AND collection IN ("
-    + ", ".join(f"'{collection}'" for collection in sorted(collections))
-    + ") LIMIT ?)"
-    for collections in (OURS, RELATIONS)
-}
-LATER = "CommunityNotFound"
+LATER = NOT_HERE
 """The fault of a record whose community may still come."""
-_WITHDRAW = (
-    "INSERT OR REPLACE INTO declaration (actor, collection, rkey, cid, about, subject, record, at, gone)"
-    " SELECT actor, collection, ?, cid, about, subject, record, at, 1 FROM declaration"
-    " WHERE actor = ? AND collection = ? AND rkey = ?"
-)
 MOST_TAGGED, MOST_TAGS = 10_000, 100
 """Accounts, and posts of each, that are remembered until their repositories say whether they join by a tag."""
-_PUT = (
-    "INSERT INTO declaration (actor, collection, rkey, cid, about, subject, record, at, fault)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (actor, collection, rkey) DO UPDATE SET cid = excluded.cid,"
-    " about = excluded.about, subject = excluded.subject, record = excluded.record, at = excluded.at, gone = 0,"
-    " fault = excluded.fault"
-)
 _ABOUT = (
     "SELECT a.did, d.collection, d.rkey, d.record, d.subject FROM declaration d JOIN actor a ON a.id = d.actor"
     " WHERE d.about = ? AND d.gone = 0 AND d.fault = ? ORDER BY d.at, d.rkey LIMIT ?"
@@ -74,7 +53,7 @@ MOST_CAUGHT_UP = 10_000
 """Records that came before their community and are caught up with in one go when it comes."""
 
 
-class Declared(Founding):
+class Declared(Keeping):
     """Puts and takes away what records say of communities."""
 
     def __init__(self, connection: Connection, max_age: int) -> None:
@@ -82,7 +61,6 @@ class Declared(Founding):
         super().__init__(connection, max_age)
         self.awaited: dict[str, str] = {}
         """Accounts whose repositories are to be read, and why: something of theirs matters now that did not before."""
-        self._crowded: set[tuple[int, bool]] = set()
         self.tagged: dict[str, set[str]] = {}
         """Keys of posts by which their authors join or leave, as a source without proofs says; by account."""
 
@@ -90,7 +68,7 @@ class Declared(Founding):
         """Apply the operations, whatever was applied before; whether any concerned the index."""
         applied = False
         for op in commit.ops:
-            if type(op) is PutRecord:
+            if isinstance(op, PutRecord | RefusedRecord):
                 applied |= self._put_record(commit.did, op, received_at)
             elif type(op) is Delete and op.collection in SHAPING:
                 applied |= self._delete_record(commit.did, op.collection, op.rkey, received_at)
@@ -104,45 +82,69 @@ class Declared(Founding):
                 applied = True
         return applied
 
-    def _put_record(self, did: str, op: PutRecord, now: int) -> bool:
+    def _put_record(self, did: str, op: PutRecord | RefusedRecord, now: int) -> bool:
         actor = self.intern(did)
-        stands = self._sql(DECLARED, (actor.id, op.collection, op.rkey)).get
-        if stands is not None and stands[0] == op.cid and not stands[2]:
+        kept = self.kept(actor.id, op.collection, op.rkey)
+        same = kept is not None and kept.cid == op.cid and not kept.gone
+        if same and kept and (type(op) is RefusedRecord or not kept.refused):
             return True
-        if stands is None and self._has_too_many(actor.id, op.collection in OURS):
+        if kept is None and self.has_too_many(actor.id, ours=op.collection in OURS):
             self.counts["record ignored: too many of one account"] += 1
             return True
-        said = self.of_today(op.said)
-        about, subject = concern(did, op.rkey, said)
-        # A membership whose volume changes is no new one: its role would go, and where nobody joins any more all of it.
-        goes_on = stands is not None and stands[3:] == (about, subject) and op.collection != ROLE
-        if stands is not None and not goes_on:
-            if not stands[2]:
-                self._delete_record(did, op.collection, op.rkey, now)  # what it said before does not hold any more
-            if op.collection == SUBMISSION:
-                # What it submitted before is withdrawn, and stays so: under a key that no record can have.
-                key = f"{op.rkey}/{stands[3]}/{stands[4]}"
-                self._sql(_WITHDRAW, (key, actor.id, SUBMISSION, op.rkey))
-        values = (actor.id, op.collection, op.rkey, op.cid, about, subject, _text(said), now)
-        self._sql(_PUT, (*values, None))
-        fault = self._take_effect(did, actor, op.collection, op.rkey, said, now)
-        if fault is not None:
-            self.set_fault(actor.id, op.collection, op.rkey, fault)
-            self.counts[f"record refused: {fault}"] += 1
-            log.info("at://%s/%s/%s has no effect: %s", did, op.collection, op.rkey, fault)
+        if isinstance(op, RefusedRecord):
+            name = self._refuse(did, actor, op, kept, now)
+        else:
+            name = self._keep(did, actor, op, kept, now)
+        if name is not None:
+            self.counts[f"record refused: {name}"] += 1
+            log.info("at://%s/%s/%s has no effect: %s", did, op.collection, op.rkey, name)
         self.counts["record of communities"] += 1
         return True
 
-    def _has_too_many(self, actor: int, ours: bool) -> bool:
-        if (actor, ours) in self._crowded:
-            return True  # it may go on for ever, and counting takes a moment
-        kind, most = (OURS, MOST_DECLARED) if ours else (RELATIONS, MOST_RELATIONS)
-        if self._sql(_COUNT[kind], (actor, most)).get < most:
-            return False
-        if len(self._crowded) >= MOST_TAGGED:
-            self._crowded.clear()
-        self._crowded.add((actor, ours))
-        return True
+    def _refuse(self, did: str, actor: Actor, op: RefusedRecord, kept: Kept | None, now: int) -> str | None:
+        """Keep a record that is refused for what it says. Returns the name of the fault; None: that was known.
+
+        A community goes on as the last version that could be read has it: a slip must not end it. Whatever else the
+        record said before ends.
+        """
+        about, record, name, why = "", NOTHING, op.name, op.why
+        if op.collection == COMMUNITY:
+            about = f"at://{did}/{COMMUNITY}/{op.rkey}"
+            record = kept.record if kept else NOTHING
+            if name == NOT_AVAILABLE and community_rows.founded(self._connection, about):
+                name, why = community_rows.TYPE_CHANGED, TYPE_CHANGED_WHY
+        elif kept is not None:
+            self._end_earlier(did, actor, op, kept, now)
+        if kept is not None and kept.refused and kept.cid == op.cid:
+            return None
+        self.keep(actor.id, op.collection, op.rkey, op.cid, about, "", record, now, name, why)
+        return name
+
+    def _keep(self, did: str, actor: Actor, op: PutRecord, kept: Kept | None, now: int) -> str | None:
+        """Keep a record, and let it have its effect. Returns the name of what forbids that."""
+        said = self.of_today(op.said)
+        about, subject = concern(did, op.rkey, said)
+        if isinstance(said, CommunityRecord):
+            founded = community_rows.founded(self._connection, about)
+            if founded is not None and founded.kind != said.community.kind:
+                changed = RefusedRecord(op.collection, op.rkey, op.cid, community_rows.TYPE_CHANGED, TYPE_CHANGED_WHY)
+                return self._refuse(did, actor, changed, kept, now)
+        # A membership whose volume changes is no new one: its role would go, and where nobody joins any more all of it.
+        goes_on = kept is not None and (kept.about, kept.subject) == (about, subject) and op.collection != ROLE
+        if kept is not None and not goes_on:
+            self._end_earlier(did, actor, op, kept, now)
+        self.keep(actor.id, op.collection, op.rkey, op.cid, about, subject, text_of(said), now)
+        fault = self._take_effect(did, actor, op.collection, op.rkey, said, now)
+        if fault is not None:
+            self.set_fault(actor.id, op.collection, op.rkey, fault)
+        return fault
+
+    def _end_earlier(self, did: str, actor: Actor, op: PutRecord | RefusedRecord, kept: Kept, now: int) -> None:
+        """What a record said before does not hold any more."""
+        if not kept.gone:
+            self._delete_record(did, op.collection, op.rkey, now)
+        if op.collection == SUBMISSION and not kept.refused:
+            self.keep_withdrawn(actor.id, op.rkey, kept)
 
     def _take_effect(self, did: str, actor: Actor, collection: str, rkey: str, said: Said, now: int) -> str | None:
         """Let a record that is kept have its effect. Returns the name of what forbids it."""
@@ -157,37 +159,31 @@ class Declared(Founding):
                 return LATER
             if isinstance(said, MembershipRecord):
                 return self._join(did, settings, Via(BY_RECORD, rkey), now, said.volume)
-            return self._grant(settings, said, rkey, did, now)
-        for settings in self._of_account(said.subject):
+            self._grant(settings, said, rkey, did, now)
+            return None
+        for settings in self.admissions.directory.of_account(said.subject):
             if collection == FOLLOW and BY_FOLLOW in settings.join_by and account_agrees(self._connection, settings):
                 self._join(did, settings, Via(BY_FOLLOW, rkey), now)
             elif collection == BLOCK:
                 self._part(settings, actor)
         if collection == BLOCK and (blocked := self.actor(said.subject)):
-            for settings in self._of_account(did):
+            for settings in self.admissions.directory.of_account(did):
                 self._part(settings, blocked)
         return None
 
     def _delete_record(self, did: str, collection: str, rkey: str, now: int) -> bool:
         actor = self.actor(did)
-        stands = (
-            actor
-            and self._sql(
-                "SELECT about, subject, gone FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?",
-                (actor.id, collection, rkey),
-            ).get
-        )
-        if not actor or not stands or stands[2]:
+        kept = self.kept(actor.id, collection, rkey) if actor else None
+        if not actor or not kept or kept.gone:
             return False
-        about, subject, _ = stands
-        self._crowded.discard((actor.id, collection in OURS))
-        key = (actor.id, collection, rkey)
-        if collection == SUBMISSION:
+        about, subject = kept.about, kept.subject
+        if collection == SUBMISSION and not kept.refused:
             # A withdrawal, which must be remembered: it wins over whatever else speaks for the post.
+            key = (actor.id, collection, rkey)
             self._sql("UPDATE declaration SET gone = 1 WHERE actor = ? AND collection = ? AND rkey = ?", key)
             self._judge_again(actor, subject.rpartition("/")[2], now)
             return True
-        self._sql("DELETE FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?", key)
+        self.drop(actor.id, collection, rkey)
         directory = self.admissions.directory
         if collection == COMMUNITY:
             if community_rows.end_record(self._connection, about):
@@ -199,13 +195,13 @@ class Declared(Founding):
             if settings := directory.find(about):
                 self._revoke(settings, subject, rkey, did, now)
         elif collection == FOLLOW:
-            for settings in self._of_account(subject):
+            for settings in directory.of_account(subject):
                 self._leave(actor, did, settings, BY_FOLLOW, rkey, now)
         elif collection == BLOCK:
             # What was kept out is in the repository of whoever wrote it.
-            if self._of_account(subject):
+            if directory.of_account(subject):
                 self.awaited[did] = "it is not kept out by a block any more"
-            if any(is_member(self._connection, settings.id, subject) for settings in self._of_account(did)):
+            if any(is_member(self._connection, settings.id, subject) for settings in directory.of_account(did)):
                 # Of others what they write from now on counts: an account can block and unblock anybody all day.
                 self.awaited[subject] = "it is not kept out by a block any more"
         return True
@@ -276,12 +272,5 @@ class Declared(Founding):
         query = "DELETE FROM membership WHERE actor = ? AND status != 'banned' RETURNING 1"
         left = self._sql(query, (actor,)).fetchall()
         self._sql("DELETE FROM membership_event WHERE actor = ?", (actor,))
-        self._crowded -= {(actor, True), (actor, False)}
+        self.forget_crowds(actor)
         return bool(rows or left)
-
-
-def _text(said: Said) -> str:
-    """A record as it is kept."""
-    if isinstance(said, RoleRecord):
-        return json.dumps({"role": said.role.value, "scope": scope_text(said.scope), "until": said.until})
-    return json.dumps(asdict(said), ensure_ascii=False)

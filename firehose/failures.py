@@ -9,8 +9,8 @@ from playhouse.apsw_ext import APSWDatabase
 from firehose.actors import Actor
 from firehose.index import Index
 from firehose.ops import Scope
-from firehose.states import DESYNCHRONIZED, ERROR, UNRESOLVABLE
 from models.database import Connection, writing
+from models.repos import DESYNCHRONIZED, ERROR, UNRESOLVABLE
 
 TRIES = 20
 FIRST_DELAY, LONGEST_DELAY = 5.0, 3600.0

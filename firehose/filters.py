@@ -18,7 +18,8 @@ def known_posts(connection: Connection) -> Known:
         " UNION ALL SELECT a.did, p.rkey FROM decided p JOIN actor a ON a.id = p.actor WHERE p.verdict = 'approved'"
     )
     known = Known.of((f"at://{did}/app.bsky.feed.post/{rkey}" for did, rkey in rows), count[0] if count else 0)
-    for (uri,) in connection.execute("SELECT subject FROM declaration WHERE collection = ?", (SUBMISSION,)):
+    submitted = "SELECT subject FROM declaration WHERE collection = ? AND subject != ''"  # a refused one names nothing
+    for (uri,) in connection.execute(submitted, (SUBMISSION,)):
         known.add(uri)
     return known
 

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.matching import Matcher
+from firehose.accounts import CONFIRMED
+from firehose.engagement import COUNTERS
 from firehose.index import Index
 from firehose.reapply import STEP_ROWS, Reapply
-from firehose.rows import COUNTERS
-from firehose.states import PENDING
 from firehose.times import now_micros, tid
 from models.database import Connection, sql, writing
+from models.repos import PENDING
 
 DAY = 86_400_000_000
 INTERACTION_DAYS = 2
@@ -94,7 +95,8 @@ class Housekeeping:
 
     def _purge(self, connection: Connection) -> Callable[[], None] | None:
         """Rows of deleted accounts. The account's own row stays, as a tombstone."""
-        row = connection.execute("SELECT id FROM actor WHERE purge = 1 AND counted = shown LIMIT 1").fetchone()
+        query = f"SELECT id FROM actor WHERE purge = {CONFIRMED} AND counted = shown LIMIT 1"
+        row = connection.execute(query).fetchone()
         if row is None:
             return None
         actor = row[0]

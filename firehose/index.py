@@ -14,9 +14,9 @@ from firehose.events import Sync
 from firehose.noted import COLLECTIONS, Noted
 from firehose.ops import LIST, LIST_ITEM, POST, QUOTE, REPLY, Commit, Delete, Op
 from firehose.snapshot import Snapshot
-from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING, SYNCED
 from firehose.times import tid_micros
 from models.database import Connection
+from models.repos import BEGUN, DESYNCHRONIZED, PENDING, SYNCED
 
 MOST_NOTED, MOST_NOTED_BYTES = 2000, 16 * 1024 * 1024
 """Commits, and bytes of what they say, that are noted of an account while its repository is read (B6)."""
@@ -137,7 +137,7 @@ class Index(Accounts):
         marked = self._sql(
             "UPDATE repo SET state = ?, why = ?, data = NULL, due_at = max(due_at, ?) WHERE state IN (?, ?)"
             " RETURNING 1",
-            (DESYNCHRONIZED, why[:500], now, SYNCED, RESYNCING),
+            (DESYNCHRONIZED, why[:500], now, *BEGUN),
         ).fetchall()
         self.forget()
         self.counts["account desynchronized"] += len(marked)
@@ -157,7 +157,7 @@ class Index(Accounts):
 
         actor = self._fence(did, snapshot.rev)
         if actor.late:
-            self._late.drop_all(actor)
+            self.engagement.late.drop_all(actor)
         yield from self._replace_records(did, actor, snapshot, newer, now)
         puts = {put.rkey: (put, event_at) for put, event_at in zip(snapshot.puts, snapshot.event_at, strict=True)}
         held = dict(self._sql("SELECT rkey, cid FROM post WHERE actor = ?", (actor.id,)).fetchall())
@@ -177,7 +177,7 @@ class Index(Accounts):
         edges = self._sql("SELECT kind, rkey FROM engagement WHERE actor = ?", (actor.id,)).fetchall()
         for kind, rkey in edges:
             if (kind, rkey) not in wanted and not newer(COLLECTIONS.get(kind, POST), rkey):
-                self._remove_engagement(did, kind, rkey)
+                self.engagement.remove(did, kind, rkey)
                 yield
         latest = min(tid_micros(snapshot.rev), now)
         for rkey, (put, event_at) in puts.items():
@@ -195,9 +195,9 @@ class Index(Accounts):
         for (kind, rkey), subject in wanted.items():
             if newer(COLLECTIONS.get(kind, POST), rkey):
                 continue
-            self._put_engagement(did, kind, rkey, subject, min(tid_micros(rkey), now))
-            if (kind, rkey) in late and not subject.startswith(f"at://{did}/") and self.find_post(subject) is None:
-                self._late.note(self.intern(did), kind, rkey, subject, now)
+            self.engagement.put(did, kind, rkey, subject, min(tid_micros(rkey), now))
+            if (kind, rkey) in late:
+                self.engagement.expect(did, kind, rkey, subject, now)
             yield
         for rkey, gone in self._sql("SELECT rkey, gone FROM pin WHERE actor = ?", (actor.id,)).fetchall():
             if bool(gone) == (rkey in snapshot.keys) and not newer(POST, rkey):

@@ -27,7 +27,6 @@ from firehose.pipeline import Pipeline
 from firehose.proofs import Proofs
 from firehose.rules import NOTICED, Rules
 from firehose.source import CURSORS, Source
-from firehose.states import count_repos
 from firehose.storage import STORAGE_FAULTS, StorageError
 from firehose.subscribe import Subscription
 from firehose.times import now_micros
@@ -35,6 +34,7 @@ from firehose.waiting import pause
 from lexicons.catalog import documents
 from models import meta
 from models.database import check_in_place, file_identity, sql, writing
+from models.repos import count_repos
 from xrpc.lexicon import Catalog
 
 log = logging.getLogger(__name__)

@@ -18,18 +18,12 @@ from communities.records import MEMBERSHIP, ROLE, RoleRecord
 from firehose.actors import Actor
 from firehose.ops import PutPost
 from firehose.rows import Rows
-from models.database import Connection
 
 log = logging.getLogger(__name__)
 
 
 class Joining(Rows):
     """Lets people in and out, as far as each community lets them."""
-
-    def __init__(self, connection: Connection, max_age: int) -> None:
-        """`max_age`: microseconds; a post older than that at its event is not admitted."""
-        super().__init__(connection, max_age)
-        self._connection = connection
 
     def _join(self, did: str, settings: Settings, via: Via, now: int, volume: int = 0) -> str | None:
         """Somebody says that they join. Returns the name of what forbids it."""
@@ -114,21 +108,16 @@ class Joining(Rows):
             elif actor := self.actor(did):
                 self._leave(actor, did, settings, BY_TAG, "", now)
 
-    def _of_account(self, did: str) -> list[Settings]:
-        """The communities of which this is the account."""
-        return self.admissions.directory.of_account(did)
-
     # Roles, which the owner's records give.
 
-    def _grant(self, settings: Settings, said: RoleRecord, rkey: str, by: str, now: int) -> str | None:
+    def _grant(self, settings: Settings, said: RoleRecord, rkey: str, by: str, now: int) -> None:
         actor = self.intern(said.subject).id
         held = in_force(held_membership(self._connection, settings.id, actor), now)
         if held is None or held.status is not Status.MEMBER:
-            return None  # it counts once they have joined
+            return  # it counts once they have joined
         after = Membership(Status.MEMBER, said.role, said.scope, said.until)
         if in_force(after, now) == after:
             put(self._connection, settings.id, actor, after, act="setRole", by=by, now=now, granted=rkey)
-        return None
 
     def grant_waiting(self, settings: Settings, did: str, now: int) -> None:
         """Somebody has joined whom the owner has given a role already."""

@@ -2,7 +2,18 @@
 
 from dataclasses import replace
 
-from firehose.ops import ENGAGEMENTS, LIST_ITEM, POST, Commit, Delete, Op, PutEngagement, PutPost, PutRecord
+from firehose.ops import (
+    ENGAGEMENTS,
+    LIST_ITEM,
+    POST,
+    Commit,
+    Delete,
+    Op,
+    PutEngagement,
+    PutPost,
+    PutRecord,
+    RefusedRecord,
+)
 
 COLLECTIONS = {kind: collection for collection, kind in ENGAGEMENTS.items()}
 
@@ -49,7 +60,7 @@ class Noted:
 
 def _place(op: Op) -> tuple[str, str]:
     """Collection and key of the record that an operation is about."""
-    if type(op) is Delete or type(op) is PutRecord:
+    if isinstance(op, Delete | PutRecord | RefusedRecord):
         return op.collection, op.rkey
     if type(op) is PutEngagement:
         return COLLECTIONS[op.kind], op.rkey

@@ -74,6 +74,19 @@ class PutRecord:
 
 
 @dataclass(slots=True)
+class RefusedRecord:
+    """A record of ours was written that has no effect for what it says: the name of the fault, and the reason for
+    people, as `faults.reason` makes it.
+    """
+
+    collection: str
+    rkey: str
+    cid: bytes
+    name: str
+    why: str
+
+
+@dataclass(slots=True)
 class Delete:
     """A record is gone, or is no longer valid, which is the same."""
 
@@ -81,7 +94,7 @@ class Delete:
     rkey: str
 
 
-Op = PutPost | PutEngagement | PutListItem | PutRecord | Delete
+Op = PutPost | PutEngagement | PutListItem | PutRecord | RefusedRecord | Delete
 
 
 @dataclass(slots=True)
@@ -152,9 +165,9 @@ class Scope:
         for op in commit.ops:
             if type(op) is PutPost and op.matches:
                 self.posts.add(f"at://{commit.did}/{POST}/{op.rkey}")
-            elif type(op) is PutRecord:
+            elif isinstance(op, PutRecord | RefusedRecord):
                 self.declared.add(f"at://{commit.did}/{op.collection}/{op.rkey}")
-                if type(op.said) is SubmissionRecord:
+                if type(op) is PutRecord and type(op.said) is SubmissionRecord:
                     self.posts.add(op.said.post)
             elif type(op) is PutListItem and op.list.startswith(f"at://{commit.did}/"):
                 # A new member's next post may be the very next event.

@@ -27,6 +27,8 @@ class Pace:
     """From one look to the next for lists that are due to be read."""
     resync: float = 0.5
     """From one look to the next for repositories that are due to be read."""
+    evidence: float = 1.0
+    """From one look to the next for what was reported and is not here."""
     sweep: float = 1.0
     """From one account whose host is asked to the next."""
     sweep_after: float = 60.0

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from firehose.events import Event, Lost, Refused, Sync
 from firehose.frames import read_frame
-from firehose.ops import ENGAGEMENTS, Commit, Delete, PutListItem, PutPost, PutRecord, Scope
+from firehose.ops import ENGAGEMENTS, Commit, Delete, PutListItem, PutPost, PutRecord, RefusedRecord, Scope
 from firehose.verify import InversionError, SignatureError, VerifyError, verify_commit, verify_sync
 from xrpc.did import DidDocument
 from xrpc.resolver import DidBusy, DidError, DidRefreshRefused, DidResolver, DidUnavailable
@@ -196,4 +196,6 @@ class Proofs:
 def _carries_weight(op: object) -> bool:
     if type(op) is PutPost:
         return bool(op.matches or op.joins or op.stands)
-    return type(op) in (PutListItem, PutRecord) or (type(op) is Delete and op.collection not in ENGAGEMENTS)
+    if type(op) is Delete:
+        return op.collection not in ENGAGEMENTS
+    return type(op) in (PutListItem, PutRecord, RefusedRecord)

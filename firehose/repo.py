@@ -77,19 +77,19 @@ class Repo:
         if len(self._paths) > MOST_PATHS:
             raise RepoError("too many records", transient=False)
 
-    def records(self) -> Iterator[tuple[str, bytes, bytes]]:
+    def records(self) -> Iterator[tuple[str, bytes, bytes | None]]:
         """Path, CID and block of every record, in the order of the tree.
 
         What a block holds was not looked at: one that cannot be decoded concerns itself alone (A72). Blocks larger
-        than any record may be are left out, as if they were not there.
+        than any record may be are left out (None).
         """
         at = 0
         for length, place in zip(self._lengths, self._places, strict=True):
             path = self._paths[at : at + length].decode()
             at += length
-            if place & _SIZES <= MAX_RECORD:
-                start = place >> _SIZE_BITS
-                yield path, bytes(self._car[start - CID_LENGTH : start]), _block(self._car, place)
+            start = place >> _SIZE_BITS
+            small = place & _SIZES <= MAX_RECORD
+            yield path, bytes(self._car[start - CID_LENGTH : start]), _block(self._car, place) if small else None
 
 
 def read_repo(car: Car, did: str, key: PublicKey, latest_rev: str) -> Repo:

@@ -28,11 +28,11 @@ from firehose.ops import Scope
 from firehose.pace import Pace
 from firehose.repo import RepoError
 from firehose.snapshot import Snapshot, read_snapshot
-from firehose.states import DESYNCHRONIZED, RESYNCING, SYNCED, due
 from firehose.storage import STORAGE_FAULTS
 from firehose.times import now_micros
 from firehose.waiting import pause
 from models.database import Connection, sql, writing
+from models.repos import DESYNCHRONIZED, RESYNCING, SYNCED, due
 from xrpc.did import DidDocument
 from xrpc.resolver import DidError, DidRefreshRefused, DidResolver, DidUnavailable
 

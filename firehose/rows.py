@@ -1,4 +1,4 @@
-"""The rows of posts, feed items and engagement. Everything here runs inside the caller's transaction.
+"""The rows of posts and feed items. Everything here runs inside the caller's transaction.
 
 Each function may be called again with what it was already given and then changes nothing: puts and deletes are
 idempotent by (did, collection, rkey).
@@ -7,24 +7,19 @@ idempotent by (did, collection, rkey).
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-import apsw
-
 from communities.admission import BY_HAND, HIDDEN_AUTHOR
 from communities.matching import Match
 from communities.post import Post
 from communities.records import SHAPING
 from firehose.admissions import Admissions, Item, Written
-from firehose.late import Late
+from firehose.engagement import Engagement
 from firehose.list_rows import ListRows
 from firehose.ops import (
     ENGAGEMENTS,
-    LIKE,
     LISTS,
     POST,
-    POST_URI,
     QUOTE,
     REPLY,
-    REPOST,
     Commit,
     Delete,
     PutEngagement,
@@ -32,34 +27,15 @@ from firehose.ops import (
     PutPost,
 )
 from firehose.records import read_facts
-from firehose.states import DESYNCHRONIZED, PENDING, RESYNCING
-from firehose.times import event_micros, sort_micros, tid_micros
+from firehose.times import event_micros, sort_micros
 from models.database import Connection
 
-COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
-_COUNT = {
-    kind: f"UPDATE post SET {column} = {column} + ?, active_at = max(active_at, ?) WHERE id = ?"
-    for kind, column in COUNTERS.items()
-}
-_RECOUNT = {
-    kind: f"UPDATE post SET active_at = max(active_at, ?2), {column} = (SELECT count(DISTINCT e.actor)"
-    " FROM engagement e JOIN actor a ON a.id = e.actor"
-    f" WHERE e.post = ?1 AND e.kind = {kind} AND a.counted = 1) WHERE id = ?1"
-    for kind, column in COUNTERS.items()
-}
-_PUT_EDGE = "INSERT INTO engagement (actor, kind, rkey, post) VALUES (?, ?, ?, ?)"
 _PUT_ITEM = (
     "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
     " SELECT ?1, 1 - a.shown | ?4, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, ?2"
     " FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?3"
     " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
 )
-_YOUNGER = (
-    "SELECT a.did, e.kind, e.rkey FROM engagement e JOIN actor a ON a.id = e.actor WHERE e.post = ? AND e.rkey > ?"
-    " AND length(e.rkey) = 13 AND NOT e.rkey GLOB '*[^2-7a-z]*' LIMIT 1000"
-)
-"""Engagement by records that are younger than this rev."""
-_TO_BE_READ = frozenset((PENDING, DESYNCHRONIZED, RESYNCING))
 _STORED = "SELECT id, sort_at, cid FROM post WHERE actor = ? AND rkey = ?"
 _WRITTEN = "SELECT p.record, p.rkey, p.cid, p.actor, a.did FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?"
 _HELD = "SELECT community, hidden FROM feed_item WHERE post = ?"
@@ -73,8 +49,8 @@ class Rows(ListRows):
         super().__init__(connection)
         self.admissions = Admissions(self._sql)
         self._max_age = max_age
-        self._late = Late(self._sql)
         self.counts: Counter[str] = Counter()
+        self.engagement = Engagement(self, self._sql, self.counts)
 
     def apply(self, commit: Commit, received_at: int) -> bool:
         """Apply the operations, whatever was applied before; whether any concerned the index."""
@@ -84,7 +60,7 @@ class Rows(ListRows):
                 applied |= self._put_post(commit.did, op, event_micros(commit.time, received_at), received_at)
             elif type(op) is PutEngagement:
                 at = event_micros(commit.time, received_at)
-                applied |= self._put_engagement(commit.did, op.kind, op.rkey, op.subject, at)
+                applied |= self.engagement.put(commit.did, op.kind, op.rkey, op.subject, at)
             elif type(op) is PutListItem:
                 applied |= self._put_list_item(commit.did, op)
             elif type(op) is Delete and op.collection not in SHAPING:
@@ -130,7 +106,7 @@ class Rows(ListRows):
             ).get
             self.admit(post, items)
             self._sql("UPDATE pin SET gone = 0 WHERE actor = ? AND rkey = ?", (actor.id, op.rkey))
-            self._take_late(f"at://{did}/{POST}/{op.rkey}", post)
+            self.engagement.take_late(f"at://{did}/{POST}/{op.rkey}", post)
             self.counts["post admitted"] += 1
             applied = True
         elif row:
@@ -139,10 +115,10 @@ class Rows(ListRows):
             applied = True
         for kind, subject, said in ((REPLY, op.parent, op.post.parent), (QUOTE, op.quote, op.post.quote)):
             if subject is not None:
-                applied |= self._put_engagement(did, kind, op.rkey, subject, event_at)
+                applied |= self.engagement.put(did, kind, op.rkey, subject, event_at)
             elif known is not None:
                 # It may have answered or quoted something before it was changed.
-                applied |= self._remove_engagement(did, kind, op.rkey, said or "")
+                applied |= self.engagement.remove(did, kind, op.rkey, said or "")
         return applied
 
     @staticmethod
@@ -156,19 +132,6 @@ class Rows(ListRows):
         if op.revision != matcher.revision:
             op.matches, op.revision = matcher.match(did, self._written(op)), matcher.revision
         return op.matches
-
-    def _take_late(self, uri: str, post: int) -> None:
-        """A post has come: what repositories were found to say of it counts from now on."""
-        said = self._late.about(uri)
-        if not said:
-            return
-        self._late.take(uri, post)
-        # Very many may have waited for the same post: they are counted all at once.
-        for kind in {kind for kind, *_ in said}:
-            done = [min(tid_micros(rkey), noted) for one, rkey, noted, counted in said if one == kind and counted]
-            self._sql(_RECOUNT[kind], (post, max(done, default=0)))
-        for kind, *_ in said:
-            self.counts[COUNTERS[kind]] += 1
 
     def admit(self, post: int, items: Mapping[int, Item], judged: Collection[int] | None = None) -> bool:
         """Make the feed items of a post equal to `items`, by community; returns whether any came or went.
@@ -212,95 +175,28 @@ class Rows(ListRows):
     def remove_post(self, post: int) -> None:
         """Take a post out, with its items and the engagement of others with it."""
         self._sql("DELETE FROM feed_item WHERE post = ?", (post,))
-        self._sql("DELETE FROM engagement WHERE post = ?", (post,))
+        self.engagement.remove_all(post)
         self._sql("DELETE FROM post WHERE id = ?", (post,))
-
-    def _put_engagement(self, did: str, kind: int, rkey: str, subject: str, at: int) -> bool:
-        post = self.find_post(subject)
-        if post is None:
-            removed = self._remove_engagement(did, kind, rkey, subject)
-            return self._note_awaited(did, kind, rkey, subject, at) or removed
-        actor = self.intern(did)
-        if actor.late:
-            self._late.drop(actor, kind, rkey)
-        held = self._engaged(post, kind, actor.id)
-        if (rkey,) in held:
-            return True
-        try:
-            self._sql(_PUT_EDGE, (actor.id, kind, rkey, post))
-        except apsw.ConstraintError:
-            # The record was there before, and named another post.
-            self._remove_engagement(did, kind, rkey)
-            self._sql(_PUT_EDGE, (actor.id, kind, rkey, post))
-        if not held and actor.counted:
-            self._count(post, kind, 1, at)
-        self.counts[COUNTERS[kind]] += 1
-        return True
-
-    def _note_awaited(self, did: str, kind: int, rkey: str, subject: str, at: int) -> bool:
-        """A post that was heard of is not here, but its author's repository is to be read: then it may come."""
-        parts = POST_URI.fullmatch(subject)
-        author = self.actor(parts[1]) if parts and parts[1] != did else None
-        if author is None or author.state not in _TO_BE_READ:
-            return False
-        self._late.note(self.intern(did), kind, rkey, subject, at)
-        return True
-
-    def _remove_engagement(self, did: str, kind: int, rkey: str, about: str = "") -> bool:
-        """A record is no engagement of any post here (any more). `about`: what it is about; empty if it is gone."""
-        actor = self.actor(did)
-        if actor is None:
-            return False
-        noted = actor.late and self._late.drop(actor, kind, rkey, about)
-        query = "DELETE FROM engagement WHERE actor = ? AND kind = ? AND rkey = ? RETURNING post"
-        post = self._sql(query, (actor.id, kind, rkey)).get
-        if post is None:
-            return noted
-        # Two like records of one account count once: the count falls with the last of them.
-        if actor.counted and not self._engaged(post, kind, actor.id):
-            self._count(post, kind, -1)
-        self.counts[COUNTERS[kind] + " undone"] += 1
-        return True
-
-    def _engaged(self, post: int, kind: int, actor: int) -> list[tuple[str]]:
-        """The record keys of what the account has of this kind for the post: each counts, all together once."""
-        query = "SELECT rkey FROM engagement WHERE post = ? AND kind = ? AND actor = ?"
-        return self._sql(query, (post, kind, actor)).fetchall()
-
-    def _count(self, post: int, kind: int, by: int, at: int = 0) -> None:
-        """`at`: when it was done, microseconds; what is undone does not move the post's last activity."""
-        self._sql(_COUNT[kind], (by, at, post))
-
-    def find_post(self, uri: str) -> int | None:
-        """The id of the indexed post with this URI."""
-        parts = POST_URI.fullmatch(uri)
-        actor = self.actor(parts[1]) if parts else None
-        if not parts or actor is None:
-            return None
-        post: int | None = self._sql("SELECT id FROM post WHERE actor = ? AND rkey = ?", (actor.id, parts[2])).get
-        return post
 
     def _delete(self, did: str, op: Delete, rev: str) -> bool:
         if op.collection == POST:
             return self._delete_post(did, op.rkey, rev)
         if op.collection in LISTS:
             return self._delete_of_list(did, op)
-        return self._remove_engagement(did, ENGAGEMENTS[op.collection], op.rkey)
+        return self.engagement.remove(did, ENGAGEMENTS[op.collection], op.rkey)
 
     def _delete_post(self, did: str, rkey: str, rev: str) -> bool:
         actor = self.actor(did)
         if actor is None:
             return False
-        applied = self._remove_engagement(did, REPLY, rkey) | self._remove_engagement(did, QUOTE, rkey)
+        applied = self.engagement.remove(did, REPLY, rkey) | self.engagement.remove(did, QUOTE, rkey)
         pinned = self._sql(
             "UPDATE pin SET gone = 1 WHERE actor = ? AND rkey = ? AND gone = 0 RETURNING 1", (actor.id, rkey)
         ).fetchall()
         post = self._sql("SELECT id FROM post WHERE actor = ? AND rkey = ?", (actor.id, rkey)).get
         if post is not None:
-            younger = self._sql(_YOUNGER, (post, rev)).fetchall()
+            ahead = self.engagement.read_ahead(post, rev)
             self.remove_post(post)
-            for other, kind, key in younger:
-                # Read ahead of the stream: it is about what will stand there next.
-                self._late.note(self.intern(other), kind, key, f"at://{did}/{POST}/{rkey}", tid_micros(rev))
+            self.engagement.keep(ahead, f"at://{did}/{POST}/{rkey}", rev)
             self.counts["post deleted"] += 1
         return applied or bool(pinned) or post is not None

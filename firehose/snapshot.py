@@ -5,7 +5,9 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
 from mmap import mmap
 
+from communities.faults import TOO_LARGE
 from communities.records import OURS
+from firehose.car import MAX_RECORD
 from firehose.known import Known
 from firehose.ops import (
     POST,
@@ -13,10 +15,12 @@ from firehose.ops import (
     REPLY,
     SELDOM,
     WATCHED,
+    Op,
     PutEngagement,
     PutListItem,
     PutPost,
     PutRecord,
+    RefusedRecord,
     Scope,
 )
 from firehose.records import RecordError
@@ -54,7 +58,7 @@ class Snapshot:
     event_at: list[int] = field(default_factory=list)
     engagements: list[PutEngagement] = field(default_factory=list)
     members: list[PutListItem] = field(default_factory=list)
-    said: list[PutRecord] = field(default_factory=list)
+    said: list[PutRecord | RefusedRecord] = field(default_factory=list)
     told: set[tuple[str, str]] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
     late: list[PutEngagement] = field(default_factory=list)
@@ -137,8 +141,10 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
     now = tid_micros(scope.latest_rev)
     said: Counter[bool] = Counter()
     for path, cid, block in repo.records():
-        found.records += 1
         collection, _, rkey = path.partition("/")
+        if block is None and collection not in OURS:
+            continue  # as if it were not there
+        found.records += 1
         if collection not in WATCHED or not is_rkey(rkey):
             continue
         if collection == POST:
@@ -149,7 +155,7 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
         # Its own posts stand behind its likes, and before what answers them.
         posts.brings_its_own = collection != POST
         try:
-            op = judge(collection, rkey, cid, block, did, scope)
+            op = _judge(collection, rkey, cid, block, did, scope)
         except RecordError:
             continue
         edges: list[tuple[int, str | None]] = []
@@ -172,7 +178,7 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
                 found.engagements.append(op)
             if len(found.engagements) >= 2 * MOST_ENGAGEMENTS:
                 del found.engagements[:-MOST_ENGAGEMENTS]
-        elif type(op) is PutRecord:
+        elif isinstance(op, PutRecord | RefusedRecord):
             found.told.add((collection, rkey))
             ours = collection in OURS
             said[ours] += 1
@@ -187,3 +193,10 @@ def read_snapshot(car: bytes | mmap, did: str, key: PublicKey, scope: Scope, old
     found.trim_late(most_late)
     del found.engagements[:-MOST_ENGAGEMENTS]
     return found
+
+
+def _judge(collection: str, rkey: str, cid: bytes, block: bytes | None, did: str, scope: Scope) -> Op | None:
+    """As `judge`; without a block: of a record of ours that is too large to be one."""
+    if block is not None:
+        return judge(collection, rkey, cid, block, did, scope)
+    return RefusedRecord(collection, rkey, cid, TOO_LARGE, f"it is larger than {MAX_RECORD:,} bytes")

@@ -6,9 +6,10 @@ Members and authors have named the old record, and need not write theirs anew: t
 import json
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from communities.community import Community
+from communities.outcome import MOST_OWNERS
 from communities.records import (
     COMMUNITY,
     CommunityRecord,
@@ -20,9 +21,21 @@ from firehose.joining import Joining
 from models import communities as community_rows
 from models.database import Connection
 
-DECLARED = "SELECT cid, record, gone, about, subject FROM declaration WHERE actor = ? AND collection = ? AND rkey = ?"
-MOST_OWNERS = 20
-"""How often a community may have been passed on, to be found by the record of its first owner (ours)."""
+_KEPT = (
+    "SELECT cid, record, gone, about, subject, why IS NOT NULL FROM declaration"
+    " WHERE actor = ? AND collection = ? AND rkey = ?"
+)
+
+
+class Kept(NamedTuple):
+    """A record as it is kept. `refused`: its newest version is, and `record` an earlier one of a community, or null."""
+
+    cid: bytes
+    record: str
+    gone: int
+    about: str
+    subject: str
+    refused: int
 
 
 class Succession(Joining):
@@ -38,11 +51,13 @@ class Succession(Joining):
         """Whether an account may found communities here."""
         return self.founders is None or did in self.founders
 
-    def succeed(self, uri: str, did: str, said: CommunityRecord) -> None:
-        """Let a community pass to a new owner, if the records of both say so. `uri`: that of `said`."""
+    def succeed(self, uri: str, said: CommunityRecord) -> None:
+        """Let a community pass to a new owner, if the records of both say so, in their newest versions. `uri`: that of
+        `said`.
+        """
         for old, new in ((said.predecessor, uri), (uri, said.successor)):
             agreed = self._agreed(old, new)
-            if old is None or new is None or agreed is None:
+            if old is None or new is None or agreed is None or self._is_refused(old) or self._is_refused(new):
                 continue
             before, after = agreed
             same = before.slug == after.slug and before.kind == after.kind
@@ -76,11 +91,25 @@ class Succession(Joining):
         return Community.from_json(before["community"]), Community.from_json(after["community"])
 
     def _community_record(self, uri: str) -> dict[str, Any] | None:
+        """What the record of a community says, as far as it could be read last; None when there is none."""
+        kept = self._kept_at(uri)
+        found: dict[str, Any] | None = json.loads(kept.record) if kept else None
+        return found
+
+    def _is_refused(self, uri: str) -> bool:
+        kept = self._kept_at(uri)
+        return kept is not None and bool(kept.refused)
+
+    def _kept_at(self, uri: str) -> Kept | None:
+        """The record of a community, by its at-uri."""
         did, _, path = uri.removeprefix("at://").partition("/")
         actor, (collection, _, rkey) = self.actor(did), path.partition("/")
-        row = actor and self._sql(DECLARED, (actor.id, collection, rkey)).get
-        found: dict[str, Any] | None = json.loads(row[1]) if row and collection == COMMUNITY else None
-        return found
+        return self.kept(actor.id, collection, rkey) if actor and collection == COMMUNITY else None
+
+    def kept(self, actor: int, collection: str, rkey: str) -> Kept | None:
+        """A record of an account, as it is kept."""
+        row = self._sql(_KEPT, (actor, collection, rkey)).get
+        return Kept._make(row) if row else None
 
     def set_fault(self, actor: int, collection: str, rkey: str, fault: str | None) -> None:
         """Why a record of an account has no effect, or None."""

@@ -14,16 +14,17 @@ from urllib.parse import urlencode
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
+from firehose.accounts import CONFIRM, CONFIRMED
 from firehose.index import Index
 from firehose.ops import POST, Commit, Delete
 from firehose.pace import Pace
 from firehose.standing import DELETED, NOWHERE, Standing, by_answer, by_error
-from firehose.states import CONFIRM, CONFIRMED, SYNCED
 from firehose.storage import STORAGE_FAULTS
 from firehose.times import now_micros, tid_micros
 from firehose.turns import Turns
 from firehose.waiting import pause
 from models.database import sql, writing
+from models.repos import SYNCED
 from xrpc.did import DidDocument
 from xrpc.egress import FetchError, fetch_json
 from xrpc.resolver import DidError, DidInvalid, DidRefreshRefused, DidResolver, DidUnavailable

@@ -8,11 +8,11 @@ Values come from anybody, so each is checked before it is used; one bad path or 
 commit that contradicts itself is dropped whole (com.atproto.sync.subscribeRepos#commit).
 """
 
-import logging
 import re
 from dataclasses import replace
 from typing import Any
 
+from communities.faults import INVALID, reason
 from communities.post import read_post
 from communities.records import BLOCK, OURS, RELATIONS, RecordRefusedError, read_said
 from firehose.car import CarError, is_record_cid, likely_block, read_blocks
@@ -31,11 +31,10 @@ from firehose.ops import (
     PutListItem,
     PutPost,
     PutRecord,
+    RefusedRecord,
     Scope,
 )
 from firehose.records import RecordError, check_data_model, glance, read_record
-
-log = logging.getLogger(__name__)
 
 MAX_OPS = 200
 _DID = re.compile(r"did:(?:plc:[a-z2-7]{24}|web:[A-Za-z0-9.%-]{1,253})")
@@ -197,7 +196,7 @@ def _read_put(
 ) -> Op | None:
     """The operation that a created or changed record amounts to, or None when the index has no use for it."""
     try:
-        if glanced is None or glanced[0] != block:
+        if glanced is None or glanced[0] != block or collection in OURS:
             return judge(collection, rkey, cid, block, did, scope)
         if glanced[1] is not None:
             check_data_model(read_record(block))
@@ -208,11 +207,18 @@ def _read_put(
 
 
 def judge(collection: str, rkey: str, cid: bytes, block: bytes, did: str, scope: Scope) -> Op | None:
-    """What a record that is proven to be one amounts to; None when the index has no use for it. Raises RecordError."""
-    op = _judge(collection, rkey, cid, block, did, scope)
-    if op is not None:
-        # What was glanced at and is kept must be what the data model wants.
-        check_data_model(read_record(block))
+    """What a record that is proven to be one amounts to; None when the index has no use for it. Raises RecordError,
+    unless it is one of ours: its author is told then what is wrong with it.
+    """
+    try:
+        op = _judge(collection, rkey, cid, block, did, scope)
+        if op is not None:
+            # What was glanced at and is kept must be what the data model wants.
+            check_data_model(read_record(block))
+    except RecordError as error:
+        if collection not in OURS:
+            raise
+        return RefusedRecord(collection, rkey, cid, INVALID, reason(str(error)))
     return op
 
 
@@ -248,8 +254,8 @@ def amounts_to(
         try:
             said = read_said(scope.catalog, did, collection, rkey, read_record(block))
         except RecordRefusedError as refused:
-            uri, why = f"at://{did}/{collection}/{rkey}", str(refused)
-            log.info("%r has no effect: %s: %r", uri, refused.name, why)  # nothing of it is checked yet
+            if collection in OURS:
+                return RefusedRecord(collection, rkey, cid, refused.name, reason(str(refused)))
             raise RecordError(f"record refused: {refused.name}") from None
         op = PutRecord(collection, rkey, cid, said)
     if op is not None and record.get("$type") != collection:

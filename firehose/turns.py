@@ -8,10 +8,11 @@ from typing import Any
 
 from playhouse.apsw_ext import APSWDatabase
 
+from firehose.accounts import CONFIRM
 from firehose.index import Index
 from firehose.pace import Pace
-from firehose.states import CONFIRM
 from models.database import sql, writing
+from models.repos import SYNCED, UNRESOLVABLE
 
 EVERY = 3_600_000_000
 """Microseconds between two looks at an account whose repository is followed, or that its host has called inactive."""
@@ -92,11 +93,11 @@ class Turns:
         """The account of a followed repository that was looked at the longest time ago. Or one that is not active: it
         may be again, and the event that said so be lost.
         """
-        return self._longest_ago("r.state = 'synced' OR a.active = 0")
+        return self._longest_ago(f"r.state = '{SYNCED}' OR a.active = 0")
 
     def unresolvable(self) -> str | None:
         """The account without a usable document that was looked up the longest time ago."""
-        return self._longest_ago("r.state = 'unresolvable'")
+        return self._longest_ago(f"r.state = '{UNRESOLVABLE}'")
 
     def _longest_ago(self, which: str) -> str | None:
         """The account with a repository to follow or read, for which `which` holds, that was looked at the longest

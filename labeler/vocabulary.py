@@ -33,7 +33,7 @@ from typing import Any
 
 from communities.declaration import DeclarationError
 from communities.lines import Lines
-from communities.reports import APPEALS, REASONS
+from communities.reasons import APPEALS, REASONS
 from labeler.vocabulary_keys import LABEL, LABELER, LOCALE, NOT_OURS, Check, language
 
 COLLECTION, RKEY = "app.bsky.labeler.service", "self"

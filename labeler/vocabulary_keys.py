@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from communities.keys import SLUG
-from communities.reports import APPEALS, REASONS
+from communities.reasons import APPEALS, REASONS
 from labeler.label import fault_of_value
 from xrpc.graphemes import graphemes
 from xrpc.syntax import is_language, is_nsid

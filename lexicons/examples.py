@@ -190,6 +190,27 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "hiddenBy": ["It was removed from this community."],
         },
     ),
+    "listRecords": (
+        {"collection": f"{OURS}community", "limit": 1, "cursor": "3"},
+        {
+            "cursor": "2",
+            "records": [
+                {
+                    "uri": _BIRDS,
+                    "cid": _POST["cid"],
+                    "collection": f"{OURS}community",
+                    "indexedAt": "2026-02-03T13:00:00.000000Z",
+                    "inEffect": False,
+                    "fault": {
+                        "name": "InvalidRecord",
+                        "message": "It is refused: social.communities.community: name: must have at most 24 graphemes;"
+                        " put that right and write the record again; until then the community is as the last version"
+                        " that could be read has it.",
+                    },
+                }
+            ],
+        },
+    ),
     "join": (
         {"community": "birds", "volume": 4},
         {

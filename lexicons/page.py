@@ -17,8 +17,8 @@ and what both are made of. This page is written by `python -m lexicons.page > do
 
 Limits: *bytes* are of UTF-8, *graphemes* are what people see as one character. Where *known values* are listed, others
 may come later; of a record the text says what is made of one that is not known. Fields that are not listed here are
-allowed and ignored. A record that breaks a limit is ignored as a whole; a call that does is refused with
-`InvalidRequest`.
+allowed and ignored. A record that breaks a limit is ignored as a whole (of a community the last good version goes
+on), and its author is told (`listRecords`). A call that breaks one is refused with `InvalidRequest`.
 
 Clients call the methods through their user's PDS, which authenticates them, with the header
 `atproto-proxy: <DID of the service>#communities`; queries also without authentication, where the text does not ask for

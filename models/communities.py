@@ -12,6 +12,8 @@ REVISION = "rules_revision"
 
 SLUG_TAKEN = "SlugTaken"
 """The fault of a record whose slug another community has."""
+TYPE_CHANGED = "TypeChanged"
+"""The fault of a record whose community is of another type."""
 
 _OF_PEOPLE = "'social.communities.membership', 'social.communities.submission'"
 
@@ -109,8 +111,9 @@ def _free(connection: Connection, slug: str) -> None:
     connection.execute("UPDATE community SET slug = ?, declared = 0 WHERE id = ?", (f"{slug}~{number}", number))
     did, collection, rkey = uri.removeprefix("at://").split("/")
     connection.execute(
+        # What its newest version is refused for is to be mended first.
         "UPDATE declaration SET fault = ? WHERE actor = (SELECT id FROM actor WHERE did = ?) AND collection = ?"
-        " AND rkey = ?",
+        " AND rkey = ? AND why IS NULL",
         (SLUG_TAKEN, did, collection, rkey),
     )
 
@@ -122,7 +125,7 @@ def declare_record(connection: Connection, uri: str, rule: Mapping[str, Any], no
     """
     row = connection.execute("SELECT id, rule FROM community WHERE uri = ?", (uri,)).fetchone()
     if row is not None and json.loads(row[1])["kind"] != rule["kind"]:
-        return "TypeChanged"
+        return TYPE_CHANGED
     taken = connection.execute(
         "SELECT 1 FROM community WHERE slug = ? AND uri IS NOT ?", (rule["slug"], uri)
     ).fetchone()
@@ -140,6 +143,20 @@ def declare_record(connection: Connection, uri: str, rule: Mapping[str, Any], no
     )
     revise(connection)
     return None
+
+
+class Founded(NamedTuple):
+    """A community that a record has founded: its type, and whether it is declared now."""
+
+    kind: str
+    declared: bool
+
+
+def founded(connection: Connection, uri: str) -> Founded | None:
+    """What the record at `uri` has founded, if it is a community's still; one that has ended keeps its row."""
+    query = "SELECT json_extract(rule, '$.kind'), declared FROM community WHERE uri = ?"
+    row = connection.execute(query, (uri,)).fetchone()
+    return Founded(row[0], bool(row[1])) if row else None
 
 
 def end_record(connection: Connection, uri: str) -> bool:

@@ -14,8 +14,63 @@ class Report(Model):
     did = TextField()
     uri = TextField(default="")
     cid = TextField(default="")
+    convo = TextField(default="")
+    message = TextField(default="")
+    labeler = TextField(default="")
+    host = TextField(default="")
     tool = TextField(default="")
+    tool_meta = TextField(default="")
     times = IntegerField(default=1)
+    evidence = IntegerField(null=True)
+
+
+class ReportRoute(Model):
+    """Whom a report reaches; `community` 0: the moderators of the site."""
+
+    report = IntegerField()
+    community = IntegerField()
+
+    class Meta:
+        """One row a report and community."""
+
+        table_name = "report_route"
+        primary_key = CompositeKey("report", "community")
+
+
+class Appeal(Model):
+    """What an author says against a decision of a community (0: of the site). Times are microseconds."""
+
+    report = IntegerField()
+    community = IntegerField()
+    labeler = TextField(default="")
+    did = TextField()
+    uri = TextField(default="")
+    decision = IntegerField(default=0)
+    label_event = IntegerField(default=0)
+    at = IntegerField()
+    last_at = IntegerField()
+    state = TextField(default="open")
+
+
+class Evidence(Model):
+    """What was reported, as it was then; absent texts are empty. Times are microseconds."""
+
+    at = IntegerField()
+    did = TextField()
+    uri = TextField()
+    cid = TextField(default="")
+    record = BlobField(null=True)
+    handle = TextField(default="")
+    parent = TextField(default="")
+    parent_text = TextField(default="")
+    due_at = IntegerField(null=True)
+    tries = IntegerField(default=0)
+    fault = TextField(default="")
+
+    class Meta:
+        """One row a version."""
+
+        indexes = ((("uri", "cid"), True),)
 
 
 class Flag(Model):
@@ -26,6 +81,7 @@ class Flag(Model):
     at = IntegerField()
     reports = IntegerField(default=1)
     reason_type = TextField()
+    brigade = IntegerField(default=0)
 
     class Meta:
         """One row a community and post."""
@@ -150,4 +206,7 @@ class LabelSent(Model):
         primary_key = CompositeKey("labeler", "minute")
 
 
-TABLES = (Report, Flag, Labeler, LabelKey, LabelEvent, LabelOutbox, Label, LabelHead, LabelSent)
+TABLES = (
+    Report, ReportRoute, Appeal, Evidence, Flag, Labeler, LabelKey, LabelEvent, LabelOutbox, Label, LabelHead,
+    LabelSent,
+)  # fmt: skip

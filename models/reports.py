@@ -1,13 +1,20 @@
-"""Rows of reports, and of the posts that wait for moderators because of them. Plain functions over a connection."""
+"""Rows of reports, of whom they reach, and of the posts that wait for moderators because of them. Plain functions over
+a connection. Times are microseconds.
+"""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from models.database import Connection
 
+SITE = 0
+"""In place of a community: the moderators of the whole site."""
+
 
 class Said(NamedTuple):
     """What a reporter says. `did`: the account that is meant, or whose record is; `uri` and `cid` are empty for an
-    account.
+    account; `convo`, `message`: of a conversation. `labeler`: the DID of the labeler that was asked, if it was one;
+    `host`: the domain of the reporter's PDS, if it is known.
     """
 
     reporter: str
@@ -16,47 +23,92 @@ class Said(NamedTuple):
     did: str
     uri: str = ""
     cid: str = ""
+    convo: str = ""
+    message: str = ""
+    labeler: str = ""
+    host: str = ""
     tool: str = ""
+    tool_meta: str = ""
 
 
 class Kept(NamedTuple):
-    """A report as it is kept: its number, and when it was first made (microseconds). `again`: it was made before."""
+    """A report as it is kept: its number, and when it was first made. `again`: it was made before."""
 
     id: int
     at: int
     again: bool
 
 
-def put(connection: Connection, said: Said, now: int, since: int) -> Kept:
-    """Keep a report. What the same reporter has said already, at `since` or later, is the same report. Call inside a
-    write. Times are microseconds.
-    """
-    row = connection.execute(
-        "UPDATE report SET last_at = ?, times = times + 1 WHERE id = (SELECT id FROM report WHERE reporter = ?"
-        " AND did = ? AND uri = ? AND reason_type = ? AND last_at >= ? ORDER BY id DESC LIMIT 1) RETURNING id, at",
-        (now, said.reporter, said.did, said.uri, said.reason_type, since),
-    ).fetchall()
-    if row:
-        number, first = row[0]
-        return Kept(number, first, again=True)
-    (number,) = connection.execute(
-        "INSERT INTO report (at, last_at, reporter, reason_type, reason, did, uri, cid, tool)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        (now, now, said.reporter, said.reason_type, said.reason, said.did, said.uri, said.cid, said.tool),
-    ).fetchall()[0]
+_SAME = (
+    "SELECT id, at FROM report WHERE reporter = ? AND did = ? AND uri = ? AND reason_type = ? AND convo = ?"
+    " AND message = ? AND labeler = ? AND last_at >= ? ORDER BY id DESC LIMIT 1"
+)
+_NAMES = ", ".join(Said._fields)
+_INSERT = f"INSERT INTO report (at, last_at, {_NAMES}) VALUES (?, ?, {', '.join('?' * len(Said._fields))}) RETURNING id"
+
+
+def find_same(connection: Connection, said: Said, since: int) -> Kept | None:
+    """What the same reporter has said already of the same subject, for the same reason, at `since` or later."""
+    subject = (said.reporter, said.did, said.uri, said.reason_type, said.convo, said.message, said.labeler)
+    row = connection.execute(_SAME, (*subject, since)).fetchone()
+    return Kept(row[0], row[1], again=True) if row else None
+
+
+def put(connection: Connection, said: Said, now: int) -> Kept:
+    """Keep a report as a new one. Call inside a write."""
+    (number,) = connection.execute(_INSERT, (now, now, *said)).fetchall()[0]
     return Kept(number, now, again=False)
 
 
-def count_of_reporter(connection: Connection, reporter: str, since: int) -> int:
-    """How many reports somebody has made since a moment (microseconds)."""
-    query = "SELECT count(*) FROM report WHERE reporter = ? AND at >= ?"
-    return int(connection.execute(query, (reporter, since)).fetchall()[0][0])
+def repeat(connection: Connection, kept: Kept, now: int) -> None:
+    """A report was made again. Call inside a write."""
+    connection.execute("UPDATE report SET last_at = ?, times = times + 1 WHERE id = ?", (now, kept.id))
 
 
-def count_of_subject(connection: Connection, did: str, uri: str, since: int) -> int:
-    """How many reports of a record (or of an account: the URI is empty) were made since a moment (microseconds)."""
-    query = "SELECT count(*) FROM report WHERE did = ? AND uri = ? AND at >= ?"
-    return int(connection.execute(query, (did, uri, since)).fetchall()[0][0])
+def route(connection: Connection, report: int, communities: Iterable[int]) -> None:
+    """Let a report reach the moderators of communities (SITE: of the site). Call inside a write."""
+    connection.executemany(
+        "INSERT INTO report_route (report, community) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        [(report, community) for community in communities],
+    )
+
+
+def nth_newest(connection: Connection, column: str, value: str | None, number: int) -> int | None:
+    """When the last report but `number - 1` was made of those whose `column` (`reporter`, `host`) has this value, None:
+    of all; None if there are not so many.
+    """
+    where = "" if value is None else f" WHERE {column} = ?2"
+    bindings = (number - 1,) if value is None else (number - 1, value)
+    row = connection.execute(f"SELECT at FROM report{where} ORDER BY at DESC LIMIT 1 OFFSET ?1", bindings).fetchone()
+    return row[0] if row else None
+
+
+def nth_newest_about(connection: Connection, did: str, uri: str, number: int) -> int | None:
+    """The same of those about a record, or about an account (the URI is empty)."""
+    query = "SELECT at FROM report WHERE did = ? AND uri = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
+    row = connection.execute(query, (did, uri, number - 1)).fetchone()
+    return row[0] if row else None
+
+
+class Witness(NamedTuple):
+    """Somebody who has reported a subject. `known`: rows point to the account; `status`: of its membership, if any."""
+
+    reporter: str
+    host: str
+    known: bool
+    status: str | None
+
+
+def witnesses(connection: Connection, community: int, did: str, uri: str, since: int, most: int) -> list[Witness]:
+    """Who has reported a subject at `since` or later, each once, the newest of them; as seen from a community."""
+    rows = connection.execute(
+        "SELECT r.reporter, max(r.host), a.id IS NOT NULL, m.status FROM"
+        " (SELECT reporter, host FROM report WHERE did = ? AND uri = ? AND at >= ? ORDER BY at DESC LIMIT ?) r"
+        " LEFT JOIN actor a ON a.did = r.reporter LEFT JOIN membership m ON m.community = ? AND m.actor = a.id"
+        " GROUP BY r.reporter",
+        (did, uri, since, most, community),
+    )
+    return [Witness(reporter, host, bool(known), status) for reporter, host, known, status in rows]
 
 
 def flag(connection: Connection, community: int, post: int, reason_type: str, now: int, *, again: bool) -> None:
@@ -68,6 +120,11 @@ def flag(connection: Connection, community: int, post: int, reason_type: str, no
         " ON CONFLICT (community, post) DO UPDATE SET reports = reports + ?",
         (community, post, now, reason_type, 0 if again else 1),
     )
+
+
+def mark(connection: Connection, community: int, post: int) -> None:
+    """Let moderators know that those who report a post may have agreed to. Call inside a write."""
+    connection.execute("UPDATE flag SET brigade = 1 WHERE community = ? AND post = ?", (community, post))
 
 
 def unflag(connection: Connection, community: int, post: int) -> None:

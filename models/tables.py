@@ -64,7 +64,9 @@ class CommunityCount(Model):
 
 
 class Declaration(Model):
-    """A record that shapes communities, as its author has it. `record`: JSON; `at`: microseconds."""
+    """A record that shapes communities, as its author has it. `record`: JSON; `at`: microseconds. `why` not None: the
+    newest version is refused, and `record` an earlier one, or null.
+    """
 
     actor = IntegerField()
     collection = TextField()
@@ -76,6 +78,7 @@ class Declaration(Model):
     at = IntegerField()
     gone = BooleanField(default=False)
     fault = TextField(null=True)
+    why = TextField(null=True)
 
     class Meta:
         """Keyed by the record."""

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from communities.members import intern_actor
 from firehose.in_force import InForce
-from firehose.states import PENDING, SYNCED
 from models.database import Connection, open_database, sql, writing
 from models.lock import LockError
+from models.repos import GIVEN_UP, SYNCED, ask
 from service.cli import CommandError
 from service.config import Config
 from xrpc.syntax import is_did
@@ -83,12 +84,8 @@ def _whom(connection: Connection, target: str) -> list[str]:
 
 def _ask(connection: Connection, dids: Sequence[str]) -> None:
     """Let the repositories be due. Call inside a write."""
-    connection.executemany("INSERT INTO actor (did) VALUES (?) ON CONFLICT DO NOTHING", [(did,) for did in dids])
-    connection.executemany(
-        "INSERT INTO repo (actor, state, why) SELECT id, ?2, 'asked for' FROM actor WHERE did = ?1"
-        " ON CONFLICT (actor) DO UPDATE SET state = excluded.state, why = excluded.why, tries = 0, due_at = 0",
-        [(did, PENDING) for did in dids],
-    )
+    for did in dids:
+        ask(connection, intern_actor(connection, did), "asked for", at_once=True)
 
 
 def _standing(connection: Connection, did: str) -> Account:
@@ -102,7 +99,7 @@ def _standing(connection: Connection, did: str) -> Account:
     state, tries, why, active, status = row
     if not active:
         return Account(did, GONE, status or "")
-    if tries or state in ("error", "unresolvable"):
+    if tries or state in GIVEN_UP:
         return Account(did, FAILED, why)
     return Account(did, WAITING, why)
 

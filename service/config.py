@@ -209,6 +209,7 @@ class Config:
     moderators: tuple[str, ...] = _setting(
         "", _dids, "DIDs, by comma, of accounts that no ban keeps out and that see every community here whole."
     )
+    report_merge_hours: int = _setting("168", _whole(0, 8760), "For how many hours a repeated report is the same one.")
     labels: Path = _setting(
         "labels.toml", _path, "The file that declares the labelers and their labels; without it there are none."
     )

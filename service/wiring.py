@@ -15,12 +15,15 @@ from aiohttp import web
 from civic.labels import procedures
 from civic.methods import CivicMethods
 from communities.access import Site
+from communities.report_limits import HOUR
+from communities.reports import Intake
 from feedgen.everything import Everything
 from feedgen.feeds import Feeds
 from feedgen.methods import FeedMethods
 from feedgen.queue import Queues
 from feedgen.ranked import RankedPages
 from feedgen.skeleton import Skeletons
+from firehose.evidence import EvidenceReader
 from firehose.housekeeping import DAY
 from firehose.ingest import Ingest
 from firehose.lists import ListReader
@@ -80,7 +83,9 @@ async def run_ingest(config: Config, stop: asyncio.Event) -> None:
 
 async def _ingest(config: Config, stop: asyncio.Event) -> None:
     async with _reading(config) as parts:
-        beside = [asyncio.create_task(one.run(stop)) for one in (parts.lists, parts.resync, parts.sweep)]
+        beside = [
+            asyncio.create_task(one.run(stop)) for one in (parts.lists, parts.resync, parts.sweep, parts.evidence)
+        ]
         settle()
         try:
             await parts.ingest.run(stop)
@@ -110,6 +115,7 @@ class _Reading:
     lists: ListReader
     resync: Resync
     sweep: Sweep
+    evidence: EvidenceReader
 
 
 @asynccontextmanager
@@ -140,8 +146,9 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
                 ingest.on_doubt(lists.doubt)
                 resync = Resync(database, index, ingest.scope, resolver, session, retention=retention)
                 sweep = Sweep(database, index, resolver, session)
-                ingest.counters |= {"resync": resync.counts, "sweep": sweep.counts}
-                yield _Reading(ingest, lists, resync, sweep)
+                evidence = EvidenceReader(database, resolver, session)
+                ingest.counters |= {"resync": resync.counts, "sweep": sweep.counts, "evidence": evidence.counts}
+                yield _Reading(ingest, lists, resync, sweep, evidence)
             finally:
                 if proofs is not None:
                     await proofs.close()
@@ -202,6 +209,8 @@ async def serving(
                 keep=config.retention_days * DAY,
                 limiter=RateLimit(DECISIONS_PER_SECOND, DECISIONS_BURST),
                 counts=methods.counts,
+                labelers=declared,
+                intake=Intake(config.report_merge_hours * HOUR),
                 more=procedures(declared),
                 clock=clock,
             )

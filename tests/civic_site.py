@@ -4,7 +4,7 @@ that records declare, put into the database as ingest leaves them.
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from communities.access import Role, Scope, Status
 from communities.community import Community
 from communities.members import Via, intern_actor, put
 from communities.membership import Membership
+from communities.taken import Labeler
 from lexicons.catalog import documents
 from models import meta
 from models.communities import REVISION
@@ -195,9 +196,23 @@ class Town:
         return reply
 
 
+def _declaration(labeler: Labeler, number: int) -> str:
+    """A labeler as labels.toml declares it, with one value."""
+    lines = [f"did = {json.dumps(labeler.did)}", f'endpoint = "https://labels{number}.example.org"']
+    for name in ("communities", "reason_types", "subject_types", "subject_collections"):
+        said = getattr(labeler, name)
+        if said is not None:
+            lines.append(f"{name} = {json.dumps(sorted(said))}")
+    value = 'value = "spam"\nseverity = "inform"\nblurs = "none"\nlocales.en = {name = "Spam", description = "Spam."}'
+    return "\n".join(("[[labeler]]", *lines, "[[labeler.label]]", value, ""))
+
+
 @contextmanager
-def town(folder: Path, **settings: str) -> Iterator[Town]:
+def town(folder: Path, labelers: Sequence[Labeler] = (), **settings: str) -> Iterator[Town]:
     """The site with the communities of RULES (python, rust), and a clock that stands still until it is moved."""
     clock = Clock()
+    if labelers:
+        settings["labels"] = str(folder / "labels.toml")
+        folder.joinpath("labels.toml").write_text("".join(map(_declaration, labelers, itertools.count())))
     with site_and_writer(folder, RULES, clock, **settings) as (site, writer):
         yield Town(site, writer, clock)

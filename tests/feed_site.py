@@ -367,7 +367,10 @@ class Writer:
 
 @contextmanager
 def site_and_writer(
-    folder: Path, rules: str = RULES, clock: Callable[[], float] = time.time, **settings: str
+    folder: Path,
+    rules: str = RULES,
+    clock: Callable[[], float] = time.time,
+    **settings: str,
 ) -> Iterator[tuple[Site, Writer]]:
     """Both, over one database."""
     with site(folder, clock, **settings) as served:

@@ -86,6 +86,19 @@ async def test_what_cannot_be_read_is_named_and_is_exit_code_1(world: World, tmp
     assert asked.stdout.endswith("1 done, 1 failed, 1 not active\n")
 
 
+async def test_what_has_failed_is_read_when_it_is_asked_for_again(world: World, tmp_path: Path) -> None:
+    """It would have to wait for its turn; the operator's word counts at once."""
+    carol = quiet(world, "carol")
+    world.plc.overrides[carol.did] = None
+    service = Service(tmp_path / "a", rules(), "ingest", **settings(world))
+    assert (await command(service, "backfill", carol.did)).returncode == 1
+    with closing(sqlite3.connect(service.database)) as database, database:
+        database.execute("UPDATE repo SET due_at = 1 << 60")
+    del world.plc.overrides[carol.did]
+    again = await command(service, "backfill", carol.did)
+    assert (again.returncode, again.stdout, posts(service)) == (0, "1 done\n", 3), again.stderr
+
+
 async def test_wrong_targets_are_named(world: World, tmp_path: Path) -> None:
     service = Service(tmp_path / "a", rules(), "ingest", **settings(world))
     for target, fault in (("did:nope", "no DID"), ("clubs", "no such community")):

@@ -177,21 +177,35 @@ async def test_what_a_founder_pauses_and_archives(scene: Scene) -> None:
     assert site.faults(bob) == ["Archived"]
 
 
-@pytest.mark.parametrize("wrong", [{"name": ""}, {"type": "private"}, {"posting": 7}])
-async def test_a_faulty_change_ends_a_community_until_it_is_mended(scene: Scene, wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "fault"),
+    [({"name": ""}, "InvalidRecord"), ({"type": "private"}, "TypeChanged"), ({"posting": 7}, "InvalidRecord")],
+)
+async def test_a_faulty_change_ends_no_community_and_its_owner_is_told(
+    scene: Scene, wrong: dict[str, Any], fault: str
+) -> None:
     site, olga, alice = scene.site, scene.olga, scene.alice
     await scene.found()
     birds = olga.account.read(f"{COMMUNITY}/birds")
     site.join(alice.account, birds)
     post = alice.account.post("#birds")
     await site.quiet()
-    faulty = olga.account.update(birds, wrong)
-    await site.quiet()
-    await olga.do(scene.look, status=400)
-    olga.account.update(faulty, birds.value)
-    await scene.until_there("birds", olga)
     view = await olga.do(scene.look)
-    assert (view["memberCount"], view["postCount"]) == (1, 1) and set(site.items("birds")) == {post.uri}
+    faulty = olga.account.update(birds, wrong | {"description": "not this"})
+    await site.quiet()
+    assert await olga.do(scene.look) == view
+    (ask,) = (call for call in calls("FOUNDERS.md", "Founding") if call.method.endswith("listRecords"))
+    (told,) = (await olga.do(ask))["records"]
+    assert (told["uri"], told["cid"], told["inEffect"]) == (faulty.uri, faulty.cid, False)
+    assert told["fault"]["name"] == fault and "until then the community is as" in told["fault"]["message"]
+    more = alice.account.post("#birds")
+    await site.quiet()
+    assert set(site.items("birds")) == {post.uri, more.uri}
+    olga.account.update(faulty, birds.value | {"description": "Mended."})
+    await site.quiet()
+    assert (await olga.do(scene.look))["description"] == "Mended."
+    (told,) = (await olga.do(ask))["records"]
+    assert told["inEffect"] and "fault" not in told
 
 
 async def test_passing_on(scene: Scene) -> None:

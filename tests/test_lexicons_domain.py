@@ -96,9 +96,10 @@ def test_the_errors_of_procedures_are_those_of_the_steps() -> None:
 
 def test_the_errors_of_queries() -> None:
     paged = {name for name in QUERIES if "cursor" in MAIN[name]["parameters"]["properties"]}
-    assert paged == {"listCommunities", "listMembers", "getDecisions"}
+    assert paged == {"listCommunities", "listMembers", "getDecisions", "listRecords"}
     for name in QUERIES:
-        expected = {"CommunityNotFound"} | ({"InvalidCursor"} if name in paged else set())
+        expected = {"CommunityNotFound"} if name != "listRecords" else set()
+        expected |= {"InvalidCursor"} if name in paged else set()
         expected |= {"NotPermitted"} if name in {"listMembers", "getMembership", "getDecisions", "explain"} else set()
         assert errors(name) == expected
 

@@ -74,6 +74,7 @@ ALL = [
 def test_the_methods_are_these() -> None:
     assert QUERIES == [
         "getCommunity", "listCommunities", "listMembers", "getMembership", "getViewer", "getDecisions", "explain",
+        "listRecords",
     ]  # fmt: skip
     assert PROCEDURES == ["join", "leave", "decide", "label", "setRole"]
 
@@ -88,7 +89,7 @@ def test_the_examples_show_every_field() -> None:
     """So the tests that change something in them miss none."""
     seen = {path[-1] for _, _, path, _ in ALL}
     schemas = [schema for name, schema in DEFS.items() if name.endswith(("View", "Basic", "State", "Ref", "Term"))]
-    schemas += [DEFS[name] for name in ("decisionSalts", "decisionCommitments", "rule")]
+    schemas += [DEFS[name] for name in ("decisionSalts", "decisionCommitments", "recordFault", "rule")]
     for name in METHODS:
         schemas += [MAIN[name].get("parameters") or MAIN[name]["input"]["schema"], MAIN[name]["output"]["schema"]]
     declared = {field for schema in schemas for field in schema.get("properties", {})}
@@ -117,10 +118,12 @@ MEMBER = {"did": DID, "status": "banned", "role": "member", "since": "2026-01-31
 VIEWER = {"canDiscover": False, "canRead": False, "post": "refused", "decides": []}
 DECISION = {"community": "birds", "seq": 1, "at": "2026-01-31T12:00:00.000000Z", "action": "ban", "salts": {},
             "commitments": {}, "prev": "0" * 64, "hash": "f" * 64}  # fmt: skip
-EVENT = {"id": 1, "at": "2026-01-31T12:00:00.000000Z", "labeler": DID, "community": "birds", "actor": DID, "role": "owner",
-         "subject": DID, "added": [], "removed": []}  # fmt: skip
+EVENT = {"id": 1, "at": "2026-01-31T12:00:00.000000Z", "labeler": DID, "community": "birds", "actor": DID,
+         "role": "owner", "subject": DID, "added": [], "removed": []}  # fmt: skip
 EXPLAINED = {"evidences": [], "revision": "1", "state": "refused", "why": "No selector matches.",
              "score": [{"name": "likes", "value": "0.5"}], "hiddenBy": []}  # fmt: skip
+RECORD = {"uri": f"at://{DID}/{OURS}community/birds", "cid": CID_1, "collection": f"{OURS}community",
+          "indexedAt": "2026-01-31T12:00:00Z", "inEffect": False, "fault": {"name": "a", "message": "b"}}  # fmt: skip
 LEAST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "getCommunity": ({"community": "b"}, VIEW),
     "listCommunities": ({}, {"communities": [BASIC]}),
@@ -129,6 +132,7 @@ LEAST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "getViewer": ({"community": "birds"}, VIEWER),
     "getDecisions": ({"community": "birds"}, {"decisions": [DECISION]}),
     "explain": ({"community": "birds", "post": POST}, EXPLAINED),
+    "listRecords": ({}, {"records": [{key: value for key, value in RECORD.items() if key != "fault"}]}),
     "join": ({"community": "birds"}, {"viewer": VIEWER}),
     "leave": ({"community": "birds"}, {"viewer": VIEWER}),
     "decide": ({"community": "birds", "action": "pin", "subject": POST_REF}, {"decision": DECISION}),
@@ -166,6 +170,11 @@ BAD = [
     ("getDecisions", "asked", "limit", -1, "must be at least 1"),
     ("getDecisions", "asked", "subject", "a" * 8193, "must have at most 8192 bytes"),
     ("explain", "asked", "post", "https://bsky.app/profile/alice.example.com/post/3k", "must have the format at-uri"),
+    ("listRecords", "asked", "collection", "app.bsky.feed.post", "must be one of social.communities.community, social"),
+    ("listRecords", "asked", "limit", 0, "must be at least 1"),
+    ("listRecords", "answered", "records", [RECORD | {"cid": "1"}], "must have the format cid"),
+    ("listRecords", "answered", "records", [RECORD | {"uri": "birds"}], "must have the format at-uri"),
+    ("listRecords", "answered", "records", [RECORD | {"fault": {"name": "a"}}], "is required"),
     ("join", "asked", "volume", 0, "must be at least 1"),
     ("join", "asked", "volume", 6, "must be at most 5"),
     ("decide", "asked", "action", "setRole", "must be one of approve, remove, restore, pin, unpin, invite, accept,"),

@@ -331,6 +331,30 @@ def test_steps_10_and_11_bring_reports_and_labels_to_a_file_with_rows(
             "INSERT INTO label_event (at, labeler, actor, role, uri) VALUES (1, 1, 'did:plc:m', 'admin', 'did:plc:a')"
         )
     assert sql(database).execute("SELECT post FROM flag").fetchall() == [(8,)]
+    assert sql(database).execute("SELECT reports, brigade FROM flag").fetchall() == [(1, 0)]
+    with writing(database) as connection:
+        connection.execute(
+            "INSERT INTO evidence (id, at, did, uri, record) VALUES (1, 5, 'did:plc:a', 'at://a', x'01'),"
+            " (2, 5, 'did:plc:b', 'at://b', NULL)"
+        )
+        connection.execute(
+            "INSERT INTO report (at, last_at, reporter, reason_type, did, evidence) VALUES (5, 5, 'r', 'x', 'a', 1),"
+            " (5, 5, 's', 'x', 'a', 1), (5, 5, 'r', 'x', 'b', 2)"
+        )
+        connection.execute("INSERT INTO report_route (report, community) VALUES (1, 1), (1, 0), (2, 1), (3, 0)")
+        connection.execute(
+            "INSERT INTO appeal (report, community, did, at, last_at) VALUES (1, 1, 'a', 5, 5), (1, 0, 'a', 5, 5)"
+        )
+        connection.execute("DELETE FROM report WHERE id IN (1, 3)")
+    found = [sql(database).execute(f"SELECT * FROM {table}").fetchall() for table in ("report_route", "appeal")]
+    assert found == [[(2, 1)], []] and sql(database).execute("SELECT id FROM evidence").fetchall() == [(1,)]
+    appeal = "INSERT INTO appeal (report, community, did, at, last_at, state) VALUES (2, 1, 'a', 5, 5, ?)"
+    with writing(database) as connection:
+        for state in ("granted", "denied", "open"):
+            connection.execute(appeal, (state,))
+    for state in ("open", "forgotten"):
+        with pytest.raises(apsw.ConstraintError), writing(database) as connection:
+            connection.execute(appeal, (state,))
     for change in ("UPDATE label_event SET reason = 'x'", "DELETE FROM label_event"):
         with pytest.raises(apsw.ConstraintError, match="never"), writing(database) as connection:
             connection.execute(change)

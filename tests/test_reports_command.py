@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from communities import logbook
+from communities.access import Action
+from communities.log import Acting, Decision
 from firehose.housekeeping import DAY, REPORT_DAYS, Housekeeping
 from firehose.index import Index
-from models import reports
+from models import appeals, reports
+from models.appeals import Against
 from models.database import open_database, sql, writing
 from models.reports import Said
 from service.cli import main
@@ -32,11 +36,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         connection.execute(
             "INSERT INTO post (id, actor, rkey, cid, record, sort_at, event_at) VALUES (5, 1, '3k', x'', x'', 1, 1)"
         )
-        reports.put(connection, Said("did:plc:alice", SPAM, "", "did:plc:author"), AT, 0)
-        reports.put(connection, Said("did:plc:alice", TROLL, "a\x1b[2J", "did:plc:author", POST, "bafy", "app"), AT, 0)
-        reports.put(connection, Said("did:plc:bob", SPAM, "", "did:plc:author", POST, "bafy"), AT, 0)
-        reports.put(connection, Said("did:plc:bob", SPAM, "", "did:plc:author", POST, "bafy"), AT + 1, 0)
+        reports.put(connection, Said("did:plc:alice", SPAM, "", "did:plc:author"), AT)
+        troll = Said("did:plc:alice", TROLL, "a\x1b[2J", "did:plc:author", POST, "bafy", tool="app")
+        reports.put(connection, troll, AT)
+        kept = reports.put(connection, Said("did:plc:bob", SPAM, "", "did:plc:author", POST, "bafy"), AT)
+        reports.repeat(connection, kept, AT + 1)
         reports.flag(connection, 1, 5, TROLL, AT, again=False)
+        for number, community in ((1, reports.SITE), (2, 1), (3, 1)):
+            reports.route(connection, number, [community])
     return tmp_path
 
 
@@ -54,9 +61,13 @@ def test_reports_are_listed_the_newest_first(folder: Path, capsys: Capture) -> N
         "reason": "",
         "subject": POST,
         "cid": "bafy",
+        "labeler": "",
         "tool": "",
         "times": 2,
+        "reaches": ["b"],
         "waitsIn": ["b"],
+        "brigade": False,
+        "appeals": [],
     }
 
 
@@ -68,6 +79,36 @@ def test_some_of_them(folder: Path, capsys: Capture, asked: list[str], ids: list
     assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ids
 
 
+def test_one_of_them(folder: Path, capsys: Capture) -> None:
+    assert main(["reports", "--show", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["id"], found["tool"], found["evidence"]) == (2, "app", None)
+    for number in ("4", "0", "-5"):
+        assert main(["reports", "--show", number]) != 0
+        assert f"there is no report {number}" in capsys.readouterr().err
+
+
+def test_appeals_say_against_whom_they_are(folder: Path, capsys: Capture) -> None:
+    with closing(open_database(folder / "data" / "communities.db")) as database, writing(database) as connection:
+        decision = Decision(Action.REMOVE, "did:plc:moderator", Acting.MODERATOR, POST)
+        seq = logbook.write(connection, 1, "b", AT, decision).seq
+        for number, against in ((2, Against(1, seq)), (3, Against(reports.SITE)), (3, Against(9, 0, 7))):
+            appeals.put(connection, number, "did:plc:author", f"{POST}{number}", "", against, AT)
+        connection.execute("UPDATE flag SET brigade = 1")
+    assert main(["reports", "--appeals"]) == 0
+    text = capsys.readouterr().out
+    assert "appeal, open, against: b\n        decision 1, by did:plc:moderator" in text
+    assert (
+        "against: site" in text and "against: community 9, which is gone\n        labelled by nobody, event 7" in text
+    )
+    assert "brigade?" in text and "no community's queue" not in text
+    with closing(open_database(folder / "data" / "communities.db")) as database, writing(database) as connection:
+        connection.execute("UPDATE appeal SET state = 'granted' WHERE report = 2")
+    assert main(["reports", "--appeals", "--json"]) == 0
+    (found,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert found["id"] == 3 and [one["against"] for one in found["appeals"]] == ["site", "community 9, which is gone"]
+
+
 def test_old_reports_go(folder: Path) -> None:
     with closing(open_database(folder / "data" / "communities.db")) as database:
         connection = sql(database)
@@ -76,3 +117,4 @@ def test_old_reports_go(folder: Path) -> None:
         while keeping.step(index.admissions.matcher):
             pass
         assert connection.execute("SELECT id FROM report").fetchall() == [(3,)]
+        assert connection.execute("SELECT report, community FROM report_route").fetchall() == [(3, 1)]

@@ -69,6 +69,13 @@ class TownSite(Site):
         )
         return {uri: (evidence, hidden) for uri, evidence, hidden in rows}
 
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many records were kept without effect, by the name of the fault."""
+        prefix = "record refused: "
+        counts = self.ingest.index.counts.items()
+        return {name.removeprefix(prefix): count for name, count in counts if name.startswith(prefix)}
+
     def faults(self, account: Account) -> list[str | None]:
         """Why records of an account have no effect, in the order of their keys."""
         query = "SELECT d.fault FROM declaration d JOIN actor a ON a.id = d.actor WHERE a.did = ? ORDER BY d.rkey"

@@ -9,9 +9,10 @@ import binascii
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from xrpc.did import DidDocument
 from xrpc.errors import (
@@ -130,6 +131,17 @@ class ServiceAuth:
         self._resolver = resolver
         self._audiences = audiences
         self._clock = clock
+
+    def also(self, audiences: Iterable[str]) -> "ServiceAuth":
+        """The same that also takes tokens for these audiences."""
+        return ServiceAuth(self._resolver, self._audiences.union(audiences), clock=self._clock)
+
+    def host_of(self, did: str) -> str:
+        """The host name of an account's PDS, as its document had it when it was last looked up; empty if it is not
+        known. Asks nobody.
+        """
+        document = self._resolver.last_known(did)
+        return (urlsplit(document.pds).hostname or "") if document and document.pds else ""
 
     async def verify(self, authorization: Sequence[str], lxm: str, *, act: bool = False) -> Token | None:
         """The caller of the method `lxm`, from the Authorization values of the request; None without any.

@@ -112,6 +112,11 @@ class DidResolver:
         self._entries.move_to_end(did)
         return entry.found
 
+    def last_known(self, did: str) -> DidDocument | None:
+        """The document that was found last, however old; None when there was none. Asks nobody."""
+        entry = self._entries.get(did)
+        return None if entry is None or isinstance(entry.found, DidError) else entry.found
+
     async def resolve(self, did: str, *, fresh: bool = False, max_stale: float = STALE_FOR_READS) -> DidDocument:
         """The document of `did`.
 
