@@ -94,7 +94,7 @@ class Publisher:
         """What may go now, in its order, and who signs; notes for how long to wait for more."""
         self.wait = None
         waiting = labelers_waiting(self._connection)
-        signers = self._signers() if waiting else {}
+        signers = dict(self._signers()) if waiting else {}  # as they are now, for all of this step
         rows: list[Waiting] = []
         for labeler in waiting:
             if labeler not in signers:

@@ -189,6 +189,18 @@ def test_what_waits_of_one_value_goes_in_the_order_of_its_times(site: LabelSite)
     assert mine == sorted(set(mine))
 
 
+def test_what_is_urgent_stays_so_whatever_is_said_after_it(site: LabelSite) -> None:
+    site.issue(POST, "spam", cid=FIRST)
+    site.publish()
+    site.issue(post(2), "spam")
+    site.remove(POST, "spam")
+    site.issue(POST, "spam", cid=SECOND, batch="b")
+    site.publish()
+    assert [(row.uri, row.cid, row.neg) for row in site.rows()] == [
+        (POST, FIRST, 1), (POST, SECOND, 0), (post(2), NONE, 0)
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("more", "name"),
     [
