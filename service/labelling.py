@@ -26,7 +26,7 @@ from labeler.stream import LIMITS, Limits
 from labeler.vocabulary import Declared
 from models import labelers
 from models.commits import CommitWatch
-from models.database import sql, writing
+from models.database import open_database, sql, writing
 from service.config import Config
 from service.env_file import ConfigError
 from xrpc.peer import Proxies
@@ -103,32 +103,39 @@ class Labelling:
 @asynccontextmanager
 async def labelling(
     config: Config,
-    database: APSWDatabase,
     declared: Sequence[Declared],
     clock: Callable[[], float] = time.time,
     limits: Limits = LIMITS,
 ) -> AsyncIterator[Labelling | None]:
-    """What declared labelers need, for as long as they are served; None without one. Raises ConfigError."""
+    """What declared labelers need, for as long as they are served; None without one.
+
+    Raises ConfigError and DatabaseError.
+    """
     if not declared:
         yield None
         return
-    with writing(database) as connection:
-        identities = doors.know(connection, declared)
-    watch, proxies = CommitWatch(config.database), Proxies(config.trusted_proxies)
-    served = doors.LabelDoors(sql(database), identities, watch, proxies, limits=limits, clock=clock)
-    labels = Labelling(database, served, _publishing(config, declared, identities, clock))
-    stop = threading.Event()
-    publisher = threading.Thread(target=labels.publishing.run, args=(stop,), name="publisher")
-    publisher.start()
-    reporting = asyncio.create_task(labels.keep_reporting(clock))
+    # Its own connection: feeds keep a moment of theirs open, and labels are to be seen as soon as they are there.
+    database = open_database(config.database)
     try:
-        yield labels
+        with writing(database) as connection:
+            identities = doors.know(connection, declared)
+        watch, proxies = CommitWatch(config.database), Proxies(config.trusted_proxies)
+        served = doors.LabelDoors(sql(database), identities, watch, proxies, limits=limits, clock=clock)
+        labels = Labelling(database, served, _publishing(config, declared, identities, clock))
+        stop = threading.Event()
+        publisher = threading.Thread(target=labels.publishing.run, args=(stop,), name="publisher")
+        publisher.start()
+        reporting = asyncio.create_task(labels.keep_reporting(clock))
+        try:
+            yield labels
+        finally:
+            stop.set()
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
+            await asyncio.to_thread(publisher.join)
+            labels.close(clock())
     finally:
-        stop.set()
-        reporting.cancel()
-        await asyncio.gather(reporting, return_exceptions=True)
-        await asyncio.to_thread(publisher.join)
-        labels.close(clock())
+        database.close()
 
 
 def _publishing(
