@@ -6,11 +6,13 @@ Nothing of this is there, or costs anything, when no labeler is declared.
 import asyncio
 import json
 import logging
+import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import apsw
@@ -26,7 +28,7 @@ from labeler.stream import LIMITS, Limits
 from labeler.vocabulary import Declared
 from models import labelers
 from models.commits import CommitWatch
-from models.database import sql, writing
+from models.database import open_database, sql, writing
 from service.config import Config
 from service.env_file import ConfigError
 from xrpc.peer import Proxies
@@ -103,32 +105,46 @@ class Labelling:
 @asynccontextmanager
 async def labelling(
     config: Config,
-    database: APSWDatabase,
     declared: Sequence[Declared],
     clock: Callable[[], float] = time.time,
     limits: Limits = LIMITS,
 ) -> AsyncIterator[Labelling | None]:
-    """What declared labelers need, for as long as they are served; None without one. Raises ConfigError."""
+    """What declared labelers need, for as long as they are served; None without one.
+
+    Raises ConfigError and DatabaseError.
+    """
     if not declared:
         yield None
         return
-    with writing(database) as connection:
-        identities = doors.know(connection, declared)
-    watch, proxies = CommitWatch(config.database), Proxies(config.trusted_proxies)
-    served = doors.LabelDoors(sql(database), identities, watch, proxies, limits=limits, clock=clock)
-    labels = Labelling(database, served, _publishing(config, declared, identities, clock))
-    stop = threading.Event()
-    publisher = threading.Thread(target=labels.publishing.run, args=(stop,), name="publisher")
-    publisher.start()
-    reporting = asyncio.create_task(labels.keep_reporting(clock))
+    # Its own connection: feeds keep a moment of theirs open, and labels are to be seen as soon as they are there.
+    database = open_database(config.database)
     try:
-        yield labels
+        with writing(database) as connection:
+            identities = doors.know(connection, declared)
+        watch, proxies = CommitWatch(config.database), Proxies(config.trusted_proxies)
+        limits = replace(limits, total=min(limits.total, _open_files() // 2))
+        served = doors.LabelDoors(sql(database), identities, watch, proxies, limits=limits, clock=clock)
+        labels = Labelling(database, served, _publishing(config, declared, identities, clock))
+        stop = threading.Event()
+        publisher = threading.Thread(target=labels.publishing.run, args=(stop,), name="publisher")
+        publisher.start()
+        reporting = asyncio.create_task(labels.keep_reporting(clock))
+        try:
+            yield labels
+        finally:
+            stop.set()
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
+            await asyncio.to_thread(publisher.join)
+            labels.close(clock())
     finally:
-        stop.set()
-        reporting.cancel()
-        await asyncio.gather(reporting, return_exceptions=True)
-        await asyncio.to_thread(publisher.join)
-        labels.close(clock())
+        database.close()
+
+
+def _open_files() -> int:
+    """How many files and connections this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
 
 
 def _publishing(

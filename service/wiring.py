@@ -174,7 +174,7 @@ async def serving(
         connection = sql(database)
         async with (
             egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session,
-            labelling(config, database, declared, clock, limits) as labels,
+            labelling(config, declared, clock, limits) as labels,
         ):
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))

@@ -239,31 +239,32 @@ async def test_s74_too_much_of_it_ends_it(
     writer.close()
 
 
-async def test_s74_fuzzed_frames(site: tuple[Site, Labels], caplog: pytest.LogCaptureFixture) -> None:
+async def test_s74_fuzzed_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """10,000 pieces of noise and half-right frames; a subscriber beside them misses nothing."""
-    door, labels = site
     fuzz = random.Random(74)
-    async with door.subscriber() as good:
-        await until_subscribed(door, 1)
-
-        async def noise(seed: int) -> None:
-            chance = random.Random(seed)
-            _, writer = await handshake(door.port, f"?cursor={chance.choice(('0', '1', 'x', '99999999'))}")
-            for _ in range(10):
-                kind, size = chance.randrange(4), chance.choice((0, 1, 5, 125, 126, 300, 5000))
-                if kind == 0:
-                    writer.write(chance.randbytes(size))
-                else:
-                    writer.write(masked(chance.randrange(16), chance.randbytes(size), final=chance.random() < 0.7))
-                if chance.random() < 0.1:
-                    await asyncio.sleep(0)
-            writer.close()
-
-        for _ in range(100):
-            await asyncio.gather(*(noise(fuzz.randrange(1 << 30)) for _ in range(10)))
+    config = configure(tmp_path)
+    with labels_in(config) as labels:
+        async with served(config, Limits(close=0.3)) as door, door.subscriber() as good:
             await until_subscribed(door, 1)
-        labels.fill(30)
-        assert seqs(await good.take(30)) == list(range(1, 31))
+
+            async def noise(seed: int) -> None:
+                chance = random.Random(seed)
+                _, writer = await handshake(door.port, f"?cursor={chance.choice(('0', '1', 'x', '99999999'))}")
+                for _ in range(10):
+                    kind, size = chance.randrange(4), chance.choice((0, 1, 5, 125, 126, 300, 5000))
+                    if kind == 0:
+                        writer.write(chance.randbytes(size))
+                    else:
+                        writer.write(masked(chance.randrange(16), chance.randbytes(size), final=chance.random() < 0.7))
+                    if chance.random() < 0.1:
+                        await asyncio.sleep(0)
+                writer.close()
+
+            for _ in range(100):
+                await asyncio.gather(*(noise(fuzz.randrange(1 << 30)) for _ in range(10)))
+            await until_subscribed(door, 1)
+            labels.fill(30)
+            assert seqs(await good.take(30)) == list(range(1, 31))
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
