@@ -1,6 +1,5 @@
 """What was reported is kept as it was: in the report's transaction what is indexed, and what is not from its PDS."""
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -16,13 +15,14 @@ from hypothesis import strategies as st
 from communities.evidence import FRESH_MICROS, LONGEST_PARENT, blobs_of, decoded
 from communities.refs import cid_text
 from firehose.evidence import AGAIN_AFTER, AT_ONCE, HOST_BURST, MOST_BYTES, EvidenceReader, read_answer
-from firehose.pace import Pace
 from models.database import open_database
 from service.cli import main
 from tests.civic_posts import a_cid, version
 from tests.civic_reports import SPAM, TROLL, on_host, report, taken
 from tests.civic_site import Town, town
 from tests.didnet import Account, plc
+from tests.feed_site import RULES
+from tests.service_process import Service, free_port, until
 from xrpc.egress import FetchError, egress_session
 from xrpc.resolver import DidResolver
 
@@ -354,30 +354,20 @@ def test_s118_one_host_is_asked_seldom_and_keeps_nobody_else_waiting(place: Town
     assert place.writer.sql("SELECT count(*) FROM evidence WHERE record IS NULL") == [(0,)]
 
 
-def test_the_ingest_process_reads_until_it_is_told_to_stop(place: Town) -> None:
+def test_the_ingest_process_fetches_beside_the_stream(place: Town, start_service: Callable[..., Service]) -> None:
     pds = Pds(place)
     cid = pds.put(post_uri(), {"text": "a"})
     taken(report(place, place.person(), post_uri(), cid=cid))
+    settings = {"source": f"ws://127.0.0.1:{free_port()}", "plc_url": place.site.net.url, "egress_allow": "localhost"}
+    service = start_service(RULES, "ingest", data=str(place.site.config.data), **settings)
 
-    async def run() -> None:
-        database = open_database(place.site.config.database)
-        try:
-            async with egress_session(("localhost",)) as session:
-                resolver = DidResolver(session, place.site.net.url, allow=("localhost",))
-                stop = asyncio.Event()
-                pace = Pace(evidence=0.01)
-                reader = EvidenceReader(database, resolver, session, pace=pace, clock=place.clock.micros)
-                task = asyncio.create_task(reader.run(stop))
-                async with asyncio.timeout(20):
-                    while not reader.counts["kept"]:
-                        await asyncio.sleep(0.01)
-                    stop.set()
-                    await task
-        finally:
-            database.close()
+    def fetched() -> bool:
+        assert service.alive()
+        return bool(one(place)["cid"] == cid)
 
-    place.site.run(run())
-    assert one(place)["cid"] == cid
+    until("the record is here", fetched)
+    until("its status says so", lambda: '"evidence"' in service.command_line("status", "--json").stdout)
+    assert pds.asked == [post_uri()]
 
 
 # Whatever records hold
