@@ -91,8 +91,8 @@ CREATE TABLE label (
     UNIQUE (labeler, uri, cid, val)
 ) STRICT;
 CREATE INDEX label_stream ON label (labeler, seq);
-CREATE INDEX label_did ON label (did, seq);
-CREATE INDEX label_uri ON label (uri, seq);
+-- Subjects that begin alike, in the order of `seq` by thousands: what queryLabels walks (labeler/query.py).
+CREATE INDEX label_block ON label (labeler, seq >> 12, uri);
 CREATE INDEX label_expiry ON label (exp) WHERE exp IS NOT NULL AND neg = 0;
 CREATE INDEX label_signed_by ON label (label_key, seq);
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from firehose.source import Source, parse_sources
 from service.env_file import ConfigError, read_env_file
+from xrpc.peer import Network, read_networks
 
 PREFIX = "COMMUNITIES_"
 _OTHERS = 0o077
@@ -142,6 +143,11 @@ class Config:
     listen_port: int = _setting("3000", _whole(0, 65535), "Port on which feeds are served; 0 takes a free one.")
     metrics_host: str = _setting("127.0.0.1", _text, "Address of /metrics; keep it private.")
     metrics_port: int = _setting("3001", _whole(0, 65535), "Port of /metrics; 0 takes a free one.")
+    trusted_proxies: tuple[Network, ...] = _setting(
+        "127.0.0.1, ::1",
+        read_networks,
+        "Addresses or networks, by comma, of proxies whose X-Forwarded-For says who called.",
+    )
     source: tuple[Source, ...] = _setting(
         "wss://bsky.network",
         parse_sources,

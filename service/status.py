@@ -89,7 +89,8 @@ def _sample(name: str, labels: Mapping[str, str], value: float) -> str:
     return f"{name}{{{inside}}} {value}" if inside else f"{name} {value}"
 
 
-def _family(name: str, kind: str, about: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> list[str]:
+def family(name: str, kind: str, about: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> list[str]:
+    """The lines of a metric: its samples by their labels; none without samples."""
     lines = [_sample(name, labels, value) for labels, value in samples]
     return [f"# HELP {name} {about}", f"# TYPE {name} {kind}", *lines] if lines else []
 
@@ -99,28 +100,28 @@ def render_metrics(status: Mapping[str, Any], rows: Mapping[str, int], web: Mapp
     report = status["report"]
     up, fault = status["state"] == "reading", bool(status["rulesFault"])
     families = [
-        _gauge("communities_ingest_up", "Whether events are being read.", up),
-        _gauge("communities_ingest_received_seq", "Last event received.", report.get("received")),
-        _gauge("communities_ingest_cursor", "Last event committed.", status["cursor"]),
-        _gauge("communities_ingest_lag_seconds", "Age of the last event.", status["lagSeconds"]),
-        _gauge("communities_ingest_lag_events", "Events received and not committed yet.", status["lagEvents"]),
-        _gauge("communities_ingest_idle_seconds", "Time since anything was received.", status["idleSeconds"]),
-        _gauge("communities_ingest_waiting_events", "Events that matter and wait.", report.get("waiting")),
-        _gauge("communities_ingest_waiting_bytes", "Bytes of their messages.", report.get("waitingBytes")),
+        gauge("communities_ingest_up", "Whether events are being read.", up),
+        gauge("communities_ingest_received_seq", "Last event received.", report.get("received")),
+        gauge("communities_ingest_cursor", "Last event committed.", status["cursor"]),
+        gauge("communities_ingest_lag_seconds", "Age of the last event.", status["lagSeconds"]),
+        gauge("communities_ingest_lag_events", "Events received and not committed yet.", status["lagEvents"]),
+        gauge("communities_ingest_idle_seconds", "Time since anything was received.", status["idleSeconds"]),
+        gauge("communities_ingest_waiting_events", "Events that matter and wait.", report.get("waiting")),
+        gauge("communities_ingest_waiting_bytes", "Bytes of their messages.", report.get("waitingBytes")),
         *_sources(status["sources"]),
-        _gauge("communities_rules_fault", "Whether the rules file has a fault.", fault),
-        _counter("communities_events_total", "Events received.", "kind", report.get("events")),
-        _counter("communities_applied_total", "Changes to the index.", "kind", report.get("applied")),
-        _counter("communities_dropped_total", "Events or parts of them left out.", "reason", report.get("dropped")),
-        _counter("communities_closes_total", "Ends of the connection.", "cause", report.get("closes")),
-        _counter("communities_gaps_total", "Events missed, and suspicions of it.", "kind", report.get("gaps")),
-        _family(
+        gauge("communities_rules_fault", "Whether the rules file has a fault.", fault),
+        counter("communities_events_total", "Events received.", "kind", report.get("events")),
+        counter("communities_applied_total", "Changes to the index.", "kind", report.get("applied")),
+        counter("communities_dropped_total", "Events or parts of them left out.", "reason", report.get("dropped")),
+        counter("communities_closes_total", "Ends of the connection.", "cause", report.get("closes")),
+        counter("communities_gaps_total", "Events missed, and suspicions of it.", "kind", report.get("gaps")),
+        family(
             "communities_accounts",
             "gauge",
             "Accounts whose repositories are followed or read, by state.",
             [({"state": state}, count) for state, count in report.get("accounts", {}).items()],
         ),
-        _family(
+        family(
             "communities_beside_total",
             "counter",
             "What was done beside the stream, by part of the process.",
@@ -130,8 +131,8 @@ def render_metrics(status: Mapping[str, Any], rows: Mapping[str, int], web: Mapp
                 for kind, count in sorted(counts.items())
             ],
         ),
-        _counter("communities_requests_total", "Requests answered, and orders of feeds made for them.", "kind", web),
-        _family("communities_rows", "gauge", "Rows by table.", [({"table": k}, v) for k, v in rows.items()]),
+        counter("communities_requests_total", "Requests answered, and orders of feeds made for them.", "kind", web),
+        family("communities_rows", "gauge", "Rows by table.", [({"table": k}, v) for k, v in rows.items()]),
     ]
     return "\n".join(line for family in families for line in family) + "\n"
 
@@ -142,7 +143,7 @@ def _sources(sources: Iterable[Mapping[str, Any]]) -> list[list[str]]:
 
     def gauges(name: str, about: str, key: str) -> list[str]:
         samples = [(labels, one[key]) for labels, one in named if one.get(key) is not None]
-        return _family(f"communities_source_{name}", "gauge", about, samples)
+        return family(f"communities_source_{name}", "gauge", about, samples)
 
     up = [(labels, float(one["state"] == "reading")) for labels, one in named]
     closes = [
@@ -151,17 +152,19 @@ def _sources(sources: Iterable[Mapping[str, Any]]) -> list[list[str]]:
         for cause, count in sorted(one.get("closes", {}).items())
     ]
     return [
-        _family("communities_source_up", "gauge", "Whether events are being read from this source.", up),
+        family("communities_source_up", "gauge", "Whether events are being read from this source.", up),
         gauges("received_seq", "Last event received from this source.", "received"),
         gauges("cursor", "Last event committed from this source.", "cursor"),
         gauges("lag_seconds", "Age of the last event of this source.", "lagSeconds"),
-        _family("communities_source_closes_total", "counter", "Ends of the connection to this source.", closes),
+        family("communities_source_closes_total", "counter", "Ends of the connection to this source.", closes),
     ]
 
 
-def _gauge(name: str, about: str, value: float | None) -> list[str]:
-    return _family(name, "gauge", about, [] if value is None else [({}, float(value))])
+def gauge(name: str, about: str, value: float | None) -> list[str]:
+    """The lines of one number; none for None."""
+    return family(name, "gauge", about, [] if value is None else [({}, float(value))])
 
 
-def _counter(name: str, about: str, label: str, counts: Mapping[str, int] | None) -> list[str]:
-    return _family(name, "counter", about, [({label: key}, value) for key, value in sorted((counts or {}).items())])
+def counter(name: str, about: str, label: str, counts: Mapping[str, int] | None) -> list[str]:
+    """The lines of counts by name, which stands in `label`."""
+    return family(name, "counter", about, [({label: key}, value) for key, value in sorted((counts or {}).items())])

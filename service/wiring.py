@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from civic import labels
 from civic.methods import CivicMethods
 from communities.access import Site
 from communities.report_limits import HOUR
@@ -32,12 +31,15 @@ from firehose.resync import Resync
 from firehose.sweep import Sweep
 from firehose.waiting import pause
 from labeler.labels_file import read_labels
+from labeler.stream import LIMITS, Limits
 from lexicons.catalog import documents
 from models import meta
 from models.commits import CommitWatch
 from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
 from service.config import Config
+from service.label_metrics import render_labels
+from service.labelling import Labelling, labelling
 from service.process import settle
 from service.status import public_status, read_status, render_metrics, sizes
 from xrpc.auth import ServiceAuth
@@ -156,19 +158,23 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
 
 @asynccontextmanager
 async def serving(
-    config: Config, *, clock: Callable[[], float] = time.time
+    config: Config, *, clock: Callable[[], float] = time.time, limits: Limits = LIMITS
 ) -> AsyncIterator[tuple[Listener, Listener]]:
-    """The web process: the public listener and the private one of `/metrics`. Raises DatabaseError or OSError.
+    """The web process: the public listener and the private one of `/metrics`. Raises DatabaseError, DeclarationError
+    (of the labelers) or OSError.
 
-    `clock`: of what it stores, in seconds.
+    `clock`: of what it stores, in seconds; `limits`: of those who subscribe to labels.
     """
-    labelers = read_labels(config.labels).labelers
+    declared = read_labels(config.labels).labelers
     database = open_database(config.database)
     try:
         with writing(database) as connection:
             key = meta.secret(connection, "cursor_key")
         connection = sql(database)
-        async with egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session:
+        async with (
+            egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session,
+            labelling(config, declared, clock, limits) as labels,
+        ):
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
             links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}
@@ -202,9 +208,9 @@ async def serving(
                 keep=config.retention_days * DAY,
                 limiter=RateLimit(DECISIONS_PER_SECOND, DECISIONS_BURST),
                 counts=methods.counts,
-                labelers=labelers,
+                labelers=declared,
                 intake=Intake(config.report_merge_hours * HOUR),
-                more=labels.procedures(labelers),
+                more=of_labelling(declared),
                 clock=clock,
             )
 
@@ -215,11 +221,14 @@ async def serving(
             async def metrics(request: web.Request) -> web.Response:
                 feeds.refresh()
                 text = render_metrics(read_status(connection, config.source_urls), sizes(connection), methods.counts)
+                if labels:
+                    text += render_labels(labels.report(), await labels.waiting(), time.time())
                 return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
             public = web.Application()
-            public.router.add_get("/.well-known/did.json", _did_document(config))
-            mount(public, [*methods.methods(), *civic.methods(), Query("_health", Params(), health)])
+            public.router.add_get("/.well-known/did.json", _did_document(config, labels))
+            of_labels = labels.open_doors(public) if labels else []
+            mount(public, [*methods.methods(), *civic.methods(), *of_labels, Query("_health", Params(), health)])
             private = web.Application()
             private.router.add_get("/metrics", metrics)
             door = await listen(public, config.listen_host, config.listen_port)
@@ -249,10 +258,11 @@ def did_document(config: Config) -> dict[str, Any] | None:
     return {"@context": ["https://www.w3.org/ns/did/v1"], "id": config.did, "service": services}
 
 
-def _did_document(config: Config) -> Any:
-    document = did_document(config)
+def _did_document(config: Config, labels: Labelling | None) -> Any:
+    own = did_document(config)
 
     async def answer(request: web.Request) -> web.Response:
+        document = labels.doors.document(request.host, own) if labels else own
         if document is None:
             return web.json_response({"error": "NotFound", "message": f"This service is {config.did}"}, status=404)
         return web.json_response(document, headers={"Access-Control-Allow-Origin": "*"})

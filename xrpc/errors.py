@@ -22,6 +22,7 @@
     ├── RequestTimeout              408 RequestTimeout
     ├── PayloadTooLarge             413 PayloadTooLarge
     ├── UnsupportedMediaType        415 UnsupportedMediaType
+    ├── UpgradeRequired             426 UpgradeRequired       (ours)
     ├── RateLimitExceeded           429 RateLimitExceeded
     ├── MethodNotImplemented        501 MethodNotImplemented
     ├── UpstreamFailure             502 UpstreamFailure
@@ -211,6 +212,17 @@ class UnsupportedMediaType(XrpcError):
     status = 415
     error = "UnsupportedMediaType"
     default = "The request body has an encoding that is not supported"
+
+
+class UpgradeRequired(XrpcError):
+    """The method is served over a WebSocket only."""
+
+    status = 426
+    error = "UpgradeRequired"
+    default = "This method is read over a WebSocket"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, headers={"Upgrade": "websocket"})
 
 
 class RateLimitExceeded(XrpcError):

@@ -1,0 +1,157 @@
+"""com.atproto.label.queryLabels: published labels by subject, in the order of `seq`.
+
+A pattern is a subject, or the beginning of subjects with one `*` behind it. Subjects in an index stand by name, and the
+answer goes by `seq`, so the way to it depends on how many subjects begin so:
+
+- few (FEW at most): they are read by name and put in order;
+- all: the labels are read by `seq`;
+- many: the next 500 labels are looked through; if they do not fill the page, labels are walked in blocks of 4,096
+  `seq`s, within each of which an index has the subjects by name, up to the end of the block that fills the page. A
+  million labels are 244 blocks, a look-up each.
+
+So no pattern and no cursor makes a page cost more than some thousand rows (measured in docs/LABELS.md).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from labeler.frames import Rows
+from labeler.label import to_json
+from models.database import Connection
+from xrpc.errors import InvalidRequest
+from xrpc.params import DidParam, IntParam, ListParam, Params, StringParam
+
+NSID = "com.atproto.label.queryLabels"
+MOST_PATTERNS = 50
+MOST_SOURCES = 50
+LARGEST_SEQ = 2**53 - 1
+FEW = 1000
+BLOCK_BITS = 12
+"""As in the index `label_block`."""
+_LAST = "\U0010ffff"
+"""No subject has it; behind a prefix it is greater than everything that begins with the prefix."""
+
+PARAMS = Params(
+    {
+        "uriPatterns": ListParam(StringParam(max_length=8190), MOST_PATTERNS, required=True),
+        "sources": ListParam(DidParam(), MOST_SOURCES),
+        "limit": IntParam(1, 250, default=50),
+        "cursor": IntParam(0, LARGEST_SEQ, default=0),
+    }
+)
+
+Range = tuple[str, str]
+"""From the first subject to before the second."""
+
+
+def read_patterns(patterns: Sequence[str]) -> tuple[list[str], list[Range] | None]:
+    """The subjects that are named, and the ranges of those that begin as is said; None for the ranges: all subjects.
+
+    Nothing is named twice: what a prefix covers is left out. Raises InvalidRequest.
+    """
+    prefixes: list[str] = []
+    exact: set[str] = set()
+    for pattern in patterns:
+        prefix, star, rest = pattern.partition("*")
+        if rest:
+            raise InvalidRequest('"uriPatterns" may have a * at the end only')
+        if star:
+            prefixes.append(prefix)
+        elif pattern:
+            exact.add(pattern)
+        else:
+            raise InvalidRequest('"uriPatterns" must not be empty')
+    # In order, what begins with another stands right behind it.
+    widest: list[str] = []
+    for prefix in sorted(prefixes):
+        if not widest or not prefix.startswith(widest[-1]):
+            widest.append(prefix)
+    if widest == [""]:
+        return [], None
+    covered = tuple(widest)
+    return sorted(uri for uri in exact if not uri.startswith(covered)), [(one, one + _LAST) for one in widest]
+
+
+def find(connection: Connection, labeler: int, patterns: Sequence[str], cursor: int, limit: int) -> Rows:
+    """The labels that match, behind `cursor`, in order, `limit` at most. Raises InvalidRequest."""
+    exact, ranges = read_patterns(patterns)
+    # What is found and what is read of it are of one moment: meanwhile a label may be replaced.
+    connection.execute("BEGIN")
+    try:
+        if ranges is None:
+            return connection.execute(STREAM, (labeler, cursor, limit)).fetchall()
+        found = _find(connection, labeler, exact, ranges, cursor, limit)
+        return connection.execute(SIGNED, (orjson.dumps(found).decode(),)).fetchall() if found else []
+    finally:
+        connection.execute("COMMIT")
+
+
+def _find(
+    connection: Connection, labeler: int, exact: Sequence[str], ranges: Sequence[Range], cursor: int, limit: int
+) -> list[int]:
+    """Their `seq`s."""
+    found: list[int] = []
+    for uri in exact:
+        found += [seq for (seq,) in connection.execute(NAMED, (labeler, uri)) if seq > cursor]
+    wide: list[Range] = []
+    most = FEW // max(1, len(ranges))
+    for one in ranges:
+        few = connection.execute(BY_NAME, (labeler, *one, most + 1)).fetchall()
+        if len(few) > most:
+            wide.append(one)
+        else:
+            found += [seq for (seq,) in few if seq > cursor]
+    if wide:
+        found += _walk(connection, labeler, wide, cursor, limit)
+    return sorted(found)[:limit]
+
+
+def _walk(connection: Connection, labeler: int, wide: Sequence[Range], cursor: int, limit: int) -> list[int]:
+    """The first labels behind `cursor` of subjects in one of the ranges: `limit` if there are so many, or more."""
+    said = orjson.dumps(wide).decode()
+    found = [seq for (seq,) in connection.execute(NEXT, (labeler, cursor, said))]
+    if len(found) >= limit:
+        return found
+    found, filled = [], LARGEST_SEQ
+    for (seq,) in connection.execute(BLOCKS, (labeler, cursor, said)):
+        if seq >> BLOCK_BITS > filled:
+            break
+        if seq > cursor:
+            found.append(seq)
+            if len(found) == limit:
+                filled = seq >> BLOCK_BITS  # the rest of this block may stand before what was found
+    return found
+
+
+def answer(rows: Rows) -> bytes:
+    """The page as it is sent. Without a label it has no cursor: that is the end."""
+    said: dict[str, Any] = {"labels": [to_json(signed) for _, signed in rows]}
+    return orjson.dumps({"cursor": str(rows[-1][0]), **said} if rows else said)
+
+
+STREAM = "SELECT seq, signed FROM label WHERE labeler = ? AND seq > ? ORDER BY seq LIMIT ?"
+NAMED = "SELECT seq FROM label WHERE labeler = ? AND uri = ?"
+BY_NAME = "SELECT seq FROM label WHERE labeler = ? AND uri >= ? AND uri < ? LIMIT ?"
+SIGNED = "SELECT seq, signed FROM json_each(?) CROSS JOIN label ON seq = value"
+_RANGE = "range(low, high) AS MATERIALIZED (SELECT value ->> 0, value ->> 1 FROM json_each(?3))"
+NEXT = f"""
+WITH {_RANGE}
+SELECT seq FROM (SELECT seq, uri FROM label WHERE labeler = ?1 AND seq > ?2 ORDER BY seq LIMIT 500) CROSS JOIN range
+WHERE uri >= low AND uri < high
+"""
+# The blocks are those in which there is anything, so that a leap of the numbers costs nothing.
+BLOCKS = f"""
+WITH RECURSIVE
+  block(b) AS (
+    SELECT (SELECT seq >> {BLOCK_BITS} FROM label WHERE labeler = ?1 AND seq > ?2 ORDER BY seq LIMIT 1)
+    UNION ALL
+    SELECT (SELECT seq >> {BLOCK_BITS} FROM label WHERE labeler = ?1 AND seq >= (b + 1) << {BLOCK_BITS}
+            ORDER BY seq LIMIT 1)
+    FROM block WHERE b IS NOT NULL
+  ),
+  {_RANGE}
+SELECT seq FROM block CROSS JOIN range CROSS JOIN label
+WHERE labeler = ?1 AND seq >> {BLOCK_BITS} = b AND uri >= low AND uri < high
+"""

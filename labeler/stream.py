@@ -1,0 +1,346 @@
+"""com.atproto.label.subscribeLabels: the published labels of one labeler over a WebSocket, from a cursor on.
+
+Each subscriber pulls: it holds how far it is, reads the page behind that, sends it, and waits for more when there is
+none. Replay and live are the same loop, so nothing falls between them, and nobody has a queue. The messages are those
+of labeler/frames.py, the pages are shared (labeler/pages.py).
+
+Frames of CBOR are written to the connection as they are on the wire, a page at once: they are the same for all.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from labeler.frames import NSID, error_frame, error_text, info_frame, info_text
+from labeler.pages import PAGE, Published
+from labeler.room import Room
+from models.commits import CommitWatch
+from models.database import Connection
+from xrpc.errors import InvalidRequest, NotEnoughResources, UpgradeRequired
+from xrpc.params import Params, StringParam
+from xrpc.ratelimit import RateLimit
+
+log = logging.getLogger(__name__)
+
+PARAMS = Params({"cursor": StringParam()})
+CBOR, JSON = "xrpc.v0.cbor", "xrpc.v1.json"
+LARGEST_SEQ = 2**53 - 1
+LARGEST_CLIENT_FRAME = 4096
+CLIENT_FRAMES_PER_SECOND, CLIENT_FRAMES_BURST = 5.0, 100
+POLL_SECONDS = 0.003
+"""How often it is looked whether anything was committed, while anybody listens: a comparison of 96 bytes."""
+TEXTS_AT_ONCE = 64
+_CURSOR = re.compile(r"[0-9]{1,16}")
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+_POLICY, _GOING_AWAY, _BROKEN = 1008, 1001, 1011
+_ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`total` and `per_client`: connections. `drain`: seconds in which what was sent must leave for the most part;
+    `close`: for what is said at the end; `heartbeat`: between pings (half of it for the answer). `backfills`: pages
+    that are made for those behind before others have their turn.
+    """
+
+    total: int = 2000
+    per_client: int = 50
+    drain: float = 30.0
+    close: float = 5.0
+    heartbeat: float = 30.0
+    backfills: int = 1
+
+
+LIMITS = Limits()
+
+
+class Subscriber:
+    """One connection. `cursor`: the `seq` of the last label that was given to it; `since`: microseconds."""
+
+    __slots__ = ("client", "cursor", "ending", "listening", "published", "request", "since", "ws")
+
+    def __init__(
+        self, request: web.Request, ws: web.WebSocketResponse, published: Published, client: str | None, since: int
+    ) -> None:
+        self.request = request
+        self.ws = ws
+        self.published = published
+        self.client = client
+        self.since = since
+        self.cursor = 0
+        self.listening: asyncio.Task[None] | None = None
+        self.ending: asyncio.Task[None] | None = None
+
+    @property
+    def json(self) -> bool:
+        """Whether it gets JSON."""
+        return self.ws.ws_protocol == JSON
+
+
+class Stream:
+    """The subscriptions of this process. `counts`: what became of them; `subscribers`: who is here."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        watch: CommitWatch,
+        limits: Limits = LIMITS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`watch` is this stream's own; `clock` gives seconds."""
+        self.counts: Counter[str] = Counter()
+        self.subscribers: set[Subscriber] = set()
+        self.room = Room(limits.total, limits.per_client)
+        self._connection = connection
+        self._watch = watch
+        self._limits = limits
+        self._clock = clock
+        self._published: dict[int, Published] = {}
+        self._gate = asyncio.Semaphore(limits.backfills)
+        self._looking: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def published(self, labeler: int) -> Published:
+        """What a labeler has published, as it stands now."""
+        self._look()
+        found = self._published.get(labeler)
+        if found is None:
+            found = self._published[labeler] = Published(self._connection, labeler)
+            found.look()
+        return found
+
+    def _look(self) -> None:
+        if self._watch.any():
+            for one in self._published.values():
+                one.look()
+
+    async def _keep_looking(self) -> None:
+        while self.subscribers:
+            try:
+                self._look()
+            except Exception:
+                log.exception("labels cannot be read; trying again")
+                await asyncio.sleep(1.0)
+            await asyncio.sleep(POLL_SECONDS)
+        self._looking = None
+
+    async def subscribe(
+        self, request: web.Request, cursor: str | None, labeler: int, client: str | None
+    ) -> web.StreamResponse:
+        """Serve one subscriber to its end. Raises XrpcError as long as the connection is not a WebSocket."""
+        if request.headers.get("Upgrade", "").strip().lower() != "websocket":
+            raise UpgradeRequired(f"{NSID} is read over a WebSocket")
+        if not _KEY.fullmatch(request.headers.get("Sec-WebSocket-Key", "")):
+            raise InvalidRequest("Not a WebSocket handshake: Sec-WebSocket-Key must be 16 bytes of base64")
+        if self._stopping:
+            raise NotEnoughResources("The service is stopping")
+        with self.room.taken(client):
+            request, ws = _response(request, self._limits)
+            try:
+                await ws.prepare(request)
+            except web.HTTPException as fault:
+                raise InvalidRequest(f"Not a WebSocket handshake: {fault.text}") from None
+            one = Subscriber(request, ws, self.published(labeler), client, int(self._clock() * 1_000_000))
+            self.subscribers.add(one)
+            self.counts["subscribed"] += 1
+            if self._looking is None:
+                self._looking = asyncio.create_task(self._keep_looking())
+            try:
+                await self._serve(one, cursor)
+            finally:
+                self.subscribers.discard(one)
+        return ws
+
+    async def _serve(self, one: Subscriber, cursor: str | None) -> None:
+        sending = asyncio.create_task(self._send(one, cursor))
+        listening = one.listening = asyncio.create_task(self._listen(one))
+        try:
+            await asyncio.wait((sending, listening), return_when=asyncio.FIRST_COMPLETED)
+            if one.ending is not None:
+                await asyncio.wait((one.ending,))
+        finally:
+            sending.cancel()
+            listening.cancel()
+            await asyncio.gather(sending, listening, return_exceptions=True)
+            transport = one.request.transport
+            if transport is not None and transport.get_write_buffer_size():
+                # What nobody has taken until now may leave for a moment yet.
+                asyncio.get_running_loop().call_later(self._limits.close, transport.abort)
+
+    async def _listen(self, one: Subscriber) -> None:
+        """What a client sends is nothing to us; too much of it ends the connection (S74)."""
+        limit = RateLimit(CLIENT_FRAMES_PER_SECOND, CLIENT_FRAMES_BURST, capacity=1)
+        while True:
+            message = await one.ws.receive()
+            if message.type in _ENDS:
+                return
+            if limit.allow("") is not None:
+                self.counts["client floods"] += 1
+                return await self._end(one, _POLICY, "too many messages")
+            if message.type is WSMsgType.PING:
+                await one.ws.pong(message.data)
+
+    async def _send(self, one: Subscriber, cursor: str | None) -> None:
+        try:
+            if await self._start(one, cursor):
+                await (self._send_texts(one) if one.json else self._send_frames(one))
+        except ConnectionError:
+            self.counts["connections lost"] += 1
+        except TimeoutError:
+            self.counts["too slow"] += 1
+            said = f"what was sent was not read within {self._limits.drain:g} s; come back with your cursor"
+            await self._fail(one, "ConsumerTooSlow", said)
+        except Exception:
+            log.exception("a subscription failed")
+            await self._end(one, _BROKEN, "internal error")
+
+    async def _start(self, one: Subscriber, cursor: str | None) -> bool:
+        """Find the place to begin at; False: there is none, and that has been said (S66 to S69)."""
+        if cursor is None:
+            one.cursor = one.published.head
+            return True
+        if not _CURSOR.fullmatch(cursor) or int(cursor) > LARGEST_SEQ:
+            await self._fail(one, "InvalidRequest", '"cursor" must be a whole number below 2^53')
+            return False
+        one.cursor, latest, floor = int(cursor), one.published.latest(), one.published.floor()
+        if one.cursor > latest:
+            await self._fail(one, "FutureCursor", f"the cursor is ahead of the last label, which is {latest}")
+            return False
+        if one.cursor < floor:
+            said = ("OutdatedCursor", f"labels up to {floor} are not kept any more; these are all that are")
+            await (one.ws.send_str(info_text(*said)) if one.json else one.ws.send_bytes(info_frame(*said)))
+        return True
+
+    async def _send_frames(self, one: Subscriber) -> None:
+        published, transport, protocol = one.published, one.request.transport, one.request.protocol
+        if transport is None:
+            raise ConnectionResetError
+        while not one.ws.closed:
+            more = published.more  # taken before what there is is read
+            if published.head <= one.cursor:
+                await more.wait()
+                continue
+            behind = published.head - one.cursor > PAGE
+            if behind:
+                # One page at a time is made for all who are behind, and whoever else waits for the loop comes between.
+                await self._gate.acquire()
+            try:
+                page = published.frames.after(one.cursor)
+                if page is None or one.ws.closed:
+                    await asyncio.sleep(0)
+                    continue
+                transport.write(page.data)
+                one.cursor = page.last
+                self.counts["labels sent"] += page.labels
+                if behind:
+                    await asyncio.sleep(0)
+            finally:
+                if behind:
+                    self._gate.release()
+            if protocol.writing_paused:
+                await self._drain(one)
+
+    async def _send_texts(self, one: Subscriber) -> None:
+        published, protocol = one.published, one.request.protocol
+        while not one.ws.closed:
+            more = published.more
+            if published.head <= one.cursor:
+                await more.wait()
+                continue
+            page = published.texts.after(one.cursor)
+            if page is None:
+                await asyncio.sleep(0)
+                continue
+            for sent, text in enumerate(page.data, 1):
+                if one.ws.closed:
+                    return
+                await one.ws.send_str(text)
+                if sent % TEXTS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                if protocol.writing_paused:
+                    await self._drain(one)
+            one.cursor = page.last
+            self.counts["labels sent"] += page.labels
+
+    async def _drain(self, one: Subscriber) -> None:
+        """Wait until the connection takes more. Raises TimeoutError (S71) and ConnectionError."""
+        async with asyncio.timeout(self._limits.drain):
+            await one.request.writer.drain()
+
+    async def _fail(self, one: Subscriber, error: str, message: str) -> None:
+        """Say what is wrong, and close."""
+        self.counts[error] += 1
+        try:
+            if one.json:
+                await one.ws.send_str(error_text(error, message))
+            else:
+                await one.ws.send_bytes(error_frame(error, message))
+        except ConnectionError:
+            return
+        await self._end(one, _POLICY, error)
+
+    async def _end(self, one: Subscriber, code: int, reason: str) -> None:
+        if one.ending is None:
+            one.ending = asyncio.create_task(self._close(one, code, reason))
+        await asyncio.wait((one.ending,))
+
+    async def _close(self, one: Subscriber, code: int, reason: str) -> None:
+        if one.listening is not None:
+            # While somebody else receives, aiohttp does not wait for the client's own close: the connection would end
+            # with an error, and what is on its way would be lost.
+            one.listening.cancel()
+            await asyncio.wait((one.listening,))
+        try:
+            async with asyncio.timeout(self._limits.close):
+                await one.ws.close(code=code, message=reason.encode())
+        except (TimeoutError, ConnectionError):
+            log.debug("a subscriber did not take its close")
+
+    async def shutdown(self) -> None:
+        """Send everybody away (1001), each behind a whole frame, so that it comes back where it was (S77)."""
+        self._stopping = True
+        await asyncio.gather(*(self._end(one, _GOING_AWAY, "the service stops") for one in list(self.subscribers)))
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def report(self) -> list[dict[str, Any]]:
+        """Each subscriber: labeler, client, format, cursor, lag (in `seq`s) and since when (microseconds)."""
+        return [
+            {
+                "labeler": one.published.labeler,
+                "client": one.client or "",
+                "format": "json" if one.json else "cbor",
+                "cursor": one.cursor,
+                "lag": max(0, one.published.head - one.cursor),
+                "since": one.since,
+            }
+            for one in sorted(self.subscribers, key=lambda one: one.since)
+        ]
+
+
+def _response(request: web.Request, limits: Limits) -> tuple[web.Request, web.WebSocketResponse]:
+    """The WebSocket in the first format that is asked for and known: CBOR when none is."""
+    asked = [one.strip() for one in ",".join(request.headers.getall("Sec-WebSocket-Protocol", ())).split(",")]
+    spoken = next((one for one in asked if one in (CBOR, JSON)), None)
+    headers = request.headers.copy()
+    headers.popall("Sec-WebSocket-Protocol", None)
+    if spoken:
+        headers["Sec-WebSocket-Protocol"] = spoken
+    ws = web.WebSocketResponse(
+        timeout=limits.close,
+        heartbeat=limits.heartbeat,
+        autoping=False,  # pings count as messages
+        protocols=(spoken,) if spoken else (),
+        # Signatures do not get smaller, and compressed frames could not be shared (S75).
+        compress=spoken == JSON,
+        max_msg_size=LARGEST_CLIENT_FRAME,
+        writer_limit=1 << 40,  # waiting is for `_drain`, which has an end
+    )
+    return request.clone(headers=headers), ws
