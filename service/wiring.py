@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from civic.labels import procedures as of_labelling
 from civic.methods import CivicMethods
 from communities.access import Site
 from communities.report_limits import HOUR
