@@ -153,7 +153,7 @@ def _of_membership(connection: Connection, settings: Settings, written: Written,
 
 
 def _of_role(connection: Connection, settings: Settings, written: Written, now: int) -> Outcome:
-    until = written.read()["until"]
+    until = written.read().get("until")
     if until is not None and until <= now:
         return _no(EXPIRED)
     actor = find_actor(connection, written.subject)

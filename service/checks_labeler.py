@@ -212,7 +212,7 @@ async def stream(patient: LabelPatient) -> Finding:
         async with patient.session.ws_connect(url, headers=headers, max_msg_size=1 << 20) as socket:
             if patient.last_seq == 0 and not patient.unread:
                 return ok(f"{base} takes subscribers; nothing was published yet")
-            message = await socket.receive(timeout=10)
+            message = await socket.receive(timeout=2 if patient.unread else 10)
     except aiohttp.WSServerHandshakeError as error:
         return fail(f"{base} answers {error.status} in place of an upgrade to WebSocket", _PROXY)
     except TimeoutError:

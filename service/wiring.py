@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from civic.labels import procedures
+from civic.labels import procedures as of_labelling
 from civic.methods import CivicMethods
 from communities.access import Site
 from communities.report_limits import HOUR
@@ -211,7 +211,7 @@ async def serving(
                 counts=methods.counts,
                 labelers=declared,
                 intake=Intake(config.report_merge_hours * HOUR),
-                more=procedures(declared),
+                more=of_labelling(declared),
                 clock=clock,
             )
 

@@ -90,9 +90,9 @@ async def test_what_was_founded_before_anybody_read_is_found_when_the_repository
     await site.stop()
     birds = site.found(olga)
     site.join(alice, birds)
-    site.reopen()
     with writing(site.ingest.database) as connection:  # as at the live end, where a new service begins
         connection.execute("UPDATE source SET cursor = ?", (site.world.relay.head,))
+    site.reopen()
     await site.start()
     await site.quiet()
     assert site.ingest.index.admissions.directory.find("birds") is None

@@ -151,9 +151,9 @@ async def test_who_has_never_seen_a_good_version_knows_only_the_fault(site: Town
     await site.stop()
     birds = site.found(olga)
     olga.update(birds, {"type": "private"})
-    site.reopen()
     with writing(site.ingest.database) as connection:  # as at the live end, where a new service begins
         connection.execute("UPDATE source SET cursor = ?", (site.world.relay.head,))
+    site.reopen()
     await site.start()
     await read_anew(site, olga)
     ((*row, fault, why),) = kept(site, olga)
@@ -381,11 +381,12 @@ async def test_a_type_that_can_be_kept_does_not_change_either(site: TownSite, mo
     ((*_, record, _, fault, why),) = kept(site, olga)
     assert (fault, why) == ("TypeChanged", "the type of a community never changes")
     assert json.loads(record)["community"]["name"] == "Birds" and community(site) == ("Birds", 1, olga.did)
-    before = kept(site, olga)
+    before = site.rows("SELECT * FROM declaration")
     await read_anew(site, olga)
+    assert site.rows("SELECT * FROM declaration") == before and site.refused == {"TypeChanged": 1}
     await site.rewind(0)
     await site.quiet()
-    assert kept(site, olga) == before and site.refused == {}
+    assert site.rows("SELECT * FROM declaration") == before
     # Not by way of its end either: a slug and its type are given once.
     olga.delete(birds)
     olga.create(COMMUNITY, changed(birds, {"type": "private"}), rkey="birds")
@@ -444,16 +445,20 @@ async def test_s95_what_nobody_has_signed_is_refused_nowhere(tmp_path: Path, sou
 
 
 async def test_a_commit_that_another_has_signed_refuses_nothing(site: TownSite) -> None:
-    olga, mallory = site.people("olga", "mallory")
+    olga, mallory, stranger = site.people("olga", "mallory", "stranger")
     birds = site.found(olga)
     await site.founded(birds)
     await site.quiet()
     before = kept(site, olga)
-    key, olga.repo.key = olga.repo.key, mallory.key
+    keys = {account: account.repo.key for account in (olga, stranger)}
+    for account in keys:
+        account.repo.key = mallory.key
     olga.update(birds, {"name": ""})
+    stranger.create(MEMBERSHIP, {"community": 5})
     await site.caught_up()
-    assert kept(site, olga) == before and site.refused == {}
-    olga.repo.key = key
+    assert kept(site, olga) == before and kept(site, stranger) == [] and site.refused == {}
+    for account, key in keys.items():
+        account.repo.key = key
 
 
 async def test_a_flood_of_refused_records_is_bounded(site: TownSite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -548,3 +553,12 @@ async def test_what_is_no_record_at_all_ends_no_community(site: TownSite, block:
     site.world.relay.send("#commit", commit_blocks(olga, {birds.path: block}))
     await site.quiet()
     assert community(site) == ("Birds", 1, olga.did) and site.faults(olga) == [INVALID]
+
+
+async def test_a_new_record_that_is_no_good_data_is_told_of(site: TownSite) -> None:
+    (olga,) = site.people("olga")
+    path = f"{COMMUNITY}/birds"
+    value = {"$type": COMMUNITY, "type": "open", "name": "Birds", "extra": 1.5} | site.when()
+    olga.write(Write("create", path, value))
+    await site.quiet()
+    assert faults(site, olga) == {path: (INVALID, "float in record")}

@@ -138,6 +138,15 @@ async def test_pause_stops_at_once_and_abandon_goes_back(site: Site, capsys: Cap
     assert states(site) == ["retired", "active"]
 
 
+async def test_a_key_that_was_paused_for_good_reason_stays_paused_when_the_submission_fails(site: Site) -> None:
+    """S163, compromise: a step that fails must not let a key in wrong hands sign again."""
+    await site.set_up()
+    await site.run("rotate-key", "--pause")
+    site.world.pds.identity.refusing = "no"
+    assert await site.run("rotate-key", "--token", code(site)) == 1
+    assert states(site) == ["held", "new"]
+
+
 async def test_what_the_document_has_is_not_abandoned(site: Site) -> None:
     await site.set_up()
     await site.run("rotate-key")
