@@ -136,39 +136,160 @@ def report(who: Person, proxy: str, subject: dict[str, str], reason: str = "Spam
     return answer
 
 
-def stored(town: LabelTown) -> list[tuple[str, str, str]]:
-    """The reports that have arrived: reporter, labeler to which it was sent, subject."""
-    return [(one["reportedBy"], one.get("labeler", ""), one["subject"]) for one in town.command("reports")]
+def arrived(town: LabelTown, number: object) -> dict[str, Any]:
+    """A report as the operator reads it."""
+    told: dict[str, Any] = town.command("reports", "--show", str(number))
+    return told
 
 
 def test_reports_arrive_through_the_pds(town: LabelTown) -> None:
-    bob, post = town.person("bob"), written(town, "buy this")
-    as_labeler = report(bob, f"{town.labeler.did}#atproto_labeler", post)
-    assert as_labeler["reportedBy"] == bob.did
-    as_service = report(bob, f"{town.service_did}#communities", post)
-    about_account = report(bob, f"{town.labeler.did}#atproto_labeler", {"did": town.person("alice").did}, "Rude")
-    assert len({answer["id"] for answer in (as_labeler, as_service, about_account)}) == 3
-    assert report(bob, f"{town.labeler.did}#atproto_labeler", post)["id"] == as_labeler["id"]
-    print(town.command("reports"))
+    alice, bob, post = town.person("alice"), town.person("bob"), written(town, "buy this")
+    labeler, service = f"{town.labeler.did}#atproto_labeler", f"{town.service_did}#communities"
+    to_labeler, to_service = report(bob, labeler, post), report(bob, service, post)
+    about_account = report(bob, labeler, {"did": alice.did}, "Rude")
+    assert to_labeler["reportedBy"] == bob.did
+    for answer, sent_to, subject in (
+        (to_labeler, town.labeler.did, post["uri"]),
+        (to_service, "", post["uri"]),
+        (about_account, town.labeler.did, alice.did),
+    ):
+        found = arrived(town, answer["id"])
+        assert (found["reporter"], found["labeler"], found["subject"]) == (bob.did, sent_to, subject)
+        assert found["reaches"] == ["site"]
+    assert report(bob, labeler, post)["id"] == to_labeler["id"]
+    assert arrived(town, to_labeler["id"])["times"] == 2
+    with pytest.raises(XrpcFailure) as caught:
+        report(bob, labeler, post, "NoReasonAtAll")
+    assert (caught.value.status, caught.value.name) == (400, "InvalidRequest")
 
 
 def test_only_the_author_appeals(town: LabelTown) -> None:
-    post = written(town, "not rude at all")
-    town.label("add", post["uri"], "rude")
+    alice, bob, post = town.person("alice"), town.person("bob"), written(town, "not rude at all")
+    event = town.label("add", post["uri"], "rude")["event"]
     town.pumped()
     labeler = f"{town.labeler.did}#atproto_labeler"
     with pytest.raises(XrpcFailure) as caught:
-        report(town.person("bob"), labeler, post, "Appeal")
+        report(bob, labeler, post, "Appeal")
     assert (caught.value.status, caught.value.name) == (403, "Forbidden")
-    mine = report(town.person("alice"), labeler, post, "Appeal")
-    assert mine["reportedBy"] == town.person("alice").did
-    print(town.command("reports"))
+    found = arrived(town, report(alice, labeler, post, "Appeal")["id"])
+    assert (found["reporter"], found["subject"]) == (alice.did, post["uri"])
+    assert found["appeals"] == [{"against": "site", "state": "open", "labelEvent": event, "labelledBy": "cli"}]
 
 
-def test_the_canary_comes_and_goes(town: LabelTown) -> None:
-    post = written(town, "a bird in a mine")
-    told = town.command("labeler", "canary", "--post", post["uri"], "--minutes", "1")
+def canary(town: LabelTown, minutes: str, code: int = 0) -> dict[str, Any]:
+    """The canary, with a new post."""
+    post = written(town, "a bird in a mine")["uri"]
+    told: dict[str, Any] = town.command("labeler", "canary", "--post", post, "--minutes", minutes, code=code)
+    assert town.shown(post) == set()
+    return told
+
+
+def test_the_canary_says_how_long_it_took(town: LabelTown) -> None:
+    told = canary(town, "1")
     assert told["missing"] == ""
-    delays = (told["sent_seconds"], told["shown_seconds"], told["gone_seconds"])
-    assert all(0 <= seconds < 60 for seconds in delays)
-    assert town.shown(post["uri"]) == set()
+    sent, shown, gone = told["sent_seconds"], told["shown_seconds"], told["gone_seconds"]
+    print(f"canary: published after {sent:.2f} s, shown after {shown:.2f} s, gone after {gone:.2f} s")
+    assert 0 <= sent <= shown < 60 and 0 <= gone < 60
+
+
+SOON = "0.15"
+"""Minutes that the canary waits where it is to wait in vain."""
+
+
+def test_a_key_that_is_missing_in_the_did_document_is_named(town: LabelTown) -> None:
+    (key,) = {one["key"] for one in town.command("labeler", "status")}
+    town.box.ask("identify", did=town.labeler.did, verificationMethods={"atproto_label": None})
+    try:
+        found = town.failing()
+        assert "has no key #atproto_label" in found["document"]
+        assert found.keys() == {"document"}
+        town.pump()
+        told = canary(town, SOON, code=1)
+        assert told["sent_seconds"] is not None and told["shown_seconds"] is None
+        assert "knows the labeler and has not taken in the label" in told["missing"]
+    finally:
+        town.box.ask("identify", did=town.labeler.did, verificationMethods={"atproto_label": key})
+        town.pump()
+    assert town.failing() == {}
+
+
+def test_an_endpoint_that_leads_elsewhere_is_named(town: LabelTown) -> None:
+    entry = {"type": "AtprotoLabeler", "endpoint": "http://localhost:9"}
+    town.box.ask("identify", did=town.labeler.did, services={"atproto_labeler": entry})
+    try:
+        found = town.failing()
+        assert found.keys() == {"document"}
+        assert f"leads to http://localhost:9, not to {town.endpoint}" in found["document"]
+        town.pump()
+        told = canary(town, SOON, code=1)
+        assert "knows the labeler and has not taken in the label" in told["missing"]
+    finally:
+        town.box.ask(
+            "identify", did=town.labeler.did, services={"atproto_labeler": entry | {"endpoint": town.endpoint}}
+        )
+        town.pump()
+    assert town.failing() == {}
+
+
+def test_a_record_that_is_missing_is_named(town: LabelTown) -> None:
+    town.labeler.delete(f"at://{town.labeler.did}/app.bsky.labeler.service/self")
+    town.settle()
+    try:
+        found = town.failing()
+        assert found.keys() == {"record", "appview"}
+        assert "there is no record app.bsky.labeler.service" in found["record"]
+        told = canary(town, SOON, code=1)
+        assert "does not know that the labeler says this" in told["missing"]
+    finally:
+        town.as_labeler("publish")
+        town.settle()
+    assert town.failing() == {}
+
+
+def test_a_value_that_is_not_declared_is_refused_and_one_that_is_not_published_is_named(town: LabelTown) -> None:
+    post = written(town, "too late")["uri"]
+    assert "late" in town.refused("label", "add", post, "late")
+    town.declare("spoiler", "rude", "test", "late")
+    try:
+        found = town.failing()
+        assert found.keys() == {"record", "appview"}
+        assert "clients drop late" in found["record"] and "does not know late yet" in found["appview"]
+        assert town.as_labeler("publish")["differences"] == ["+ label late"]
+        town.settle()
+        assert town.failing() == {}
+        town.label("add", post, "late")
+        town.pumped()
+        assert town.shown(post) == {("late", "")}
+        town.label("remove", post, "late")
+    finally:
+        town.declare("spoiler", "rude", "test")
+        town.as_labeler("publish")
+        town.settle()
+
+
+def test_a_publisher_that_is_paused_is_named(town: LabelTown) -> None:
+    town.as_labeler("rotate-key", "--pause")
+    try:
+        found = town.failing()
+        assert found.keys() == {"key"}
+        assert "labels wait" in found["key"]
+        post = written(town, "a bird in a mine")["uri"]
+        assert "go on with `communities labeler rotate-key`" in town.refused("labeler", "canary", "--post", post)
+    finally:
+        town.command("labeler", "rotate-key", "--abandon")
+    assert town.failing() == {}
+
+
+def test_a_publisher_that_does_not_run_is_named(town: LabelTown) -> None:
+    town.service.stop()
+    try:
+        found = town.failing()
+        assert found.keys() == {"metadata", "stream"}
+        assert all("cannot connect" in seen for seen in found.values())
+        told = canary(town, SOON, code=1)
+        assert told["sent_seconds"] is None and "the publisher has not signed it" in told["missing"]
+    finally:
+        town.start()
+    assert town.failing() == {}
+    # The subscriber comes back by itself.
+    assert canary(town, "2")["missing"] == ""
