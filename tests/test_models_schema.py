@@ -11,10 +11,12 @@ import pytest
 from communities import logbook
 from communities.access import Action
 from communities.log import Acting, Decision
+from communities.records import OURS
 from firehose.times import now_micros, tid
 from models import migrations
 from models.database import DatabaseError, open_database, sql, writing
 from models.moderation_tables import TABLES as MODERATION
+from models.steps_declared import REFUSED
 from models.tables import TABLES as INDEX
 
 HOUR = 3_600_000_000
@@ -358,6 +360,36 @@ def test_steps_10_and_11_bring_reports_and_labels_to_a_file_with_rows(
     for change in ("UPDATE label_event SET reason = 'x'", "DELETE FROM label_event"):
         with pytest.raises(apsw.ConstraintError, match="never"), writing(database) as connection:
             connection.execute(change)
+    database.close()
+
+
+def test_the_step_of_refused_records_leaves_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(REFUSED)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.executemany(
+                "INSERT INTO declaration (actor, collection, rkey, cid, about, subject, record, at, gone, fault)"
+                " VALUES (?, ?, ?, x'01', 'at://x', 'at://y', '{}', ?, ?, ?)",
+                [
+                    (1, "social.communities.community", "birds", 5, 0, None),
+                    (1, "social.communities.membership", "k", 7, 0, "Banned"),
+                    (1, "social.communities.submission", "k", 9, 1, None),
+                    (1, "app.bsky.graph.block", "k", 6, 0, None),
+                    (2, "social.communities.role", "k", 8, 0, "Superseded"),
+                ],
+            )
+        kept = sql(database).execute("SELECT * FROM declaration").fetchall()
+        database.close()
+    database = open_database(path)
+    assert sql(database).execute("SELECT * FROM declaration").fetchall() == [(*row, None) for row in kept]
+    listed = (
+        "SELECT rkey, at FROM declaration INDEXED BY declaration_listed WHERE actor = 1 AND gone = 0 AND collection IN"
+    )
+    ours = ", ".join(f"'{collection}'" for collection in sorted(OURS))
+    found = sql(database).execute(f"{listed} ({ours}) ORDER BY at DESC").fetchall()
+    assert found == [("k", 7), ("birds", 5)]
     database.close()
 
 
