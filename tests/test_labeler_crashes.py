@@ -1,4 +1,4 @@
-"""Real processes that publish: killed at every place, two at once, and how soon they notice what another has committed."""
+"""Real processes that publish: killed at every place, two at once, woken by what another has committed."""
 
 import random
 import signal
