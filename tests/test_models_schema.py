@@ -357,7 +357,8 @@ def test_steps_10_and_11_bring_reports_and_labels_to_a_file_with_rows(
     for state in ("open", "forgotten"):
         with pytest.raises(apsw.ConstraintError), writing(database) as connection:
             connection.execute(appeal, (state,))
-    for change in ("UPDATE label_event SET reason = 'x'", "DELETE FROM label_event"):
+    replaced = "INSERT OR REPLACE INTO label_event (id, at, labeler, actor, role, uri) VALUES (1, 1, 1, 'x', 'y', 'z')"
+    for change in ("UPDATE label_event SET reason = 'x'", "DELETE FROM label_event", replaced):
         with pytest.raises(apsw.ConstraintError, match="never"), writing(database) as connection:
             connection.execute(change)
     database.close()
