@@ -6,11 +6,13 @@ Nothing of this is there, or costs anything, when no labeler is declared.
 import asyncio
 import json
 import logging
+import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import apsw
@@ -120,6 +122,7 @@ async def labelling(
         with writing(database) as connection:
             identities = doors.know(connection, declared)
         watch, proxies = CommitWatch(config.database), Proxies(config.trusted_proxies)
+        limits = replace(limits, total=min(limits.total, _open_files() // 2))
         served = doors.LabelDoors(sql(database), identities, watch, proxies, limits=limits, clock=clock)
         labels = Labelling(database, served, _publishing(config, declared, identities, clock))
         stop = threading.Event()
@@ -136,6 +139,12 @@ async def labelling(
             labels.close(clock())
     finally:
         database.close()
+
+
+def _open_files() -> int:
+    """How many files and connections this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
 
 
 def _publishing(

@@ -25,7 +25,7 @@ from labeler.publishing import LOCK
 from labeler.signing_key import did_key
 from labeler.stream import LIMITS, Limits
 from models import labelers
-from models.database import Connection, open_database, writing
+from models.database import Connection, open_database, sql, writing
 from models.lock import only_one
 from service.config import Config
 from service.wiring import serving
@@ -94,11 +94,16 @@ def label(number: int, src: str = FIRST, **more: Any) -> Label:
 class Labels:
     """A database of labels, written as by another process."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, key: bool = True) -> None:
+        """With `key` the first labeler gets its own."""
         self.config = config
         self.database = open_database(config.database)
+        self.connection = sql(self.database)
+        if key:
+            self._give_key()
+
+    def _give_key(self) -> None:
         with writing(self.database) as connection:
-            self.connection = connection
             key = labelers.add_key(connection, labelers.enter(connection, FIRST), PUBLIC, None, 1)
             labelers.change_state(connection, key, labelers.NEW, labelers.ACTIVE)
 
