@@ -34,8 +34,10 @@ from models import meta
 from models.commits import CommitWatch
 from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
+from service.automating import automating
 from service.config import Config
 from service.process import settle
+from service.rule_status import render_rules
 from service.status import public_status, read_status, render_metrics, sizes
 from xrpc.auth import ServiceAuth
 from xrpc.egress import egress_session
@@ -155,13 +157,16 @@ async def serving(
 
     `clock`: of what it stores, in seconds.
     """
-    labelers = read_labels(config.labels).labelers
+    declared = read_labels(config.labels)
     database = open_database(config.database)
     try:
         with writing(database) as connection:
             key = meta.secret(connection, "cursor_key")
         connection = sql(database)
-        async with egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session:
+        async with (
+            egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session,
+            automating(config, database, session, declared, clock),
+        ):
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
             links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}
@@ -195,7 +200,7 @@ async def serving(
                 keep=config.retention_days * DAY,
                 limiter=RateLimit(DECISIONS_PER_SECOND, DECISIONS_BURST),
                 counts=methods.counts,
-                more=labels.procedures(labelers),
+                more=labels.procedures(declared.labelers),
                 clock=clock,
             )
 
@@ -206,6 +211,7 @@ async def serving(
             async def metrics(request: web.Request) -> web.Response:
                 feeds.refresh()
                 text = render_metrics(read_status(connection, config.source_urls), sizes(connection), methods.counts)
+                text += render_rules(declared.rules, declared.inputs, connection, int(clock() * 1_000_000))
                 return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
             public = web.Application()

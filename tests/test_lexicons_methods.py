@@ -117,8 +117,8 @@ MEMBER = {"did": DID, "status": "banned", "role": "member", "since": "2026-01-31
 VIEWER = {"canDiscover": False, "canRead": False, "post": "refused", "decides": []}
 DECISION = {"community": "birds", "seq": 1, "at": "2026-01-31T12:00:00.000000Z", "action": "ban", "salts": {},
             "commitments": {}, "prev": "0" * 64, "hash": "f" * 64}  # fmt: skip
-EVENT = {"id": 1, "at": "2026-01-31T12:00:00.000000Z", "labeler": DID, "community": "birds", "actor": DID, "role": "owner",
-         "subject": DID, "added": [], "removed": []}  # fmt: skip
+EVENT = {"id": 1, "at": "2026-01-31T12:00:00.000000Z", "labeler": DID, "community": "birds", "actor": DID,
+         "role": "owner", "subject": DID, "added": [], "removed": []}  # fmt: skip
 EXPLAINED = {"evidences": [], "revision": "1", "state": "refused", "why": "No selector matches.",
              "score": [{"name": "likes", "value": "0.5"}], "hiddenBy": []}  # fmt: skip
 LEAST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

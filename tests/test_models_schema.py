@@ -14,11 +14,12 @@ from communities.log import Acting, Decision
 from firehose.times import now_micros, tid
 from models import migrations
 from models.database import DatabaseError, open_database, sql, writing
+from models.label_rule_tables import TABLES as LABEL_RULES
 from models.moderation_tables import TABLES as MODERATION
 from models.tables import TABLES as INDEX
 
 HOUR = 3_600_000_000
-TABLES = (*INDEX, *MODERATION)
+TABLES = (*INDEX, *MODERATION, *LABEL_RULES)
 
 
 @pytest.fixture
