@@ -338,6 +338,29 @@ def test_steps_10_and_11_bring_reports_and_labels_to_a_file_with_rows(
     database.close()
 
 
+def test_step_12_notes_posts_for_rules_in_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    insert = "INSERT INTO post (actor, rkey, cid, record, sort_at, event_at) VALUES (1, ?, x'01', x'', 1, 1)"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[:11])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute(insert, ("a",))
+        database.close()
+    database = open_database(path)
+    due = "SELECT post, times FROM label_due ORDER BY post"
+    with writing(database) as connection:
+        connection.execute(insert, ("b",))
+        assert connection.execute(due).fetchall() == [], "nobody has asked for it"
+        connection.execute("INSERT INTO label_watch VALUES (1)")
+        connection.execute(insert, ("c",))
+        connection.execute("UPDATE post SET cid = x'02' WHERE rkey IN ('a', 'c')")
+        connection.execute("UPDATE post SET cid = x'02', likes = 7 WHERE rkey = 'a'")
+        connection.execute("UPDATE post SET likes = 8")
+        assert connection.execute(due).fetchall() == [(1, 1), (3, 2)]
+    database.close()
+
+
 def test_tables_hold_only_their_types(database: Any) -> None:
     """STRICT: a fault of ours cannot store a text where a time belongs."""
     loose = sql(database).execute("SELECT name FROM pragma_table_list WHERE strict = 0 AND name NOT LIKE 'sqlite_%'")
