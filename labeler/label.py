@@ -84,9 +84,9 @@ def sign(key: coincurve.PrivateKey, label: Label) -> bytes:
 def check(signed: bytes, key: PublicKey) -> bool:
     """Whether a signed label, as it was received, is the key's. Raises ValueError for what is no label."""
     said = decode_dag_cbor(signed)
-    signature = said.pop("sig", None) if isinstance(said, dict) else None
-    if not isinstance(signature, bytes):
+    if not isinstance(said, dict) or not isinstance(said.get("sig"), bytes):
         raise ValueError("not a signed label")
+    signature = bytes(said.pop("sig"))  # type: ignore[arg-type]  # looked at just now
     return verify(key, encode_dag_cbor(said), signature, low_s=True)
 
 
