@@ -99,7 +99,7 @@ def written_at(connection: Connection, did: str, collection: str, rkey: str) -> 
 def outcome(connection: Connection, places: KeptPlaces, written: Written, now: int) -> Outcome:
     """What became of a record. `now`: microseconds."""
     if written.collection == COMMUNITY:
-        return _of_community(connection, places, written, now)
+        return _of_community(connection, places, written)
     if written.fault is not None:
         return _no(written.fault, written.why)
     settings = places.find(written.about)
@@ -116,7 +116,7 @@ def _no(fault: str, why: str | None = None, *, goes_on: bool = False) -> Outcome
     return Outcome(False, fault, message(fault, why, goes_on=goes_on))
 
 
-def _of_community(connection: Connection, places: KeptPlaces, written: Written, now: int) -> Outcome:
+def _of_community(connection: Connection, places: KeptPlaces, written: Written) -> Outcome:
     kin = places.relatives.find(written.uri)
     if written.why is not None:
         return _no(written.fault or INVALID, written.why, goes_on=kin is not None)
@@ -124,7 +124,7 @@ def _of_community(connection: Connection, places: KeptPlaces, written: Written, 
         return _no(PASSED_ON)
     if kin is None or written.fault is not None:
         return _no(written.fault or NOT_HERE)
-    fault = places.relatives.fault(kin, now)
+    fault = places.fault(kin.id)
     return Outcome(True) if fault is None else Outcome(True, fault, message(fault, None))
 
 

@@ -28,10 +28,12 @@ class KeptPlaces:
         self._clock = clock
         self._shown = shown
         self._kept: dict[int, tuple[int, Settings]] = {}
+        self._faults: dict[int, str] = {}
 
     def forget(self) -> None:
         """Communities, or what is known of them, are others now: read them again."""
         self._kept.clear()
+        self._faults.clear()
 
     def get(self, community: int) -> Settings | None:
         """The community with this number."""
@@ -52,11 +54,23 @@ class KeptPlaces:
         """The communities of which this is the account."""
         return [found for kin in self.relatives.of_account(did) if (found := self.get(kin.id))]
 
+    def fault(self, community: int) -> str | None:
+        """Why the parent that a community names does not count, by a name of `directory.settle`; None if it does."""
+        kin = self.relatives.get(community)
+        if kin is None or self.get(community) is None:
+            return None
+        fault = self._faults.get(community)
+        if fault == "UnknownParent" and self.relatives.find(kin.community.parent or "") is not None:
+            return "TooDeep"  # nobody has walked up so far
+        return fault
+
     def _settle(self, kin: Kin) -> Settings:
         now = self._clock()
         if len(self._kept) > _MOST_KEPT:
-            self._kept.clear()
-        by_id = self.relatives.above(kin, now).by_id
-        for settings in by_id.values():
+            self.forget()
+        found = self.relatives.above(kin, now)
+        for settings in found.by_id.values():
             self._kept[settings.id] = now, settings
-        return by_id[kin.id]
+            self._faults.pop(settings.id, None)
+        self._faults |= found.faults
+        return found.by_id[kin.id]

@@ -1,7 +1,7 @@
 """`social.communities.*` records of people's repositories, as what they say. Pure.
 
 A record that its lexicon refuses, or that says what cannot be, is refused by name (`RecordRefusedError.name`): then it
-has no effect, as if it were not there.
+has no effect, and its author is told why.
 """
 
 from collections.abc import Mapping

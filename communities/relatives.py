@@ -81,13 +81,6 @@ class Relatives:
         """It, and those that it is part of; `now`: microseconds."""
         return self._settled(self._line(one), now)
 
-    def fault(self, one: Kin, now: int) -> str | None:
-        """Why the parent that it names does not count, by a name of `settle`; None if it does, or none is named."""
-        line = self._line(one)
-        if len(line) == 1 and one.community.parent is not None and self.find(one.community.parent) not in (None, one):
-            return "TooDeep"
-        return self._settled(line, now).faults.get(one.id)
-
     def family(self, one: Kin, now: int) -> Directory:
         """It, those that it is part of, and at most MOST_BELOW of those that are part of it; `now`: microseconds."""
         line = self._line(one)

@@ -6,8 +6,9 @@ nothing in it says what it is for: only `sign` may use a label key, and it takes
 
 import hashlib
 import re
+import time
 from base64 import b64encode
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import coincurve
@@ -42,8 +43,13 @@ class Label(NamedTuple):
 def timestamp(millis: int) -> str:
     """A time as labels write it, always in the same length, so that strings compare as times."""
     seconds, rest = divmod(millis, 1000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    year, month, day, hour, minute, second, *_ = time.gmtime(seconds)
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
 
 
 def fields(label: Label) -> dict[str, Any]:
@@ -78,9 +84,9 @@ def sign(key: coincurve.PrivateKey, label: Label) -> bytes:
 def check(signed: bytes, key: PublicKey) -> bool:
     """Whether a signed label, as it was received, is the key's. Raises ValueError for what is no label."""
     said = decode_dag_cbor(signed)
-    signature = said.pop("sig", None) if isinstance(said, dict) else None
-    if not isinstance(signature, bytes):
+    if not isinstance(said, dict) or not isinstance(said.get("sig"), bytes):
         raise ValueError("not a signed label")
+    signature = bytes(said.pop("sig"))  # type: ignore[arg-type]  # looked at just now
     return verify(key, encode_dag_cbor(said), signature, low_s=True)
 
 

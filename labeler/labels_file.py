@@ -1,17 +1,65 @@
-"""All of `labels.toml`: the labelers, and the rules and inputs that go with them."""
+"""All of `labels.toml`: labelers (`labeler.vocabulary`), and their rules and inputs (`labeler.rules`)."""
 
+import re
+import tomllib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from labeler.vocabulary import Declared, read_labelers
+from communities.declaration import DeclarationError
+from labeler.rules import Input, Rule, read_rules
+from labeler.vocabulary import Declared, parse_labelers
+
+_HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_-]+)")
+_OURS = ("rule", "input")
 
 
 class LabelsFile(NamedTuple):
     """What the file declares."""
 
     labelers: tuple[Declared, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    inputs: tuple[Input, ...] = ()
 
 
 def read_labels(path: Path) -> LabelsFile:
     """What the file declares; nothing when there is none. Raises DeclarationError with all that is wrong."""
-    return LabelsFile(read_labelers(path))
+    if not path.exists():
+        return LabelsFile()
+    try:
+        if not path.is_file():
+            raise DeclarationError(f"{path}: cannot be read: it is no file")  # a pipe would be waited for
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeclarationError(f"{path}: cannot be read: {error}") from error
+    return parse_labels(text, str(path))
+
+
+def parse_labels(text: str, name: str = "labels.toml") -> LabelsFile:
+    """As `read_labels`, from the text of the file; `name` stands before each fault."""
+    try:
+        document: dict[str, Any] = tomllib.loads(text)
+    except (ValueError, RecursionError):  # it is said where, as for the labelers
+        parse_labelers(text, name)
+        raise DeclarationError(f"{name}:1: cannot be read") from None
+    faults: list[str] = []
+    labelers: tuple[Declared, ...] = ()
+    try:
+        labelers = parse_labelers(_without_ours(text), name)
+    except DeclarationError as error:
+        faults = str(error).split("\n")
+        # What is said of rules would only say again that a labeler is not good.
+        raise DeclarationError("\n".join(faults)) from error
+    rules, inputs, faults = read_rules(document, text, name, labelers)
+    if faults:
+        raise DeclarationError("\n".join(faults))
+    return LabelsFile(labelers, rules, inputs)
+
+
+def _without_ours(text: str) -> str:
+    """The text with the lines of rules and inputs empty: who reads labelers takes those for a mistake."""
+    kept, ours = [], False
+    for line in text.split("\n"):
+        if header := _HEADER.match(line):
+            ours = header[1] in _OURS
+        kept.append("" if ours else line)
+    return "\n".join(kept)

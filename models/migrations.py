@@ -8,13 +8,26 @@ import apsw
 
 from models.steps_declared import REFUSED
 from models.steps_index import FIRST, LATE, RANKING, REPOS, UNPROVEN
+from models.steps_label_rules import LABEL_RULES
 from models.steps_labels import LABELS
 from models.steps_layer import DECISIONS, FAMILIES, LAYER, REVISED
 from models.steps_moderation import REPORTS
 
 STEPS: tuple[str, ...] = (
-    FIRST, REPOS, UNPROVEN, RANKING, LATE, LAYER, DECISIONS, FAMILIES, REVISED, REPORTS, LABELS, REFUSED,
-)  # fmt: skip
+    FIRST,
+    REPOS,
+    UNPROVEN,
+    RANKING,
+    LATE,
+    LAYER,
+    DECISIONS,
+    FAMILIES,
+    REVISED,
+    REPORTS,
+    LABELS,
+    REFUSED,
+    LABEL_RULES,
+)
 
 
 class SchemaError(Exception):

@@ -44,7 +44,7 @@ ABOUT = {
     "publish": "write the feed records, so that clients find the feeds",
     "unpublish": "delete feed records",
     "doctor": "check from outside what may be wrong, and say how to mend it",
-    "explain": "say why a post is, or is not, in a community",
+    "explain": "say why a post is, or is not, in a community, and what became of a record",
     "backtest": "show what changed rules would have matched over the stored posts",
     "backfill": "read the whole repository of an account, or of a community's members",
     "takedown": "hide an account on this site",

@@ -1,4 +1,4 @@
-"""`communities explain URI`: why a post is, or is not, in a community.
+"""`communities explain URI`: why a post is, or is not, in a community; what became of a record of communities.
 
 A post in the index is explained from its stored record; any other is fetched from its author's PDS and held against the
 rules as the ingest process would.
@@ -18,6 +18,7 @@ from communities.community import Community
 from communities.decision_view import view
 from communities.explanation import Subject, explain, fetched, read_subject
 from communities.post import Post, read_post
+from communities.records import OURS
 from communities.refs import POST, PostRef, cid_text, read_cid
 from firehose.in_force import InForce
 from firehose.times import now_micros, sort_micros
@@ -25,27 +26,42 @@ from models import communities as community_rows
 from models.database import Connection, open_database, sql
 from service.cli import CommandError
 from service.config import Config
+from service.explain_record import explain_record, for_people
 from service.terminal import plain
 from xrpc.egress import FetchError, egress_session, fetch_json
 from xrpc.resolver import DidError, DidInvalid, DidNotFound, DidResolver
 from xrpc.syntax import is_did, is_handle, is_rkey
 
-HELP = "Say why a post is, or is not, in each community. URI: at://... or a link to the post on bsky.app."
+HELP = (
+    "Say why a post is, or is not, in each community. URI: at://... or a link to the post on bsky.app. Or say what"
+    " became of a record of communities: at://.../social.communities.community/..., and so on."
+)
 
 _POST = re.compile(r"(?:at://|https://bsky\.app/profile/)([^/]+)/(?:app\.bsky\.feed\.post|post)/([^/?#]+)")
+_OURS = re.compile(rf"at://([^/]+)/({'|'.join(map(re.escape, sorted(OURS)))})/([^/?#]+)")
 RECORD_BYTES = 2 << 20
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The post, and perhaps one community."""
-    parser.add_argument("uri", metavar="URI", help="the post")
+    """The post, and perhaps one community; or the record."""
+    parser.add_argument("uri", metavar="URI", help="the post, or the record of communities")
     parser.add_argument("--community", metavar="SLUG", help="only this community")
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    """Print the explanation; exit code 0 when the post is in a community (that one, if one is named), else 1."""
+    """Print the explanation; exit code 0 when the post is in a community (that one, if one is named), or the record in
+    effect, else 1.
+    """
+    ours = _OURS.fullmatch(args.uri)
+    if ours and args.community is not None:
+        raise CommandError("--community is for posts: leave it out for a record of communities")
     database = open_database(config.database, readonly=True)
     try:
+        if ours:
+            did = asyncio.run(_owner(config, ours[1]))
+            record = explain_record(sql(database), did, ours[2], ours[3])
+            print(json.dumps(record, indent=2) if args.json else for_people(record))
+            return 0 if record["inEffect"] else 1
         found = asyncio.run(_explain(config, sql(database), args.uri))
     finally:
         database.close()
@@ -60,7 +76,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
 async def _explain(config: Config, connection: Connection, uri: str) -> dict[str, Any]:
     parts = _POST.fullmatch(uri)
     if not parts or not is_rkey(parts[2]):
-        raise CommandError(f"{uri!r} is no post; give at://did:.../app.bsky.feed.post/... or its link on bsky.app")
+        raise CommandError(
+            f"{uri!r} is no post; give at://did:.../app.bsky.feed.post/... or its link on bsky.app, or the at:// URI"
+            " of a record of communities"
+        )
     async with egress_session(config.egress_allow) as session:
         ref = PostRef(await _did(config, session, parts[1]), parts[2])
         subject = read_subject(connection, ref)
@@ -112,6 +131,11 @@ def _communities(connection: Connection, subject: Subject, note: str | None) -> 
             }
         )
     return entries
+
+
+async def _owner(config: Config, authority: str) -> str:
+    async with egress_session(config.egress_allow) as session:
+        return await _did(config, session, authority)
 
 
 async def _did(config: Config, session: aiohttp.ClientSession, authority: str) -> str:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from service import label_change, label_import, label_list, label_retract
+from service import label_change, label_import, label_list, label_retract, label_rules
 from service.config import Config
 
 HELP = (
@@ -21,6 +21,7 @@ _ACTIONS: tuple[
     ("import", "bring in labels from a file", label_import.arguments, label_import.run),
     ("export", "write the published labels, signed", label_list.arguments_of_export, label_list.export),
     ("retract", "take back what something or somebody has issued", label_retract.arguments, label_retract.run),
+    ("rules", "what the automatic rules do, or would do", label_rules.arguments, label_rules.run),
 )
 
 

@@ -5,6 +5,9 @@ import json
 import sys
 import time
 
+from playhouse.apsw_ext import APSWDatabase
+
+from labeler.foreign_acts import take_back_all
 from labeler.labels_file import read_labels
 from labeler.retract import PIECE, Selection, retract
 from labeler.standing import slots_of
@@ -13,13 +16,16 @@ from service.cli import CommandError
 from service.config import Config
 from service.label_target import CLI, add_labeler, choose, find_community, opened, target, whole
 
+INPUT = "input "
+"""What stands before the DID of another labeler where it is named as a rule."""
 _SELECTS = ("event", "rule", "batch", "actor")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Take back what an event, a rule, a batch, a community or a person has issued and still holds because of that.
     What somebody else has issued again since stays. Whatever is said together must all be true of an event. Doing it
-    again, or after an interruption, does what is left.
+    again, or after an interruption, does what is left. `--rule "input DID"` is what an [[input]] of labels.toml did;
+    posts that it took out of communities are given back.
     """
     parser.add_argument("--event", type=whole, metavar="EVENT", help="this event, by its number")
     parser.add_argument(
@@ -62,13 +68,28 @@ def run(config: Config, args: argparse.Namespace) -> int:
                 found = (done.after, done.events, done.labels)
             after, events, labels = found[0], events + found[1], labels + found[2]
             _tell(events, labels, quiet=args.json)
+        posts = 0
+        if args.rule is not None and args.rule.startswith(INPUT) and len(said) == 1 and not args.dry_run:
+            posts = _give_back(database, args.rule.removeprefix(INPUT))
     if not args.json and sys.stderr.isatty():
         print("\r", end="", file=sys.stderr)
     if args.json:
-        print(json.dumps({"events": events, "labels": labels, "dryRun": args.dry_run}))
+        print(json.dumps({"events": events, "labels": labels, "dryRun": args.dry_run, "posts": posts}))
     else:
+        if posts:
+            print(f"{posts:,} posts were given back to communities, or wait no longer")
         print(f"{labels:,} labels {'would be' if args.dry_run else 'were'} taken back ({events:,} events looked at)")
     return 0
+
+
+def _give_back(database: APSWDatabase, did: str) -> int:
+    """Undo what was done to posts because of another labeler; how many."""
+    posts, more = 0, True
+    while more:
+        with writing(database) as connection:
+            looked, undone = take_back_all(connection, did, CLI, int(time.time() * 1000), PIECE)
+        posts, more = posts + undone, looked == PIECE
+    return posts
 
 
 def _tell(events: int, labels: int, *, quiet: bool) -> None:

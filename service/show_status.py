@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from models.database import open_database, sql
 from service.config import Config
+from service.rule_status import rules_status
 from service.status import read_status, sizes
 
 HELP = (
@@ -24,6 +26,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     database = open_database(config.database, readonly=True)
     try:
         status, rows = read_status(sql(database), config.source_urls), sizes(sql(database))
+        status["labelRules"] = rules_status(sql(database), int(time.time() * 1_000_000))
     finally:
         database.close()
     if args.json:
@@ -55,6 +58,9 @@ def _for_people(status: Mapping[str, Any], rows: Mapping[str, int]) -> Iterator[
     for part, counts in sorted(report.get("beside", {}).items()):
         for kind, count in sorted(counts.items()):
             yield f"{part:<8} {count:>12,}  {kind}"
+    for rule in status["labelRules"]:
+        stopped = f"; stopped until midnight UTC, {rule['over']:,} over its quota" if rule["stopped"] else ""
+        yield f"labels   {rule['labelled']:>12,}  today by {rule['rule']}, of {rule['matched']:,} that it fits{stopped}"
     for name, count in rows.items():
         yield f"rows     {count:>12,}  {name.replace('_', ' ')}"
 

@@ -38,10 +38,12 @@ from models import meta
 from models.commits import CommitWatch
 from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
+from service.automating import automating
 from service.config import Config
 from service.label_metrics import render_labels
 from service.labelling import Labelling, labelling
 from service.process import settle
+from service.rule_status import render_rules
 from service.status import public_status, read_status, render_metrics, sizes
 from xrpc.auth import ServiceAuth
 from xrpc.egress import egress_session
@@ -166,7 +168,7 @@ async def serving(
 
     `clock`: of what it stores, in seconds; `limits`: of those who subscribe to labels.
     """
-    declared = read_labels(config.labels).labelers
+    declared = read_labels(config.labels)
     database = open_database(config.database)
     try:
         with writing(database) as connection:
@@ -174,7 +176,8 @@ async def serving(
         connection = sql(database)
         async with (
             egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session,
-            labelling(config, declared, clock, limits) as labels,
+            labelling(config, declared.labelers, clock, limits) as labels,
+            automating(config, database, session, declared, clock),
         ):
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
@@ -209,9 +212,9 @@ async def serving(
                 keep=config.retention_days * DAY,
                 limiter=RateLimit(DECISIONS_PER_SECOND, DECISIONS_BURST),
                 counts=methods.counts,
-                labelers=declared,
+                labelers=declared.labelers,
                 intake=Intake(config.report_merge_hours * HOUR),
-                more=of_labelling(declared),
+                more=of_labelling(declared.labelers),
                 clock=clock,
             )
 
@@ -224,6 +227,7 @@ async def serving(
                 text = render_metrics(read_status(connection, config.source_urls), sizes(connection), methods.counts)
                 if labels:
                     text += render_labels(labels.report(), await labels.waiting(), time.time())
+                text += render_rules(declared.rules, declared.inputs, connection, int(clock() * 1_000_000))
                 return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
             public = web.Application()

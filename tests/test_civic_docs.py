@@ -18,7 +18,9 @@ def test_every_example_works(tmp_path: Path) -> None:
         queries, procedures = QUERY.findall(TEXT), PROCEDURE.findall(TEXT)
         for method, query in queries:
             sent = f"Bearer {place.token(admin, method)}"
-            reply = place.site.ask(query, *([sent] if method == "getMembership" else []), method=NSID + method)
+            reply = place.site.ask(
+                query, *([sent] if method in ("getMembership", "listRecords") else []), method=NSID + method
+            )
             assert reply.status == 200, (method, reply.body)
         for method, body in procedures:
             who = place.person() if method == "join" else admin
@@ -27,7 +29,7 @@ def test_every_example_works(tmp_path: Path) -> None:
             reply = place.act(method, who, json.loads(body))
             assert reply.status == 200, (method, reply.body)
         assert {method for method, _ in queries} == {
-            "getCommunity", "getMembership", "getViewer", "listCommunities", "listMembers",
+            "getCommunity", "getMembership", "getViewer", "listCommunities", "listMembers", "listRecords",
         }  # fmt: skip
         assert [method for method, _ in procedures] == ["join", "leave", "decide", "setRole"]
 

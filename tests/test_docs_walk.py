@@ -97,7 +97,7 @@ class Scene:
     async def found(self) -> None:
         """Follow FOUNDERS.md as far as there is a community."""
         await self.olga.sign_in("FOUNDERS.md", "Signing in")
-        write, self.look = calls("FOUNDERS.md", "Founding", birds_json=self.olga.text(BIRDS))
+        write, self.look, self.ask = calls("FOUNDERS.md", "Founding", birds_json=self.olga.text(BIRDS))
         await self.olga.do(write)
         await self.until_there("birds", self.olga)
 
@@ -194,8 +194,7 @@ async def test_a_faulty_change_ends_no_community_and_its_owner_is_told(
     faulty = olga.account.update(birds, wrong | {"description": "not this"})
     await site.quiet()
     assert await olga.do(scene.look) == view
-    (ask,) = (call for call in calls("FOUNDERS.md", "Founding") if call.method.endswith("listRecords"))
-    (told,) = (await olga.do(ask))["records"]
+    (told,) = (await olga.do(scene.ask))["records"]
     assert (told["uri"], told["cid"], told["inEffect"]) == (faulty.uri, faulty.cid, False)
     assert told["fault"]["name"] == fault and "until then the community is as" in told["fault"]["message"]
     more = alice.account.post("#birds")
@@ -204,7 +203,7 @@ async def test_a_faulty_change_ends_no_community_and_its_owner_is_told(
     olga.account.update(faulty, birds.value | {"description": "Mended."})
     await site.quiet()
     assert (await olga.do(scene.look))["description"] == "Mended."
-    (told,) = (await olga.do(ask))["records"]
+    (told,) = (await olga.do(scene.ask))["records"]
     assert told["inEffect"] and "fault" not in told
 
 
@@ -317,7 +316,12 @@ async def test_members(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "birds: good, 1 decisions, head 1:" in capsys.readouterr().out
 
     leave, listing, delete = calls("MEMBERS.md", "Leaving")
+    (ask,) = calls("MEMBERS.md", "Does my record count?")
+    (told,) = (await alice.do(ask))["records"]
+    assert told["inEffect"] and told["collection"] == MEMBERSHIP
     left = await alice.do(leave)
+    (told,) = (await alice.do(ask))["records"]
+    assert (told["inEffect"], told["fault"]["name"]) == (False, "Left")
     (kept,) = (await alice.do(listing))["records"]
     assert left["record"] == kept["uri"] and "membership" not in left["viewer"]
     alice.filled |= {"KEY": kept["uri"].rpartition("/")[2]}

@@ -237,6 +237,7 @@ async def test_replays_restarts_and_another_reading_change_nothing(site: TownSit
     await site.rewind(0)
     await site.quiet()
     assert [site.rows(f"SELECT * FROM {table}") for table in tables] == before
+    assert "" not in site.ingest.scope.posts, "a submission that is refused is of no post"
 
 
 async def test_a_refused_update_ends_what_other_records_said(site: TownSite) -> None:

@@ -36,6 +36,15 @@ def test_it_ends_at_its_time_and_its_event_says_so(site: LabelSite) -> None:
     assert site.expiry.next() is None
 
 
+def test_each_event_is_undone_by_one_of_its_own(site: LabelSite) -> None:
+    events = [site.issue(POST, value, exp=END).event for value in ("spam", "gore")]
+    site.publish()
+    site.clock.now = END
+    site.expire()
+    query = "SELECT undoes, removed FROM label_event WHERE actor = 'expiry' ORDER BY undoes"
+    assert site.connection.execute(query).fetchall() == [(events[0], "spam"), (events[1], "gore")]
+
+
 def test_it_happens_once_also_after_a_restart(site: LabelSite) -> None:
     site.issue(POST, "spam", exp=END)
     site.publish()
@@ -132,7 +141,7 @@ def test_a_clock_that_is_set_back_makes_it_look_again(site: LabelSite) -> None:
     site.clock.now = END + 60_000
     site.expire()
     site.clock.now = START
-    site.issue(post(2), "spam", exp=END)
+    site.issue(post(2), "spam", exp=END - 500)
     site.publish()
     site.clock.now = START + 1
     site.expire()

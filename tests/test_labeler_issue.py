@@ -176,7 +176,7 @@ def test_urgent_ones_go_first_and_batches_last(site: LabelSite) -> None:
 
 
 def test_what_waits_of_one_value_goes_in_the_order_of_its_times(site: LabelSite) -> None:
-    """A single label of one version behind a batch's of others: clients that do not mind versions hear in order."""
+    """A single label behind one of a batch of another version: clients that do not mind versions hear in order."""
     site.issue(POST, "spam", cid=FIRST, batch="b")
     site.issue(post(2), "spam", batch="b")
     site.issue(post(3), "spam")

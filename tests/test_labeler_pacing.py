@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labeler.outbox import following
 from labeler.pacing import MINUTE, Budget, Pace
 from models.database import open_database, writing
 from tests.label_site import START, LabelSite, post
@@ -88,6 +89,17 @@ def test_what_is_urgent_overtakes_and_batches_leave_a_tenth(site: LabelSite) -> 
     assert [row.uri for row in site.rows()[-3:]] == [post(101), post(1), post(100)]
     site.issue(post(102), "gore")
     assert site.publisher.step() == 0, "the whole hour is used up now"
+
+
+def test_batches_of_both_kinds_share_what_is_left_to_batches(site: LabelSite) -> None:
+    for number in range(1, 4):
+        site.issue(post(number), "spam", batch="b")
+        site.issue(post(number), "gore", batch="b")
+    site.issue(post(9), "spam")
+    rows = following(site.connection, 1, START, 10, 4)
+    assert [(row.uri, row.val) for row in rows] == [
+        (post(1), "gore"), (post(2), "gore"), (post(3), "gore"), (post(9), "spam"), (post(1), "spam")
+    ]  # fmt: skip
 
 
 def test_each_labeler_has_limits_of_its_own(site: LabelSite) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from labeler import publisher as publisher_module
 from labeler.label import Label, sign
-from labeler.publisher import MOST
+from labeler.publisher import MOST, Publisher
 from labeler.seq import BLOCK, FILE, HIGHEST, JUMP, SeqError, TurnLostError, jump
 from models.database import DatabaseError, sql, writing
 from tests.label_site import CIDS, START, LabelSite, fold, post
@@ -48,17 +48,16 @@ def test_the_did_of_an_account_is_the_account(site: LabelSite) -> None:
     assert site.connection.execute("SELECT did, uri FROM label").fetchall() == [("did:plc:someone", "did:plc:someone")]
 
 
-def test_a_transaction_is_never_large(site: LabelSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher_module, "SIGNING_SECONDS", 60.0)
+def test_a_transaction_is_never_large(site: LabelSite) -> None:
     with writing(site.database):
         issue_many(site, 1, MOST + 1)
     assert [site.publisher.step() for _ in range(3)] == [MOST, 1, 0]
 
 
-def test_a_slow_machine_publishes_little_at_a_time(site: LabelSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher_module, "SIGNING_SECONDS", -1.0)
+def test_a_slow_machine_publishes_little_at_a_time(site: LabelSite) -> None:
+    slow = Publisher(site.database, lambda: site.signers, site.pace, site.clock, signing=-1.0)
     issue_many(site, 1, 3)
-    assert [site.publisher.step() for _ in range(4)] == [1, 1, 1, 0]
+    assert [slow.step() for _ in range(4)] == [1, 1, 1, 0]
 
 
 def test_s159_what_is_read_is_on_the_disk(site: LabelSite) -> None:
@@ -213,7 +212,6 @@ def test_s159_f20_a_database_that_was_put_back_goes_on_above_all_that_was_given(
     site: LabelSite, more: int, in_order: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher_module, "MOST", 5000)
-    monkeypatch.setattr(publisher_module, "SIGNING_SECONDS", 60.0)
     monkeypatch.setattr(publisher_module, "sign", lambda key, label: b"signed")
     issue_many(site, 1, 2)
     site.publish()

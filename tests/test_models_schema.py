@@ -11,14 +11,18 @@ import pytest
 from communities import logbook
 from communities.access import Action
 from communities.log import Acting, Decision
+from communities.records import OURS
 from firehose.times import now_micros, tid
 from models import migrations
 from models.database import DatabaseError, open_database, sql, writing
+from models.label_rule_tables import TABLES as LABEL_RULES
 from models.moderation_tables import TABLES as MODERATION
+from models.steps_declared import REFUSED
+from models.steps_label_rules import LABEL_RULES as RULES_STEP
 from models.tables import TABLES as INDEX
 
 HOUR = 3_600_000_000
-TABLES = (*INDEX, *MODERATION)
+TABLES = (*INDEX, *MODERATION, *LABEL_RULES)
 
 
 @pytest.fixture
@@ -355,9 +359,63 @@ def test_steps_10_and_11_bring_reports_and_labels_to_a_file_with_rows(
     for state in ("open", "forgotten"):
         with pytest.raises(apsw.ConstraintError), writing(database) as connection:
             connection.execute(appeal, (state,))
-    for change in ("UPDATE label_event SET reason = 'x'", "DELETE FROM label_event"):
+    replaced = "INSERT OR REPLACE INTO label_event (id, at, labeler, actor, role, uri) VALUES (1, 1, 1, 'x', 'y', 'z')"
+    for change in ("UPDATE label_event SET reason = 'x'", "DELETE FROM label_event", replaced):
         with pytest.raises(apsw.ConstraintError, match="never"), writing(database) as connection:
             connection.execute(change)
+    database.close()
+
+
+def test_the_step_of_refused_records_leaves_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(REFUSED)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.executemany(
+                "INSERT INTO declaration (actor, collection, rkey, cid, about, subject, record, at, gone, fault)"
+                " VALUES (?, ?, ?, x'01', 'at://x', 'at://y', '{}', ?, ?, ?)",
+                [
+                    (1, "social.communities.community", "birds", 5, 0, None),
+                    (1, "social.communities.membership", "k", 7, 0, "Banned"),
+                    (1, "social.communities.submission", "k", 9, 1, None),
+                    (1, "app.bsky.graph.block", "k", 6, 0, None),
+                    (2, "social.communities.role", "k", 8, 0, "Superseded"),
+                ],
+            )
+        kept = sql(database).execute("SELECT * FROM declaration").fetchall()
+        database.close()
+    database = open_database(path)
+    assert sql(database).execute("SELECT * FROM declaration").fetchall() == [(*row, None) for row in kept]
+    listed = (
+        "SELECT rkey, at FROM declaration INDEXED BY declaration_listed WHERE actor = 1 AND gone = 0 AND collection IN"
+    )
+    ours = ", ".join(f"'{collection}'" for collection in sorted(OURS))
+    found = sql(database).execute(f"{listed} ({ours}) ORDER BY at DESC").fetchall()
+    assert found == [("k", 7), ("birds", 5)]
+    database.close()
+
+
+def test_step_13_notes_posts_for_rules_in_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    insert = "INSERT INTO post (actor, rkey, cid, record, sort_at, event_at) VALUES (1, ?, x'01', x'', 1, 1)"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(RULES_STEP)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute(insert, ("a",))
+        database.close()
+    database = open_database(path)
+    due = "SELECT post, times FROM label_due ORDER BY post"
+    with writing(database) as connection:
+        connection.execute(insert, ("b",))
+        assert connection.execute(due).fetchall() == [], "nobody has asked for it"
+        connection.execute("INSERT INTO label_watch VALUES (1)")
+        connection.execute(insert, ("c",))
+        connection.execute("UPDATE post SET cid = x'02' WHERE rkey IN ('a', 'c')")
+        connection.execute("UPDATE post SET cid = x'02', likes = 7 WHERE rkey = 'a'")
+        connection.execute("UPDATE post SET likes = 8")
+        assert connection.execute(due).fetchall() == [(1, 1), (3, 2)]
     database.close()
 
 

@@ -1,0 +1,121 @@
+"""What the web process does for automatic labels, beside serving: it holds posts against the rules of `labels.toml`,
+and reads other labelers. Without rules and inputs there is nothing of this.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import apsw
+import peewee
+from playhouse.apsw_ext import APSWDatabase
+
+from labeler.ages import Ages
+from labeler.automation import Automation
+from labeler.foreign import ForeignLabels
+from labeler.labels_file import LabelsFile
+from models.commits import CommitWatch
+from models.database import writing
+from service.config import Config
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.1
+"""How long a post can go unnoticed."""
+AGES_SECONDS = 1.0
+EXPIRY_SECONDS = 5.0
+RETRY_SECONDS = 2.0
+_FAULTS = (
+    apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, peewee.OperationalError,
+)  # fmt: skip
+"""Of the machine; they may be over the next time."""
+
+
+@asynccontextmanager
+async def automating(
+    config: Config,
+    database: APSWDatabase,
+    session: aiohttp.ClientSession,
+    declared: LabelsFile,
+    clock: Callable[[], float],
+) -> AsyncIterator[None]:
+    """Work in the background for as long as this is open. `session`: guarded; `clock`: seconds."""
+    automation = Automation(database, declared.labelers, declared.rules, declared.inputs, clock)
+    automation.begin()
+    if not declared.rules and not declared.inputs:
+        yield
+        return
+    # One thread with a connection of its own: nothing of this may hold up the event loop, which serves the feeds.
+    thread = ThreadPoolExecutor(1, "label-rules")
+
+    async def in_thread(work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
+
+    ages = Ages(database, session, config.plc_url.rstrip("/"), in_thread, clock)
+    watch = CommitWatch(config.database)
+
+    async def look() -> None:
+        if watch.any():
+            while await in_thread(automation.step):
+                pass
+        await asyncio.sleep(LOOK_SECONDS)
+
+    async def ask() -> None:
+        if not await ages.step():
+            await asyncio.sleep(AGES_SECONDS)
+
+    def end_expired() -> int:
+        with writing(database) as connection:
+            return automation.acts.end_expired(connection, int(clock() * 1000))
+
+    async def expire() -> None:
+        if not await in_thread(end_expired):
+            await asyncio.sleep(EXPIRY_SECONDS)
+
+    foreign = [
+        ForeignLabels(
+            database, session, config.plc_url, config.egress_allow, one, values_of(declared, one.did),
+            automation.acts, in_thread, clock,
+        )
+        for one in declared.inputs
+    ]  # fmt: skip
+    work = [_lasting("rules", look)] + [_lasting("labels of others", one.run) for one in foreign]
+    if any(rule.younger_than is not None for rule in declared.rules):
+        work.append(_lasting("ages", ask))
+    if foreign:
+        work.append(_lasting("expiry", expire))
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await in_thread(database.close)
+        thread.shutdown()
+
+
+async def _lasting(name: str, work: Callable[[], Any]) -> None:
+    """Do a piece of work again and again, whatever becomes of it."""
+    while True:
+        try:
+            await work()
+        except _FAULTS as error:
+            log.error("%s: the database cannot be used now, trying again: %s", name, error)
+            await asyncio.sleep(RETRY_SECONDS)
+        except Exception:
+            log.exception("%s: a fault of ours, trying again", name)
+            await asyncio.sleep(RETRY_SECONDS * 15)
+
+
+def values_of(declared: LabelsFile, did: str) -> frozenset[str]:
+    """The values of another labeler that anything is done about."""
+    found: set[str] = set()
+    for one in declared.inputs:
+        if one.did == did:
+            found |= {*one.hide, *one.queue, *one.adopt}
+    return frozenset(found | {val for rule in declared.rules for src, val in rule.labels if src == did})
