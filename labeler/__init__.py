@@ -1,1 +1,1 @@
-"""Decisions in, labels out. The name is reserved here; moderation labels are not part of this version."""
+"""Decisions in, labels out: issued, signed, numbered, published."""

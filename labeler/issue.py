@@ -132,7 +132,8 @@ def take_back(connection: Connection, wanted: Wanted, ended: Iterable[Slot], now
     chosen: dict[str, set[str]] = {}
     for slot in ended:
         chosen.setdefault(slot.val, set()).add(slot.cid)
-    event = note(connection, wanted, (), tuple(chosen), None, now)
+    removed = tuple(sorted(chosen))
+    event = note(connection, wanted, (), removed, None, now)
     known = slots_of(connection, wanted.labeler, wanted.uri)
     for val, cids in chosen.items():
         slots = list(known[val].values())
@@ -145,7 +146,7 @@ def take_back(connection: Connection, wanted: Wanted, ended: Iterable[Slot], now
             if slot.cid not in cids and slot.holds(now):
                 sayer.put(slot, neg=False, exp=slot.newest.exp, event=slot.newest.event)
         sayer.settle(slots)
-    return Issued(event, (), tuple(chosen))
+    return Issued(event, (), removed)
 
 
 def note(

@@ -8,6 +8,7 @@ import hashlib
 import re
 import time
 from base64 import b64encode
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import coincurve
@@ -42,8 +43,13 @@ class Label(NamedTuple):
 def timestamp(millis: int) -> str:
     """A time as labels write it, always in the same length, so that strings compare as times."""
     seconds, rest = divmod(millis, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
     year, month, day, hour, minute, second, *_ = time.gmtime(seconds)
-    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{rest:03d}Z"
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
 
 
 def fields(label: Label) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Publisher:
     """Publishes from one database; used by the thread that made the connection.
 
     `signers`: by the row of the labeler, those that may sign now; it is asked at each step. What others have to say
-    waits. `clock`: seconds since 1970.
+    waits. `clock`: seconds since 1970. `signing`: the seconds in which labels are signed for one transaction.
     """
 
     def __init__(
@@ -47,12 +47,14 @@ class Publisher:
         signers: Callable[[], Mapping[int, Signer]],
         pace: Pace,
         clock: Callable[[], float] = time.time,
+        *,
+        signing: float = SIGNING_SECONDS,
     ) -> None:
         self._database = database
         self._connection = sql(database)
         self._connection.execute("PRAGMA synchronous = full")
         self._identity = file_identity(database)
-        self._signers, self._pace, self._clock = signers, pace, clock
+        self._signers, self._pace, self._clock, self._signing = signers, pace, clock, signing
         self._turn: Turn | None = None
         self.wait: float | None = None
         """After a step: in how many seconds the pace lets more of what waits go; None: nothing waits that may go."""
@@ -74,7 +76,7 @@ class Publisher:
         rows, signers = self._due(now)
         if not rows:
             return 0
-        signed = _sign(rows, signers)
+        signed = _sign(rows, signers, self._signing)
         with writing(self._database) as connection:
             published = self._publish(connection, turn, signed, signers)
             for labeler, count in published.items():
@@ -94,7 +96,7 @@ class Publisher:
         """What may go now, in its order, and who signs; notes for how long to wait for more."""
         self.wait = None
         waiting = labelers_waiting(self._connection)
-        signers = self._signers() if waiting else {}
+        signers = dict(self._signers()) if waiting else {}  # as they are now, for all of this step
         rows: list[Waiting] = []
         for labeler in waiting:
             if labeler not in signers:
@@ -127,10 +129,10 @@ class Publisher:
         return counts
 
 
-def _sign(rows: Iterable[Waiting], signers: Mapping[int, Signer]) -> Signed:
+def _sign(rows: Iterable[Waiting], signers: Mapping[int, Signer], seconds: float) -> Signed:
     """As many as are signed in a moment, the first one at least."""
     signed: Signed = []
-    end = time.monotonic() + SIGNING_SECONDS
+    end = time.monotonic() + seconds
     for row in rows:
         signer = signers[row.labeler]
         label = Label(signer.src, row.uri, row.cid, row.val, bool(row.neg), row.cts, row.exp)

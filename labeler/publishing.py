@@ -78,8 +78,8 @@ class Publishing:
             try:
                 with only_one(self._path.with_name(LOCK), "another process publishes labels from this database"):
                     self._session(stop)
-            except LockError:
-                self.state = "waiting"
+            except LockError as error:
+                self.state = f"waiting: {error}"
                 stop.wait(RETRY_SECONDS)
                 continue
             except TurnLostError as error:

@@ -132,7 +132,7 @@ class LabelSite:
         self.database.close()
 
     def another_publisher(self) -> Publisher:
-        return Publisher(self.database, lambda: self.signers, self.pace, self.clock)
+        return Publisher(self.database, lambda: self.signers, self.pace, self.clock, signing=60.0)
 
     @property
     def connection(self) -> Connection:

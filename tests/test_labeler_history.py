@@ -18,13 +18,15 @@ from labeler.seq import JUMP
 from models.database import sql, writing
 from tests.label_site import CIDS, LabelSite, Row, fold, post
 
-VALUES = ("spam", "spoiler", "gore")
-POSTS = (post(1), post(2))
+VALUES = ("spam", "gore")
+POSTS = (post(1), post(1), post(1), post(2))
 ACTORS = ("did:plc:a", "did:plc:b", "rule:x")
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 labelers = st.sampled_from((1, 1, 1, 2))
 uris, cids, values, actors = map(st.sampled_from, (POSTS, CIDS, VALUES, ACTORS))
+some_values = st.lists(values, min_size=1, max_size=2)
+ends = st.none() | st.integers(1, 30)
 batches = st.sampled_from(("", "", "b1", "b2"))
 
 
@@ -110,8 +112,9 @@ class History(RuleBasedStateMachine):
 
     # What people do
 
-    @rule(labeler=labelers, uri=uris, cid=cids, vals=st.lists(values, min_size=1, max_size=3), actor=actors, batch=batches,
-          ends=st.none() | st.integers(1, 30))  # fmt: skip
+    @rule(
+        labeler=labelers, uri=uris, cid=cids, vals=some_values, actor=actors, batch=batches, ends=ends
+    )  # fmt: skip
     def add(self, labeler: int, uri: str, cid: str, vals: list[str], actor: str, batch: str, ends: int | None) -> None:
         exp = None if ends is None else self.now + ends
         issued = self.site.issue(uri, *vals, labeler=labeler, cid=cid, actor=actor, batch=batch, exp=exp)
@@ -119,7 +122,7 @@ class History(RuleBasedStateMachine):
         changed = {val for val in vals if self.model.add((labeler, uri, cid, val), meant, self.now)}
         assert set(issued.added) == changed and (issued.event is None) == (not changed)
 
-    @rule(labeler=labelers, uri=uris, cid=cids, vals=st.lists(values, min_size=1, max_size=3), batch=batches)
+    @rule(labeler=labelers, uri=uris, cid=cids, vals=some_values, batch=batches)
     def remove(self, labeler: int, uri: str, cid: str, vals: list[str], batch: str) -> None:
         issued = self.site.remove(uri, *vals, labeler=labeler, cid=cid, batch=batch)
         changed = {val for val in set(vals) if self.model.remove(labeler, uri, val, self.now)}
@@ -248,6 +251,6 @@ class History(RuleBasedStateMachine):
 
 
 History.TestCase.settings = settings(
-    max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestHistory = History.TestCase

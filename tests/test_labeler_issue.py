@@ -176,7 +176,7 @@ def test_urgent_ones_go_first_and_batches_last(site: LabelSite) -> None:
 
 
 def test_what_waits_of_one_value_goes_in_the_order_of_its_times(site: LabelSite) -> None:
-    """A single label of one version behind labels of a batch of others: clients that do not mind versions hear in order."""
+    """A single label behind one of a batch of another version: clients that do not mind versions hear in order."""
     site.issue(POST, "spam", cid=FIRST, batch="b")
     site.issue(post(2), "spam", batch="b")
     site.issue(post(3), "spam")
@@ -187,6 +187,18 @@ def test_what_waits_of_one_value_goes_in_the_order_of_its_times(site: LabelSite)
     ]  # fmt: skip
     mine = [row.cts for row in site.rows() if row.uri == POST]
     assert mine == sorted(set(mine))
+
+
+def test_what_is_urgent_stays_so_whatever_is_said_after_it(site: LabelSite) -> None:
+    site.issue(POST, "spam", cid=FIRST)
+    site.publish()
+    site.issue(post(2), "spam")
+    site.remove(POST, "spam")
+    site.issue(POST, "spam", cid=SECOND, batch="b")
+    site.publish()
+    assert [(row.uri, row.cid, row.neg) for row in site.rows()] == [
+        (POST, FIRST, 1), (POST, SECOND, 0), (post(2), NONE, 0)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

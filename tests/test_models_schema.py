@@ -328,10 +328,12 @@ def test_steps_10_and_11_bring_reports_and_labels_to_a_file_with_rows(
         connection.execute("INSERT INTO flag (community, post, at, reason_type) VALUES (1, 7, 5, 'x'), (1, 8, 5, 'x')")
         connection.execute("DELETE FROM post WHERE id = 7")
         connection.execute(
-            "INSERT INTO label_event (at, labeler, actor, role, uri) VALUES (1, 1, 'did:plc:m', 'moderator', 'did:plc:a')"
+            "INSERT INTO label_event (at, labeler, actor, role, uri)"
+            " VALUES (1, 1, 'did:plc:m', 'moderator', 'did:plc:a')"
         )
     assert sql(database).execute("SELECT post FROM flag").fetchall() == [(8,)]
-    for change in ("UPDATE label_event SET reason = 'x'", "DELETE FROM label_event"):
+    replaced = "INSERT OR REPLACE INTO label_event (id, at, labeler, actor, role, uri) VALUES (1, 1, 1, 'x', 'y', 'z')"
+    for change in ("UPDATE label_event SET reason = 'x'", "DELETE FROM label_event", replaced):
         with pytest.raises(apsw.ConstraintError, match="never"), writing(database) as connection:
             connection.execute(change)
     database.close()
