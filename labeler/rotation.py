@@ -80,9 +80,9 @@ def progress(connection: Connection, labeler: int) -> Progress:
     return Progress(total - counts.get(active.id, 0) if active else 0, total)
 
 
-def resign_some(connection: Connection, signer: Signer, limit: int = 500) -> int:
-    """Sign up to `limit` labels anew that an older key has signed; returns how many. Inside a write; 500 take about
-    50 ms. 0: nothing is left.
+def resign_some(connection: Connection, signer: Signer, limit: int = 200) -> int:
+    """Sign up to `limit` labels anew that an older key has signed; returns how many. Inside a write; 200 take about
+    30 ms. 0: nothing is left.
 
     `cts` and `seq` stay, so what went out is the same label; only the signature is another.
     """

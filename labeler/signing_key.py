@@ -21,7 +21,7 @@ from models.database import Connection
 from models.labelers import KeyRow
 
 _VERSION, _COST, _MOST_COST = 1, 16, 20
-"""Cost: the power of two of scrypt's n, with r = 8, p = 1; 16 takes 64 MiB and about 0.2 s a key, once at start."""
+"""Cost: the power of two of scrypt's n, with r = 8, p = 1; 16 takes 64 MiB and half a second a key, once at start."""
 _SALT, _NONCE, _SECRET, _TAG = 16, 12, 32, 16
 _HEAD = 2 + _SALT + _NONCE
 _K256_PREFIX = b"\xe7\x01"
@@ -64,9 +64,9 @@ def key_of_hex(text: str) -> coincurve.PrivateKey:
     raise KeyFaultError("COMMUNITIES_LABELER_KEY is no key of secp256k1; it must be 64 hexadecimal digits") from None
 
 
-def seal(key: coincurve.PrivateKey, passphrase: str, did: str, *, cost: int = _COST) -> bytes:
-    """The key as it is stored, openable with the passphrase for this labeler only."""
-    head = bytes((_VERSION, cost)) + secrets.token_bytes(_SALT + _NONCE)
+def seal(key: coincurve.PrivateKey, passphrase: str, did: str, *, cost: int = 0) -> bytes:
+    """The key as it is stored, openable with the passphrase for this labeler only. `cost`: 0 for the usual one."""
+    head = bytes((_VERSION, cost or _COST)) + secrets.token_bytes(_SALT + _NONCE)
     return head + _cipher(passphrase, head).encrypt(head[-_NONCE:], key.secret, _bound(head, did, did_key(key)))
 
 

@@ -102,14 +102,14 @@ def _system(value: Any) -> str:
 
 
 def _reason(value: Any) -> str:
-    if value in NOT_OURS:
+    if isinstance(value, str) and value in NOT_OURS:
         raise ValueError(f"{value} belongs to the app's own moderation; leave it out")
-    if value not in REASONS | APPEALS:
+    if not isinstance(value, str) or value not in REASONS | APPEALS:
         raise ValueError(
             "must be known reasons in full, such as com.atproto.moderation.defs#reasonSpam or"
             f" {_OZONE}HarassmentTroll, not {value!r}"
         )
-    return str(value)
+    return value
 
 
 def _collection(value: Any) -> str:

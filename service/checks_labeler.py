@@ -120,11 +120,14 @@ async def endpoint(patient: LabelPatient) -> Finding:
         return skipped(f"--url asks {patient.url} instead of {patient.declared.endpoint}")
     if parts.scheme == "http":
         return skipped(f"{patient.declared.endpoint} is this machine itself, without TLS")
-    found = [await resolves(parts.hostname or ""), await certified(parts.hostname or "", parts.port or 443)]
+    if (named := await resolves(parts.hostname or "")).status != "ok":
+        return named
+    certificate = await certified(parts.hostname or "", parts.port or 443)
+    found = [certificate]
     if parts.port not in (None, 443):
         seen = f"{patient.declared.endpoint} is not on port 443, which some networks do not let through"
         found.append(warn(seen, "serve it on port 443"))
-    return summed(found[1].seen, [finding for finding in found if finding.status != "ok"])
+    return summed(f"{named.seen}; {certificate.seen}", [finding for finding in found if finding.status != "ok"])
 
 
 async def metadata(patient: LabelPatient) -> Finding:
@@ -209,7 +212,7 @@ async def stream(patient: LabelPatient) -> Finding:
         async with patient.session.ws_connect(url, headers=headers, max_msg_size=1 << 20) as socket:
             if patient.last_seq == 0 and not patient.unread:
                 return ok(f"{base} takes subscribers; nothing was published yet")
-            message = await socket.receive(timeout=10)
+            message = await socket.receive(timeout=2 if patient.unread else 10)
     except aiohttp.WSServerHandshakeError as error:
         return fail(f"{base} answers {error.status} in place of an upgrade to WebSocket", _PROXY)
     except TimeoutError:

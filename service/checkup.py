@@ -118,7 +118,10 @@ class Patient:
         return f"all {total}" if asked == total else f"the first {asked} of {total}"
 
     async def get(self, url: str, params: Mapping[str, str] | None = None, token: str = "", host: str = "") -> Answer:
-        """GET, under the name `host` where that is another than the address; without following redirects. Raises what aiohttp raises when no answer comes."""
+        """GET, under the name `host` where that is another than the address; redirects are not followed.
+
+        Raises what aiohttp raises when no answer comes.
+        """
         full = f"{url}?{urlencode(params)}" if params else url
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= {"Host": host} if host else {}

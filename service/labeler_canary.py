@@ -149,11 +149,11 @@ async def watch(
         if before.there:
             outcome.missing = f"{post} has {value} already; take it back first, or choose another post"
             return outcome
-        await asyncio.to_thread(decide, True)
         try:
+            decide(True)
             await _wait(session, config, outcome, declared, seconds, every, there=True)
         finally:
-            await asyncio.to_thread(decide, False)
+            decide(False)
         if not outcome.missing:
             await _wait(session, config, outcome, declared, seconds, every, there=False)
     return outcome

@@ -142,8 +142,6 @@ def _through_pds(
     if args.dry_run or key is None:
         outcome.next = "run without --dry-run to change it"
         return
-    if not args.json:
-        print("\n".join(f"To do: {line}" for line in change.lines), flush=True)
     with sign_in_as(config, args, declared) as session:
         token = args.token
         if not token:

@@ -8,8 +8,8 @@ from aiohttp import web
 
 
 class Plc:
-    """Answers `GET /{did}` and `GET /{did}/data`. `calls` counts documents per DID; `failing`, when set, is the status of
-    every answer.
+    """Answers `GET /{did}` and `GET /{did}/data`. `calls` counts documents per DID; `failing`, when set, is the status
+    of every answer.
     """
 
     def __init__(
