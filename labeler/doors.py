@@ -12,6 +12,7 @@ from aiohttp import web
 
 from labeler import query, stream
 from labeler.frames import NSID
+from labeler.subscriber import LIMITS, Limits
 from models import labelers
 from models.commits import CommitWatch
 from models.database import Connection
@@ -70,7 +71,7 @@ class LabelDoors:
         watch: CommitWatch,
         proxies: Proxies,
         *,
-        limits: stream.Limits = stream.LIMITS,
+        limits: Limits = LIMITS,
         limiter: RateLimit | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:

@@ -27,7 +27,7 @@ from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.sweep import Sweep
 from firehose.waiting import pause
-from labeler.stream import LIMITS, Limits
+from labeler.subscriber import LIMITS, Limits
 from labeler.vocabulary import read_labelers
 from lexicons.catalog import documents
 from models import meta
