@@ -32,7 +32,7 @@ from firehose.resync import Resync
 from firehose.sweep import Sweep
 from firehose.waiting import pause
 from labeler.labels_file import read_labels
-from labeler.stream import LIMITS, Limits
+from labeler.subscriber import LIMITS, Limits
 from lexicons.catalog import documents
 from models import meta
 from models.commits import CommitWatch

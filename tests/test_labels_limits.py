@@ -18,7 +18,7 @@ from aiohttp import WSMsgType
 
 from labeler.frames import labels_frame, websocket
 from labeler.pages import PAGE
-from labeler.stream import Limits
+from labeler.subscriber import Limits
 from tests.service_process import PATIENCE, Service
 from tests.stream_site import (
     FIRST_HOST,
