@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from civic import labels
+from civic.labels import procedures as label_procedures
 from civic.methods import CivicMethods
 from communities.access import Site
 from feedgen.everything import Everything
@@ -200,7 +200,7 @@ async def serving(
                 keep=config.retention_days * DAY,
                 limiter=RateLimit(DECISIONS_PER_SECOND, DECISIONS_BURST),
                 counts=methods.counts,
-                more=labels.procedures(declared.labelers),
+                more=label_procedures(declared.labelers),
                 clock=clock,
             )
 
