@@ -26,6 +26,7 @@ from xrpc.key import PublicKey, parse_did_key
 LONG = 24
 """Characters of a value from which on some clients cut it."""
 _PUBLISH, _INIT = "run `communities labeler publish`", "run `communities labeler init`"
+_KEYLESS = f"the DID document has no key #{identity.METHOD} to compare with; see `document`"
 _PROXY = "let the proxy before the service pass on /xrpc/ and /.well-known/, with the headers Upgrade and Connection"
 
 
@@ -143,6 +144,8 @@ async def metadata(patient: LabelPatient) -> Finding:
             seen = f"{url} says {name} {answer.body.get(name)!r}, not {value!r}"
             found.append(fail(seen, "give the service the same file of labels as here, and let the proxy keep Host"))
     standing = await patient.label_key()
+    if standing is None and not found:
+        return skipped(_KEYLESS)
     try:
         told = parse_did_key(str(answer.body.get("publicKey")))
     except ValueError:
@@ -231,7 +234,9 @@ async def _judge(patient: LabelPatient, label: dict[str, Any]) -> Finding:
     standing = await patient.label_key()
     if label.get("src") != declared.did:
         return fail(f"the stream has labels of {label.get('src')}", "see that the proxy keeps the header Host")
-    if standing is None or not check(encode_dag_cbor(label), standing):
+    if standing is None:
+        return skipped(_KEYLESS)
+    if not check(encode_dag_cbor(label), standing):
         seen = f"the signature of {about} is not that of the DID document's key: nobody believes it"
         return fail(seen, "run `communities labeler rotate-key` to go on with a change of key; else see `document`")
     params = {"uriPatterns": str(label["uri"]), "sources": declared.did, "limit": "250"}

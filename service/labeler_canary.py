@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
+from labeler import rotation
 from labeler.vocabulary import Declared
 from models import labelers
-from models.database import sql, writing
+from models.database import Connection, sql, writing
 from service.checkup import MAX_BODY
 from service.cli import CommandError
 from service.config import Config
@@ -38,11 +39,12 @@ EVERY = 2.0
 
 
 class Sight(NamedTuple):
-    """What was seen at one look. `sent`: our own server has the label as it should be; `honoured`: the AppView takes
-    labels of this labeler into account; `there`: it shows the label.
+    """What was seen at one look. `sent`: our own server has the label as it should be; `declared`: the AppView has the
+    record, which names the value; `honoured`: it takes labels of the labeler into account; `there`: it shows the label.
     """
 
     sent: bool
+    declared: bool
     honoured: bool
     there: bool
 
@@ -113,8 +115,10 @@ def _decide(config: Config, declared: Declared, post: str, value: str, add: bool
     issuing: Any = importlib.import_module("labeler.issue")
     with opened(config) as database:
         labeler = labelers.find(sql(database), declared.did)
-        if labeler is None or labelers.active_key(sql(database), labeler) is None:
+        if labeler is None:
             raise CommandError(f"{declared.did} has no key in use; run `communities labeler init`")
+        if add:  # what was added is taken back, whatever has happened meanwhile
+            _signs(sql(database), declared, labeler)
         wanted = issuing.Wanted(
             labeler=labeler,
             src=declared.did,
@@ -130,6 +134,17 @@ def _decide(config: Config, declared: Declared, post: str, value: str, add: bool
                 issuing.issue(connection, declared, wanted, time.time_ns() // 1_000_000)
         except issuing.LabelRefusedError as error:
             raise CommandError(str(error)) from error
+
+
+def _signs(connection: Connection, declared: Declared, labeler: int) -> None:
+    """Whether anything can be published now. Raises CommandError."""
+    if paused := rotation.held(connection, labeler):
+        raise CommandError(
+            f"labels wait: {paused.public} is being replaced; go on with `communities labeler rotate-key`, or go back"
+            " with --abandon"
+        )
+    if labelers.active_key(connection, labeler) is None:
+        raise CommandError(f"{declared.did} has no key in use; run `communities labeler init`")
 
 
 async def watch(
@@ -173,9 +188,11 @@ async def _wait(
     while True:
         sight = await look(session, config.appview_url, declared, outcome.post, outcome.value, there=there)
         passed = time.monotonic() - began
-        if there and sight.sent and outcome.sent_seconds is None:
+        believed = sight.declared and sight.honoured
+        # It may have gone out and been taken in between the question to our own server and the one to the AppView.
+        if there and (sight.sent or sight.there) and outcome.sent_seconds is None:
             outcome.sent_seconds = passed
-        if sight.there == there and sight.honoured:
+        if sight.there == there and believed:
             if there:
                 outcome.shown_seconds = passed
             else:
@@ -195,10 +212,15 @@ def missing(sight: Sight, appview: str, *, there: bool) -> str:
             f"our own queryLabels does not have the {what}: the publisher has not signed it, or the public name leads"
             " elsewhere; see `communities labeler status` and `labeler doctor`"
         )
+    if not sight.declared:
+        return (
+            f"{appview} does not know that the labeler says this (app.bsky.labeler.getServices), so no client shows it:"
+            " the record is missing, older, or was not taken in; see `communities labeler doctor --only record appview`"
+        )
     if not sight.honoured:
         return (
-            f"{appview} does not take the labeler into account (atproto-content-labelers leaves it out): the record or"
-            " the account is missing there; see `communities labeler doctor --only record appview`"
+            f"{appview} does not take the labeler into account (atproto-content-labelers leaves it out): the account"
+            " is not active there; see `communities labeler doctor --only record appview`"
         )
     return (
         f"{appview} knows the labeler and has not taken in the {what}: it is not connected to subscribeLabels, behind,"
@@ -217,6 +239,10 @@ async def look(
     )
     listed = [label for label in _items(own, "labels") if label.get("val") == value]
     negated = bool(listed) and all(label.get("neg") for label in listed)
+    known, _ = await _get(
+        session, f"{appview}/xrpc/app.bsky.labeler.getServices", {"dids": declared.did, "detailed": "true"}
+    )
+    named = any(_names(one.get("policies"), value) for one in _items(known, "views"))
     view, headers = await _get(
         session,
         f"{appview}/xrpc/app.bsky.feed.getPosts",
@@ -229,7 +255,13 @@ async def look(
         for one in _items(view, "posts")
         for label in _items(one, "labels")
     )
-    return Sight(negated if not there else bool(listed) and not negated, honoured, shown)
+    sent = negated if not there else bool(listed) and not negated
+    return Sight(sent, named, honoured, shown)
+
+
+def _names(policies: Any, value: str) -> bool:
+    values = policies.get("labelValues") if isinstance(policies, dict) else None
+    return isinstance(values, list) and value in values
 
 
 def _items(value: Any, name: str) -> list[dict[str, Any]]:

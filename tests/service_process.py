@@ -205,13 +205,17 @@ class Service(Program):
         with urllib.request.urlopen(self.metrics_url, timeout=5.0) as answer:
             return str(answer.read().decode())
 
-    def command_line(self, *words: str, deadline: float = 60.0, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run another command of the console script with this service's settings, to its end."""
+    def command_line(
+        self, *words: str, typed: str = "", deadline: float = 60.0, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run another command of the console script with this service's settings, to its end. `typed`: what it reads
+        from its standard input.
+        """
         return subprocess.run(
             [console_script(), *words],
             env=clean_environ(self.settings | settings),
             cwd=self.folder,
-            stdin=subprocess.DEVNULL,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=deadline * PATIENCE,

@@ -82,6 +82,8 @@ async def test_document(site: Site, capsys: Capture) -> None:
     del site.account.methods["atproto_label"]
     found = await examine(site, capsys, "document")
     assert "has no key #atproto_label: nothing we sign is believed" in found.seen
+    for check in ("metadata", "stream"):  # one thing is missing, and named once
+        assert (await examine(site, capsys, check)).status == "skipped"
     site.account.methods["atproto_label"] = public
     site.account.services["atproto_labeler"]["endpoint"] = site.url + "/xrpc"
     found = await examine(site, capsys, "document")

@@ -36,7 +36,7 @@ async def test_how_a_labeler_stands(site: Site, capsys: Capture) -> None:
             connection.execute(
                 "INSERT INTO label_outbox (labeler, uri, val, neg, cts, priority, event)"
                 " VALUES (?, ?, 'test', 0, ?, ?, 1)",
-                (labeler, POST, now - age * 1000, priority),
+                (labeler, f"{POST}{age}", now - age * 1000, priority),
             )
         report = json.dumps({"subscribers": [{"cursor": 12}]})
         connection.execute("INSERT INTO process VALUES ('serve', ?, ?)", (now * 1000, report))
@@ -100,6 +100,7 @@ async def try_it(site: Site, publisher: Publisher) -> labeler_canary.Outcome:
 
 async def test_the_canary_comes_and_goes(site: Site) -> None:
     await site.set_up()
+    assert await site.run("publish") == 0
     publisher = Publisher(site)
     outcome = await try_it(site, publisher)
     assert outcome.missing == "" and publisher.decisions == [True, False]
@@ -112,6 +113,8 @@ async def test_the_canary_says_which_link_is_missing_and_takes_the_label_back(si
     publisher.mute = "label"
     assert "the publisher has not signed it" in (await try_it(site, publisher)).missing
     publisher.mute = ""
+    assert "does not know that the labeler says this" in (await try_it(site, publisher)).missing
+    assert await site.run("publish") == 0
     site.accepting = False
     assert "does not take the labeler into account" in (await try_it(site, publisher)).missing
     site.accepting = True
@@ -119,8 +122,17 @@ async def test_the_canary_says_which_link_is_missing_and_takes_the_label_back(si
     lost = await try_it(site, publisher)
     assert lost.gone_seconds is None and "does not have the negation" in lost.missing
     assert "has test already" in (await try_it(site, publisher)).missing
-    assert publisher.decisions == [True, False] * 3
-    assert "is not connected to subscribeLabels" in missing(Sight(True, True, False), "https://a", there=True)
+    assert publisher.decisions == [True, False] * 4
+    assert "is not connected to subscribeLabels" in missing(Sight(True, True, True, False), "https://a", there=True)
+
+
+async def test_the_canary_does_not_set_out_while_labels_wait_for_a_key(site: Site) -> None:
+    with pytest.raises(CommandError, match="has no key in use"):
+        await site.run("canary", "--post", POST)
+    await site.set_up()
+    await site.run("rotate-key", "--pause")
+    with pytest.raises(CommandError, match="is being replaced; go on with"):
+        await site.run("canary", "--post", POST)
 
 
 async def test_an_interrupted_canary_takes_the_label_back(site: Site) -> None:

@@ -34,6 +34,20 @@ def declaration(*slugs: str) -> str:
     )
 
 
+def settings(box: Netbox, publisher: Person) -> dict[str, str]:
+    """What a service on this network must be told, besides its name: its servers, and whose feeds it is to publish."""
+    return {
+        "publisher_did": publisher.did,
+        "source": box.info["pds"]["url"].replace("http", "ws"),
+        "plc_url": box.info["plc"]["url"],
+        "appview_url": box.info["appview"]["url"],
+        "egress_allow": "localhost,127.0.0.1",
+        "pds_url": box.info["pds"]["url"],
+        "handle": publisher.handle,
+        "app_password": publisher.do("com.atproto.server.createAppPassword", name="feeds")["password"],
+    }
+
+
 @dataclass
 class Site:
     """The service on the network. Upstream sees it through `door`; what tests ask goes to it directly."""
@@ -119,14 +133,7 @@ def site(box: Netbox, tmp_path_factory: pytest.TempPathFactory, pytestconfig: py
             declaration(*SLUGS),
             listen_port=str(port),
             hostname=f"localhost:{door.port}",
-            publisher_did=publisher.did,
-            source=box.info["pds"]["url"].replace("http", "ws"),
-            plc_url=box.info["plc"]["url"],
-            appview_url=box.info["appview"]["url"],
-            egress_allow="localhost,127.0.0.1",
-            pds_url=box.info["pds"]["url"],
-            handle=publisher.handle,
-            app_password=publisher.do("com.atproto.server.createAppPassword", name="feeds")["password"],
+            **settings(box, publisher),
         )
         (service.folder / "avatar.png").write_bytes(AVATAR)
         with running(pytestconfig, service):

@@ -141,6 +141,16 @@ const plcClient = plc.getClient()
 const accounts = {}
 const pumps = {}
 
+// There is no mail server; what the PDS would send is kept instead.
+const mails = []
+const { transporter } = pds.ctx.mailer
+const sendMail = transporter.sendMail.bind(transporter)
+transporter.sendMail = async (mail) => {
+  const text = mail.html.replace(/<style[\s\S]*?<\/style>|<[^>]*>/g, ' ').replace(/\s+/g, ' ')
+  mails.push({ to: mail.to, subject: mail.subject, text })
+  return sendMail(mail)
+}
+
 async function xrpc(method, body, headers = {}) {
   const res = await fetch(`${pds.url}/xrpc/${method}`, {
     method: 'POST',
@@ -173,15 +183,22 @@ const commands = {
     return { did, rotationKey: Buffer.from(await key.export()).toString('hex') }
   },
   // Adds to the DID document of an account of the PDS, as its owner would with signPlcOperation:
-  // {did, services: {atproto_labeler: {type, endpoint}}, verificationMethods: {atproto_label: 'did:key:...'}}
+  // {did, services: {atproto_labeler: {type, endpoint}}, verificationMethods: {atproto_label: 'did:key:...'}}; null: taken out
   async identify({ did, services = {}, verificationMethods = {} }) {
     await plcClient.updateData(did, pds.ctx.plcRotationKey, (doc) => {
       Object.assign(doc.services, services)
       Object.assign(doc.verificationMethods, verificationMethods)
+      for (const part of [doc.services, doc.verificationMethods]) {
+        for (const name in part) if (part[name] === null) delete part[name]
+      }
       return doc
     })
     for (const { idResolver } of [pds.ctx, bsky.ctx, bsky.dataplane, ozone.ctx]) await idResolver.did.resolve(did, true)
     return plcClient.getDocument(did)
+  },
+  // What the PDS has sent by mail to an account, the newest last: {name} -> [{to, subject, text}]
+  async mails({ name }) {
+    return mails.filter(({ to }) => to === `${name}@mail.test`)
   },
   // A fresh k256 key: {} -> {did: 'did:key:...', hex}
   async key() {
