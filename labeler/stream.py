@@ -224,8 +224,13 @@ class Stream:
 
     async def _drain(self, one: Subscriber) -> None:
         """Wait until the connection takes more. Raises TimeoutError (S71) and ConnectionError."""
-        async with asyncio.timeout(self._limits.drain):
-            await one.request.writer.drain()
+        # All who wait for a connection share one future of aiohttp's, which nobody must cancel: the close waits too.
+        draining = asyncio.create_task(one.request.writer.drain())
+        draining.add_done_callback(_seen)
+        done, _ = await asyncio.wait((draining,), timeout=self._limits.drain)
+        if not done:
+            raise TimeoutError
+        draining.result()
 
     async def _fail(self, one: Subscriber, error: str, message: str) -> None:
         """Say what is wrong, and close."""
@@ -276,3 +281,9 @@ class Stream:
             }
             for one in sorted(self.subscribers, key=lambda one: one.since)
         ]
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    """What became of it is known where it matters."""
+    if not task.cancelled():
+        task.exception()
