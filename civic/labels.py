@@ -51,11 +51,9 @@ def _label(visit: Visit, labelers: Sequence[Declared], body: Mapping[str, Any]) 
     labeler = labeler_rows.enter(visit.connection, declared.did)
     who, now = visit.standing(settings), visit.now // 1000
     held = active(visit.connection, labeler, uri, now)
-    facts = Facts(
-        who,
-        belongs(visit.connection, settings.id, uri),
-        own_values(visit.connection, settings.id, ((one.val, one.event) for one in held)),
-    )
+    its_own = belongs(visit.connection, settings.id, uri)
+    own = own_values(visit.connection, settings.id, ((one.val, one.event) for one in held), its_own=its_own)
+    facts = Facts(who, its_own, own)
     holding = {one.val for one in held}
     gone = tuple(val for val in remove if val in holding)
     try:

@@ -12,12 +12,13 @@ from communities.directory import Settings
 
 HIDDEN_AUTHOR, PENDING, REMOVED, BANNED = 1, 2, 4, 8
 """What keeps a post out of sight (`feed_item.hidden`, added up): its author's account is not shown, it waits for
-approval, a moderator removed it, its author is banned in the community. It is written by four, and by no others:
+approval, a moderator removed it, its author is banned in the community. It is written by five, and by no others:
 
     who                         when                                  what
     firehose.rows               the post is written or judged anew    2, 4, 8 as `judge` says; 1 as the account stands
     communities.post_decisions  a moderator lets it in                2, 4, 8 cleared; 1 as the account stands
                                 a moderator removes it                4 set, 2 cleared, 8 kept; 1 as the account stands
+    communities.automatic       a labeler that is trusted says so     4 set or cleared, 2 set
     communities.bans            a ban of its author begins or ends    8 set or cleared, in that community
     firehose.accounts           its author's account goes or is back  1 set or cleared, in all communities
 

@@ -7,7 +7,10 @@ go. A rule labels a version of a subject once; what a person has taken away it d
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+import apsw
+import peewee
 from cbrrr import StrictCID, decode_dag_cbor
 from playhouse.apsw_ext import APSWDatabase
 
@@ -29,6 +32,19 @@ log = logging.getLogger(__name__)
 
 PIECE = 100
 """Posts that are looked at in one step."""
+
+
+FAULTS = (apsw.Error, peewee.PeeweeException)
+"""Of the database, and not of what posts hold."""
+
+
+class Judged(NamedTuple):
+    """A post, what rules look at in it (None: nothing), those that fit, and whether others wait for an age."""
+
+    post: DuePost
+    case: Case | None
+    fits: list[Fit]
+    waits: bool
 
 
 class Known:
@@ -110,10 +126,40 @@ class Automation:
         if not posts:
             return False
         known = Known(connection, now)
-        judged = []
-        for post in posts:
+        judged = [self._judge(connection, post, known) for post in posts]
+        try:
+            self._act(judged, now)
+        except FAULTS:
+            raise
+        except Exception:
+            # One post must not keep the others waiting for ever.
+            for one in judged:
+                self._act_on_one(one, now)
+        return True
+
+    def _judge(self, connection: Connection, post: DuePost, known: Known) -> Judged:
+        try:
             case = case_of(connection, post)
-            judged.append((post, case, *(self._matcher.match(case, known) if case else ([], False))))
+            fits, waits = self._matcher.match(case, known) if case else ([], False)
+        except FAULTS:
+            raise
+        except Exception:
+            log.exception("a post (number %d) cannot be held against the rules: it is passed over", post.id)
+            return Judged(post, None, [], waits=False)
+        return Judged(post, case, fits, waits)
+
+    def _act_on_one(self, judged: Judged, now: int) -> None:
+        try:
+            self._act([judged], now)
+        except FAULTS:
+            raise
+        except Exception:
+            log.exception("what rules say of a post (number %d) cannot be done: it is passed over", judged.post.id)
+            with writing(self._database) as connection:
+                label_rules.looked_at(connection, judged.post)
+
+    def _act(self, judged: Iterable[Judged], now: int) -> None:
+        """Do what the rules say of posts, in one transaction."""
         with writing(self._database) as connection:
             for post, case, fits, waits in judged:
                 if not label_rules.looked_at(connection, post) or case is None:
@@ -124,14 +170,13 @@ class Automation:
                 if waits:
                     label_rules.look_at_post(connection, post.did, post.rkey)
                     label_rules.wait_for_age(connection, post.id, post.did)
-        return True
 
     def _apply(self, connection: Connection, case: Case, cid: str, fit: Fit, now: int) -> None:
         rule, declared = fit.rule, self._labelers[fit.rule.labeler]
         labeler = labeler_rows.enter(connection, declared.did)
         uri, cid = (case.did, "") if rule.on == "account" else (case.uri, cid)
         if (
-            label_rules.was_done_by_rule(connection, labeler, rule.name, uri, cid)
+            (cid and label_rules.was_done_by_rule(connection, labeler, rule.name, uri, cid))
             or label_rules.was_overruled(connection, labeler, uri, cid, rule.value)
             or any(one.val == rule.value for one in active(connection, labeler, uri, now, cid))
         ):

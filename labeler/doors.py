@@ -12,6 +12,7 @@ from aiohttp import web
 
 from labeler import query, stream
 from labeler.frames import NSID
+from labeler.subscriber import LIMITS, Limits
 from models import labelers
 from models.commits import CommitWatch
 from models.database import Connection
@@ -70,7 +71,7 @@ class LabelDoors:
         watch: CommitWatch,
         proxies: Proxies,
         *,
-        limits: stream.Limits = stream.LIMITS,
+        limits: Limits = LIMITS,
         limiter: RateLimit | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -94,9 +95,12 @@ class LabelDoors:
         name = host.lower()
         return self._by_host.get(name) or self._by_host.get(name.rpartition(":")[0]) or self.labelers[0]
 
+    def _client(self, request: web.Request) -> str | None:
+        return self._proxies.client(request.remote, request.headers.getall("X-Forwarded-For", ()))
+
     async def query_labels(self, call: Call) -> Answer:
         """Published labels by subject."""
-        client = self._proxies.client(call.request)
+        client = self._client(call.request)
         wait = None if client is None else self._limiter.allow(client)
         if wait is not None:
             raise RateLimitExceeded(retry_after=wait)
@@ -113,7 +117,7 @@ class LabelDoors:
 
     async def subscribe_labels(self, call: Call) -> Answer:
         """Labels as they are published."""
-        labeler, client = self.at(call.request.host), self._proxies.client(call.request)
+        labeler, client = self.at(call.request.host), self._client(call.request)
         return await self.stream.subscribe(call.request, call.params["cursor"], labeler.id, client)
 
     def public_key(self, labeler: Identity) -> str | None:

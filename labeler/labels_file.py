@@ -1,6 +1,5 @@
 """All of `labels.toml`: labelers (`labeler.vocabulary`), and their rules and inputs (`labeler.rules`)."""
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,9 +7,6 @@ from typing import Any, NamedTuple
 from communities.declaration import DeclarationError
 from labeler.rules import Input, Rule, read_rules
 from labeler.vocabulary import Declared, parse_labelers
-
-_HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_-]+)")
-_OURS = ("rule", "input")
 
 
 class LabelsFile(NamedTuple):
@@ -41,25 +37,9 @@ def parse_labels(text: str, name: str = "labels.toml") -> LabelsFile:
     except (ValueError, RecursionError):  # it is said where, as for the labelers
         parse_labelers(text, name)
         raise DeclarationError(f"{name}:1: cannot be read") from None
-    faults: list[str] = []
-    labelers: tuple[Declared, ...] = ()
-    try:
-        labelers = parse_labelers(_without_ours(text), name)
-    except DeclarationError as error:
-        faults = str(error).split("\n")
-        # What is said of rules would only say again that a labeler is not good.
-        raise DeclarationError("\n".join(faults)) from error
+    # If a labeler is not good, what is said of rules would only say that again.
+    labelers = parse_labelers(text, name)
     rules, inputs, faults = read_rules(document, text, name, labelers)
     if faults:
         raise DeclarationError("\n".join(faults))
     return LabelsFile(labelers, rules, inputs)
-
-
-def _without_ours(text: str) -> str:
-    """The text with the lines of rules and inputs empty: who reads labelers takes those for a mistake."""
-    kept, ours = [], False
-    for line in text.split("\n"):
-        if header := _HEADER.match(line):
-            ours = header[1] in _OURS
-        kept.append("" if ours else line)
-    return "\n".join(kept)

@@ -48,7 +48,7 @@ class NotAllowedError(Exception):
 
 class Facts(NamedTuple):
     """What is known. `who`: how the person stands to the community; `belongs`: whether the subject is the community's;
-    `own`: the values that hold of the subject because of this community or an automatic rule.
+    `own`: the values that hold of it because of this community or of an automatic rule.
     """
 
     who: Standing
@@ -104,13 +104,15 @@ def belongs(connection: Connection, community: int, uri: str) -> bool:
     return connection.execute(query, (community, *ref)).fetchone() is not None
 
 
-def own_values(connection: Connection, community: int, events: Iterable[tuple[str, int]]) -> frozenset[str]:
-    """Of labels that hold (value, number of the event): the values of which each holds because of this community, or of
-    a rule of the whole site, which its moderators may overrule.
+def own_values(
+    connection: Connection, community: int, events: Iterable[tuple[str, int]], *, its_own: bool
+) -> frozenset[str]:
+    """Of labels that hold (value, number of the event): the values of which each holds because of this community, or,
+    of a subject that is `its_own`, because of an automatic rule, which its moderators may overrule.
     """
     own: dict[str, bool] = {}
     for val, event in events:
         of, actor = connection.execute("SELECT community, actor FROM label_event WHERE id = ?", (event,)).fetchone()
-        mine = of == community or (of == 0 and actor.startswith(RULE_ACTOR))
+        mine = of == community or (its_own and actor.startswith(RULE_ACTOR))
         own[val] = own.get(val, True) and mine
     return frozenset(val for val, mine in own.items() if mine)

@@ -13,75 +13,31 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from labeler.frames import NSID, error_frame, error_text, info_frame, info_text
+from labeler.frames import error_frame, error_text, info_frame, info_text
 from labeler.pages import PAGE, Published
 from labeler.room import Room
+from labeler.subscriber import LIMITS, Limits, Subscriber, answered, check_handshake
 from models.commits import CommitWatch
 from models.database import Connection
-from xrpc.errors import InvalidRequest, NotEnoughResources, UpgradeRequired
+from xrpc.errors import InvalidRequest, NotEnoughResources
 from xrpc.params import Params, StringParam
 from xrpc.ratelimit import RateLimit
 
 log = logging.getLogger(__name__)
 
 PARAMS = Params({"cursor": StringParam()})
-CBOR, JSON = "xrpc.v0.cbor", "xrpc.v1.json"
 LARGEST_SEQ = 2**53 - 1
-LARGEST_CLIENT_FRAME = 4096
 CLIENT_FRAMES_PER_SECOND, CLIENT_FRAMES_BURST = 5.0, 100
 POLL_SECONDS = 0.003
 """How often it is looked whether anything was committed, while anybody listens: a comparison of 96 bytes."""
 TEXTS_AT_ONCE = 64
 _CURSOR = re.compile(r"[0-9]{1,16}")
-_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 _POLICY, _GOING_AWAY, _BROKEN = 1008, 1001, 1011
 _ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """`total` and `per_client`: connections. `drain`: seconds in which what was sent must leave for the most part;
-    `close`: for what is said at the end; `heartbeat`: between pings (half of it for the answer). `backfills`: pages
-    that are made for those behind before others have their turn.
-    """
-
-    total: int = 2000
-    per_client: int = 50
-    drain: float = 30.0
-    close: float = 5.0
-    heartbeat: float = 30.0
-    backfills: int = 1
-
-
-LIMITS = Limits()
-
-
-class Subscriber:
-    """One connection. `cursor`: the `seq` of the last label that was given to it; `since`: microseconds."""
-
-    __slots__ = ("client", "cursor", "ending", "listening", "published", "request", "since", "ws")
-
-    def __init__(
-        self, request: web.Request, ws: web.WebSocketResponse, published: Published, client: str | None, since: int
-    ) -> None:
-        self.request = request
-        self.ws = ws
-        self.published = published
-        self.client = client
-        self.since = since
-        self.cursor = 0
-        self.listening: asyncio.Task[None] | None = None
-        self.ending: asyncio.Task[None] | None = None
-
-    @property
-    def json(self) -> bool:
-        """Whether it gets JSON."""
-        return self.ws.ws_protocol == JSON
 
 
 class Stream:
@@ -135,14 +91,11 @@ class Stream:
         self, request: web.Request, cursor: str | None, labeler: int, client: str | None
     ) -> web.StreamResponse:
         """Serve one subscriber to its end. Raises XrpcError as long as the connection is not a WebSocket."""
-        if request.headers.get("Upgrade", "").strip().lower() != "websocket":
-            raise UpgradeRequired(f"{NSID} is read over a WebSocket")
-        if not _KEY.fullmatch(request.headers.get("Sec-WebSocket-Key", "")):
-            raise InvalidRequest("Not a WebSocket handshake: Sec-WebSocket-Key must be 16 bytes of base64")
+        check_handshake(request)
         if self._stopping:
             raise NotEnoughResources("The service is stopping")
         with self.room.taken(client):
-            request, ws = _response(request, self._limits)
+            request, ws = answered(request, self._limits)
             try:
                 await ws.prepare(request)
             except web.HTTPException as fault:
@@ -271,8 +224,13 @@ class Stream:
 
     async def _drain(self, one: Subscriber) -> None:
         """Wait until the connection takes more. Raises TimeoutError (S71) and ConnectionError."""
-        async with asyncio.timeout(self._limits.drain):
-            await one.request.writer.drain()
+        # All who wait for a connection share one future of aiohttp's, which nobody must cancel: the close waits too.
+        draining = asyncio.create_task(one.request.writer.drain())
+        draining.add_done_callback(_seen)
+        done, _ = await asyncio.wait((draining,), timeout=self._limits.drain)
+        if not done:
+            raise TimeoutError
+        draining.result()
 
     async def _fail(self, one: Subscriber, error: str, message: str) -> None:
         """Say what is wrong, and close."""
@@ -325,22 +283,7 @@ class Stream:
         ]
 
 
-def _response(request: web.Request, limits: Limits) -> tuple[web.Request, web.WebSocketResponse]:
-    """The WebSocket in the first format that is asked for and known: CBOR when none is."""
-    asked = [one.strip() for one in ",".join(request.headers.getall("Sec-WebSocket-Protocol", ())).split(",")]
-    spoken = next((one for one in asked if one in (CBOR, JSON)), None)
-    headers = request.headers.copy()
-    headers.popall("Sec-WebSocket-Protocol", None)
-    if spoken:
-        headers["Sec-WebSocket-Protocol"] = spoken
-    ws = web.WebSocketResponse(
-        timeout=limits.close,
-        heartbeat=limits.heartbeat,
-        autoping=False,  # pings count as messages
-        protocols=(spoken,) if spoken else (),
-        # Signatures do not get smaller, and compressed frames could not be shared (S75).
-        compress=spoken == JSON,
-        max_msg_size=LARGEST_CLIENT_FRAME,
-        writer_limit=1 << 40,  # waiting is for `_drain`, which has an end
-    )
-    return request.clone(headers=headers), ws
+def _seen(task: asyncio.Task[None]) -> None:
+    """What became of it is known where it matters."""
+    if not task.cancelled():
+        task.exception()

@@ -137,7 +137,7 @@ def parse_labelers(text: str, name: str = "labels.toml") -> tuple[Declared, ...]
         path = ".".join(part for part in (where, table, key) if part)
         faults.append(f"{name}:{lines.find(index, table, key)}: {path}: {problem}")
 
-    for key in document.keys() - {"labeler"}:
+    for key in document.keys() - {"labeler", "rule", "input"}:
         fault(-1, "", key, "no such key; a labeler starts with [[labeler]]")
     entries = document.get("labeler", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

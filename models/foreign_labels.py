@@ -119,6 +119,24 @@ def forget(connection: Connection, act: Act) -> None:
     )
 
 
+def forget_gone(connection: Connection, after: str, limit: int) -> str | None:
+    """Forget what is said of posts that are stored no more, among the next `limit` labels behind the subject `after`;
+    where to go on, None at the end.
+    """
+    rows = connection.execute(
+        "SELECT uri FROM foreign_label WHERE uri > ? AND uri < 'at:0' ORDER BY uri LIMIT ?", (max(after, "at:"), limit)
+    ).fetchall()
+    for uri in {uri for (uri,) in rows}:
+        did, _, rkey = uri.removeprefix("at://").partition("/app.bsky.feed.post/")
+        query = "SELECT 1 FROM post p JOIN actor a ON a.id = p.actor WHERE a.did = ? AND p.rkey = ?"
+        if connection.execute(query, (did, rkey)).fetchone() is None:
+            connection.execute(
+                "DELETE FROM foreign_act WHERE (src, uri) IN (SELECT src, uri FROM foreign_label WHERE uri = ?)", (uri,)
+            )
+            connection.execute("DELETE FROM foreign_label WHERE uri = ?", (uri,))
+    return rows[-1][0] if len(rows) == limit else None
+
+
 def cursor(connection: Connection, did: str) -> int | None:
     """Up to where the stream of a labeler was read."""
     row = connection.execute("SELECT cursor FROM label_input WHERE did = ?", (did,)).fetchone()

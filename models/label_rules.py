@@ -176,9 +176,9 @@ def was_overruled(connection: Connection, labeler: int, uri: str, cid: str, val:
     )
     labelled = overruled = False
     for version, added, removed, actor in rows:
-        by_rule = actor.startswith("rule:")
+        by_person = actor == "cli" or actor.startswith("did:")
         if val in added.split() and version in ("", cid):
-            labelled, overruled = True, overruled and by_rule
-        if val in removed.split() and not by_rule and (labelled or version == cid):
+            labelled, overruled = True, overruled and not by_person
+        if val in removed.split() and by_person and (labelled or version == cid):
             overruled = True
     return overruled

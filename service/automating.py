@@ -18,6 +18,7 @@ from labeler.ages import Ages
 from labeler.automation import Automation
 from labeler.foreign import ForeignLabels
 from labeler.labels_file import LabelsFile
+from models import foreign_labels
 from models.commits import CommitWatch
 from models.database import writing
 from service.config import Config
@@ -29,6 +30,7 @@ LOOK_SECONDS = 0.1
 AGES_SECONDS = 1.0
 EXPIRY_SECONDS = 5.0
 RETRY_SECONDS = 2.0
+FORGET_PIECE = 200
 _FAULTS = (
     apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, peewee.OperationalError,
 )  # fmt: skip
@@ -72,8 +74,16 @@ async def automating(
         with writing(database) as connection:
             return automation.acts.end_expired(connection, int(clock() * 1000))
 
+    gone_after = ""
+
+    def forget_gone() -> None:
+        nonlocal gone_after
+        with writing(database) as connection:
+            gone_after = foreign_labels.forget_gone(connection, gone_after, FORGET_PIECE) or ""
+
     async def expire() -> None:
         if not await in_thread(end_expired):
+            await in_thread(forget_gone)
             await asyncio.sleep(EXPIRY_SECONDS)
 
     foreign = [

@@ -5,14 +5,13 @@ class by a test. All faults are reported at once, and an unknown key under the p
 must not be ignored in silence).
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from firehose.source import Source, parse_sources
+from service import values
 from service.env_file import ConfigError, read_env_file
 from xrpc.peer import Network, read_networks
 
@@ -24,100 +23,6 @@ _SECRETS = frozenset(("app_password", "labeler_passphrase", "labeler_key"))
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def _text(value: str) -> str:
-    return value
-
-
-def _path(value: str) -> Path:
-    if not value:
-        raise ValueError("must name a file or folder")
-    return Path(value)
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(value)
-
-    return parse
-
-
-def _url(*schemes: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in schemes or not parts.hostname or parts.port == 0:  # .port raises above 65535
-            raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
-        return value.rstrip("/")
-
-    return parse
-
-
-def _optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    return lambda value: parse(value) if value else ""
-
-
-def _did(value: str) -> str:
-    if not re.fullmatch(r"did:(plc:[a-z2-7]{24}|web:[A-Za-z0-9.%-]+)", value):
-        raise ValueError("must be a did:plc or did:web")
-    return value
-
-
-def _founders(value: str) -> tuple[str, ...] | None:
-    if value == "anyone":
-        return None
-    try:
-        return () if value == "nobody" else _dids(value)
-    except ValueError as error:
-        raise ValueError("must be anyone, nobody, or DIDs by comma") from error
-
-
-def _hostname(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", value):
-        raise ValueError("must be a bare host name in lower case, such as feeds.example.org (no https://, no path)")
-    if not 0 < int(value.partition(":")[2] or 443) <= 65535:
-        raise ValueError("must have a port from 1 to 65535, or none")
-    return value
-
-
-def _verify(value: str) -> str:
-    if value not in ("members", "all", "none"):
-        raise ValueError("must be members, all or none")
-    return value
-
-
-def _on_or_off(value: str) -> bool:
-    if value not in ("on", "off"):
-        raise ValueError("must be on or off")
-    return value == "on"
-
-
-def _passphrase(value: str) -> str:
-    if len(value) < 12:
-        raise ValueError("must have at least 12 characters")
-    return value
-
-
-def _hex_key(value: str) -> str:
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-        raise ValueError("must be 64 hexadecimal digits")
-    return value.lower()
-
-
-def _level(value: str) -> str:
-    if value not in ("debug", "info", "warning", "error"):
-        raise ValueError("must be debug, info, warning or error")
-    return value
-
-
-def _hosts(value: str) -> tuple[str, ...]:
-    return tuple(part for part in re.split(r"[,\s]+", value) if part)
-
-
-def _dids(value: str) -> tuple[str, ...]:
-    return tuple(map(_did, _hosts(value)))
-
-
 def _setting(default: str, parse: Callable[[str], Any], about: str) -> Any:
     return field(default=parse(default), metadata={"default": default, "parse": parse, "about": about})
 
@@ -127,22 +32,28 @@ class Config:
     """Every setting of the service, parsed. Field `rules` is read from `COMMUNITIES_RULES`, and so on."""
 
     hostname: str = _setting(
-        "localhost:3000", _hostname, "Public host name of this service; its did:web is made of it."
+        "localhost:3000", values.hostname, "Public host name of this service; its did:web is made of it."
     )
     service_did: str = _setting(
-        "", _optional(_did), "DID of this service, when it is not did:web:HOSTNAME (a did:plc, for instance)."
+        "",
+        values.optional(values.did),
+        "DID of this service, when it is not did:web:HOSTNAME (a did:plc, for instance).",
     )
     publisher_did: str = _setting(
         "",
-        _optional(_did),
+        values.optional(values.did),
         "DID of the account in whose repository the feed records stand; empty: the service DID.",
     )
-    rules: Path = _setting("communities.toml", _path, "The file that declares the communities.")
-    data: Path = _setting("data", _path, "Folder of the database and of everything else that must survive a restart.")
-    listen_host: str = _setting("127.0.0.1", _text, "Address on which feeds are served; put a TLS proxy before it.")
-    listen_port: int = _setting("3000", _whole(0, 65535), "Port on which feeds are served; 0 takes a free one.")
-    metrics_host: str = _setting("127.0.0.1", _text, "Address of /metrics; keep it private.")
-    metrics_port: int = _setting("3001", _whole(0, 65535), "Port of /metrics; 0 takes a free one.")
+    rules: Path = _setting("communities.toml", values.path, "The file that declares the communities.")
+    data: Path = _setting(
+        "data", values.path, "Folder of the database and of everything else that must survive a restart."
+    )
+    listen_host: str = _setting(
+        "127.0.0.1", values.text, "Address on which feeds are served; put a TLS proxy before it."
+    )
+    listen_port: int = _setting("3000", values.whole(0, 65535), "Port on which feeds are served; 0 takes a free one.")
+    metrics_host: str = _setting("127.0.0.1", values.text, "Address of /metrics; keep it private.")
+    metrics_port: int = _setting("3001", values.whole(0, 65535), "Port of /metrics; 0 takes a free one.")
     trusted_proxies: tuple[Network, ...] = _setting(
         "127.0.0.1, ::1",
         read_networks,
@@ -156,74 +67,82 @@ class Config:
     )
     verify: str = _setting(
         "members",
-        _verify,
+        values.verify,
         "Whose commits must be proven by signature and tree: members (of communities, owners, authors of what is"
         " shown), all (whoever the index takes anything from), none.",
     )
-    plc_url: str = _setting("https://plc.directory", _url("https", "http"), "Directory that resolves did:plc.")
+    plc_url: str = _setting("https://plc.directory", values.url("https", "http"), "Directory that resolves did:plc.")
     appview_url: str = _setting(
         "https://public.api.bsky.app",
-        _url("https", "http"),
+        values.url("https", "http"),
         "AppView that `doctor` asks how it sees the feeds.",
     )
     egress_allow: tuple[str, ...] = _setting(
         "",
-        _hosts,
+        values.hosts,
         "Hosts that outbound requests may reach although they are private (development only), by comma.",
     )
-    retention_days: int = _setting("90", _whole(1, 3650), "Posts older than this leave the index.")
+    retention_days: int = _setting("90", values.whole(1, 3650), "Posts older than this leave the index.")
     max_post_age_days: int = _setting(
         "7",
-        _whole(1, 3650),
+        values.whole(1, 3650),
         "A post whose createdAt was older than this when its event came is not admitted.",
     )
-    list_refresh_minutes: int = _setting("180", _whole(1, 10080), "How often the lists that rules name are read anew.")
+    list_refresh_minutes: int = _setting(
+        "180", values.whole(1, 10080), "How often the lists that rules name are read anew."
+    )
     damp_seen_hours: int = _setting(
         "24",
-        _whole(0, 40),
+        values.whole(0, 40),
         "For how many hours a post that a signed-in viewer has seen comes last in ranked feeds; 0: it stays in place.",
     )
     prefer_languages: bool = _setting(
         "on",
-        _on_or_off,
+        values.on_or_off,
         "Whether ranked feeds show posts in other languages than the reader's (Accept-Language) behind the others: on"
         " or off.",
     )
-    privacy_url: str = _setting("", _optional(_url("https")), "Link to the privacy policy, in describeFeedGenerator.")
-    terms_url: str = _setting("", _optional(_url("https")), "Link to the terms of service, in describeFeedGenerator.")
+    privacy_url: str = _setting(
+        "", values.optional(values.url("https")), "Link to the privacy policy, in describeFeedGenerator."
+    )
+    terms_url: str = _setting(
+        "", values.optional(values.url("https")), "Link to the terms of service, in describeFeedGenerator."
+    )
     pds_url: str = _setting(
         "https://bsky.social",
-        _url("https", "http"),
+        values.url("https", "http"),
         "PDS of the publishing account, for publish and unpublish.",
     )
-    handle: str = _setting("", _text, "Handle or DID with which publish and unpublish sign in.")
-    app_password: str = _setting("", _text, "App password of that account. Never the main password.")
+    handle: str = _setting("", values.text, "Handle or DID with which publish and unpublish sign in.")
+    app_password: str = _setting("", values.text, "App password of that account. Never the main password.")
     founders: tuple[str, ...] | None = _setting(
         "anyone",
-        _founders,
+        values.founders,
         "Whose records found communities here: anyone, nobody, or DIDs by comma. The file is the operator's anyway.",
     )
     admins: tuple[str, ...] = _setting(
-        "", _dids, "DIDs, by comma, of accounts that may decide everything in every community here."
+        "", values.dids, "DIDs, by comma, of accounts that may decide everything in every community here."
     )
     moderators: tuple[str, ...] = _setting(
-        "", _dids, "DIDs, by comma, of accounts that no ban keeps out and that see every community here whole."
+        "", values.dids, "DIDs, by comma, of accounts that no ban keeps out and that see every community here whole."
     )
-    report_merge_hours: int = _setting("168", _whole(0, 8760), "For how many hours a repeated report is the same one.")
+    report_merge_hours: int = _setting(
+        "168", values.whole(0, 8760), "For how many hours a repeated report is the same one."
+    )
     labels: Path = _setting(
-        "labels.toml", _path, "The file that declares the labelers and their labels; without it there are none."
+        "labels.toml", values.path, "The file that declares the labelers and their labels; without it there are none."
     )
     labeler_passphrase: str = _setting(
         "",
-        _optional(_passphrase),
+        values.optional(values.passphrase),
         "Seals the labelers' signing keys in the database, so that a copy of it signs nothing.",
     )
     labeler_key: str = _setting(
         "",
-        _optional(_hex_key),
+        values.optional(values.hex_key),
         "The signing key itself (64 hexadecimal digits), for a single labeler; none is stored then.",
     )
-    log_level: str = _setting("info", _level, "debug, info, warning or error.")
+    log_level: str = _setting("info", values.level, "debug, info, warning or error.")
 
     @property
     def did(self) -> str:
@@ -267,15 +186,15 @@ def read_config(environ: Mapping[str, str], env_file: Path | None = None) -> Con
 
     Raises ConfigError, which names every fault at once.
     """
-    values = read_env_file(env_file) if env_file else {}
+    given = read_env_file(env_file) if env_file else {}
     known = {PREFIX + f.name.upper(): f for f in fields(Config)}
     faults: list[str] = []
-    secret = sorted(key for key in values if _secret(key, values[key]))
+    secret = sorted(key for key in given if _secret(key, given[key]))
     if env_file and secret and env_file.stat().st_mode & _OTHERS:
         faults.append(f"{secret[0]}: other users of this machine can read {env_file}; run: chmod 600 {env_file}")
-    values |= environ
+    given |= environ
     parsed: dict[str, Any] = {}
-    for key, value in sorted(values.items()):
+    for key, value in sorted(given.items()):
         if not key.startswith(PREFIX):
             continue
         if key not in known:

@@ -20,6 +20,8 @@ from service.terminal import plain
 
 _LIMIT = 20
 _PAGE = 500
+_MOST_LOOKED = 20_000
+"""Events among which labels that hold are looked for: nearly all may have been taken back."""
 _LAST = (1 << 63) - 1
 _EVENT = (
     "e.id, e.at, e.actor, e.role, coalesce(c.slug, ''), e.uri, e.cid, e.added, e.removed, e.reason, e.rule, e.batch"
@@ -53,7 +55,13 @@ def show(config: Config, args: argparse.Namespace) -> int:
         labeler, did = _labeler(config, connection, args.labeler)
         found = _events(connection, labeler, args.subject, args.before)
         count = 0
-        for event in found:
+        for looked, event in enumerate(found):
+            if looked == _MOST_LOOKED and not args.events:
+                print(
+                    f"only the newest {looked:,} events were looked at; go on with --before {event['event'] + 1}",
+                    file=sys.stderr,
+                )
+                break
             shown = [_shown(event, did)] if args.events else _holding(connection, labeler, event, did)
             for one in shown:
                 print(json.dumps(one) if args.json else _line(one))

@@ -103,9 +103,12 @@ def _look(
     """What the next piece would take back: where to go on, events, labels."""
     chosen = {name: getattr(selection, name) for name in (*_SELECTS, "community")}
     conditions = {"id" if name == "event" else name: value for name, value in chosen.items() if value is not None}
+    # Else SQLite does not see that the indexes, which leave out what is empty, have them all.
+    empty = {"rule": " AND rule != ''", "batch": " AND batch != ''", "community": " AND community != 0"}
+    there = "".join(text for name, text in empty.items() if name in conditions)
     rows = connection.execute(
         f"SELECT id, uri, added FROM label_event WHERE {' AND '.join(f'{name} = ?' for name in conditions)}"
-        " AND labeler = ? AND id > ? ORDER BY id LIMIT ?",
+        f"{there} AND labeler = ? AND id > ? ORDER BY id LIMIT ?",
         (*conditions.values(), labeler, after, PIECE),
     ).fetchall()
     labels = sum(

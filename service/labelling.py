@@ -24,7 +24,7 @@ from labeler import doors
 from labeler.publishing import Publishing
 from labeler.rotation import resign_some
 from labeler.signing_key import KeyFaultError, KeyRing, signers
-from labeler.stream import LIMITS, Limits
+from labeler.subscriber import LIMITS, Limits
 from labeler.vocabulary import Declared
 from models import labelers
 from models.commits import CommitWatch

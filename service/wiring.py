@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from civic.labels import procedures as of_labelling
+from civic.labels import procedures as label_procedures
 from civic.methods import CivicMethods
 from communities.access import Site
 from communities.report_limits import HOUR
@@ -32,7 +32,7 @@ from firehose.resync import Resync
 from firehose.sweep import Sweep
 from firehose.waiting import pause
 from labeler.labels_file import read_labels
-from labeler.stream import LIMITS, Limits
+from labeler.subscriber import LIMITS, Limits
 from lexicons.catalog import documents
 from models import meta
 from models.commits import CommitWatch
@@ -214,7 +214,7 @@ async def serving(
                 counts=methods.counts,
                 labelers=declared.labelers,
                 intake=Intake(config.report_merge_hours * HOUR),
-                more=of_labelling(declared.labelers),
+                more=label_procedures(declared.labelers),
                 clock=clock,
             )
 

@@ -23,7 +23,7 @@ from labeler.frames import ERROR_HEADER, INFO_HEADER, LABELS_HEADER
 from labeler.label import Label, sign
 from labeler.publishing import LOCK
 from labeler.signing_key import did_key
-from labeler.stream import LIMITS, Limits
+from labeler.subscriber import LIMITS, Limits
 from models import labelers
 from models.database import Connection, open_database, sql, writing
 from models.lock import only_one

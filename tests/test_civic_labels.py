@@ -162,12 +162,14 @@ def test_several_labelers_must_be_told_apart(place: Town) -> None:
     assert label(place, who, uri, "owl", slug="rust", labeler=OTHER).json["event"]["labeler"] == OTHER
 
 
-def test_moderators_overrule_a_rule_of_the_site(place: Town) -> None:
+def test_moderators_overrule_a_rule_about_what_is_their_communitys(place: Town) -> None:
     who, uri = place.moderator("python"), place.writer.post(1)
     admin = place.site.account(33)
     assert label(place, admin, uri, "spam").status == 200
     place.writer.sql("DROP TRIGGER label_event_update")
-    place.writer.sql("UPDATE label_event SET community = 0, actor = 'rule:words'")
+    place.writer.sql("UPDATE label_event SET community = 99, actor = 'rule:words'")
+    elsewhere = place.moderator("rust")
+    assert label(place, elsewhere, uri, slug="rust", labeler=LABELER, remove=["spam"]).fault == (403, "NotPermitted")
     assert label(place, who, uri, remove=["spam"]).json["event"]["removed"] == ["spam"]
 
 

@@ -77,6 +77,9 @@ def test_every_command_has_help_and_the_common_flags(command: str, capsys: pytes
         ["cursor", "reset", "--to", "1" * 30],
         ["explain"],
         ["log"],
+        ["label"],
+        ["label", "add", "did:plc:x"],
+        ["label", "retract", "--event", "x"],
     ],
     ids=" ".join,
 )
@@ -92,7 +95,7 @@ def test_wrong_usage_is_code_2(words: list[str], capsys: pytest.CaptureFixture[s
     [
         name
         for name in COMMANDS
-        if name not in ("explain", "cursor", "unpublish", "backfill", "takedown", "log", "labeler")
+        if name not in ("explain", "cursor", "unpublish", "backfill", "takedown", "log", "label", "labeler")
     ],
 )
 def test_wrong_settings_are_code_2_and_told_at_once(

@@ -1,6 +1,7 @@
 """The settings: the class, `.env.example` and docs/CONFIG.md say the same; faults come all at once; secrets stay in."""
 
 from dataclasses import FrozenInstanceError, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def test_every_setting_can_be_given_and_the_environment_wins(tmp_path: Path) -> 
         "listen_port": ("0", 0),
         "metrics_host": ("::1", "::1"),
         "metrics_port": ("65535", 65535),
+        "trusted_proxies": ("10.0.0.0/8 ::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
         "source": (
             "tap+ws://admin:pw@localhost:99/, wss://a.example",
             parse_sources("tap+ws://admin:pw@localhost:99,wss://a.example"),
@@ -105,6 +107,7 @@ BAD = {
     "publisher_did": ["alice.example.com"],
     "listen_port": ["", "-1", "65536", "3000.0", "１０", " 80", "1e3"],
     "metrics_port": ["x"],
+    "trusted_proxies": ["x", "10.0.0.1/8"],
     "source": ["", "https://bsky.network", "wss://", "bsky.network", "wss://[", "wss://a:x", "wss://a:0", "wss://a,"],
     "rules": [""],
     "data": [""],

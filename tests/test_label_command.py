@@ -150,7 +150,7 @@ def test_import_from_standard_input_and_of_what_was_exported(scene: Scene, monke
     exported = scene.json("export")
     assert [one["uri"] for one in exported] == [f"{POST}{number}" for number in range(1100)]
     assert exported[0]["src"] == LABELER and exported[0]["sig"]["$bytes"]
-    assert scene.json("retract", "--batch", "many", "--dry-run")[0] == {"events": 1100, "labels": 1100, "dryRun": True}
+    assert scene.json("retract", "--batch", "many", "--dry-run")[0]["labels"] == 1100
     assert scene.json("retract", "--batch", "many")[0]["labels"] == 1100
     (scene.folder / "back").write_text("\n".join(map(json.dumps, exported)))
     assert scene.json("import", "back")[0]["changed"] == 1100

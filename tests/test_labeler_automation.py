@@ -1,5 +1,6 @@
 """Automatic rules over a real database: what they label, once, up to their quota, and what people have overruled."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -86,8 +87,6 @@ def test_a_quota_stops_a_rule_for_the_day_and_is_told(scene: Scene, caplog: pyte
 
 
 def _today() -> int:
-    import time
-
     return int(time.time()) // 86_400
 
 
@@ -143,6 +142,42 @@ def test_a_label_that_ends(scene: Scene) -> None:
     robot = Robot(scene, WORDS + 'for = "1d"\n')
     robot.post("buy now")
     assert scene.sql("SELECT exp - cts FROM label_outbox") == [(86_400_000,)]
+
+
+def test_an_account_is_labelled_again_when_its_label_has_ended_and_not_when_a_person_ended_it(scene: Scene) -> None:
+    robot = Robot(scene, WORDS + 'on = "account"\nfor = "1d"\n')
+    robot.now = time.time()  # the command goes by the clock of this machine
+    robot.post("buy now", "a")
+    robot.post("buy now", "b")
+    robot.now += 2 * 86_400
+    robot.post("buy now", "c")
+    assert len(robot.events()) == 2 and robot.holds(AUTHOR) == {"spam"}
+    scene.label("remove", AUTHOR, "spam")
+    robot.now += 2 * 86_400
+    robot.post("buy now", "d")
+    assert [event[0] for event in robot.events()] == ["rule:words", "rule:words", "cli"]
+
+
+def test_a_post_that_makes_a_fault_of_ours_is_passed_over_alone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from labeler.automation import Automation
+    from labeler.rule_match import RuleMatcher
+
+    match, apply = RuleMatcher.match, Automation._apply
+    monkeypatch.setattr(
+        RuleMatcher, "match", lambda self, case, known: 1 / 0 if "/a1" in case.uri else match(self, case, known)
+    )
+    monkeypatch.setattr(
+        Automation, "_apply", lambda self, c, case, *more: 1 / 0 if "/a3" in case.uri else apply(self, c, case, *more)
+    )
+    robot = Robot(scene, WORDS)
+    for number in range(5):
+        scene.post(f"a{number}", "buy now")
+    robot.work()
+    assert [event[1][-2:] for event in robot.events()] == ["a0", "a2", "a4"]
+    assert scene.sql("SELECT * FROM label_due") == []
+    assert "cannot be held against" in caplog.text and "cannot be done" in caplog.text
 
 
 def test_posts_by_rate_and_by_list(scene: Scene) -> None:

@@ -13,7 +13,8 @@ from cbrrr import encode_dag_cbor
 from labeler.automation import Automation
 from labeler.foreign import ForeignLabels
 from labeler.labels_file import read_labels
-from models.database import open_database
+from models import foreign_labels
+from models.database import open_database, writing
 from service.automating import values_of
 from tests.automation_site import NOW
 from tests.didnet import DidNet, Signer, plc
@@ -387,8 +388,6 @@ def test_what_was_said_for_a_time_ends(scene: Scene) -> None:
         now[0] += 2
 
         def expire() -> int:
-            from models.database import writing
-
             with writing(at.automation._database) as connection:
                 return at.automation.acts.end_expired(connection, int(now[0] * 1000))
 
@@ -404,7 +403,6 @@ def test_what_a_moderator_let_in_stays_in(scene: Scene) -> None:
     from communities.members import Via, intern_actor, put
     from communities.membership import Membership
     from communities.post_decisions import PostDecision, decide_post
-    from models.database import writing
     from tests.civic_posts import ref
 
     async def work(at: Reading) -> None:
@@ -456,6 +454,31 @@ def test_all_that_an_input_did_is_undone_in_one_command(scene: Scene) -> None:
         assert at.hidden() == 0, "the label still stands, and was overruled"
 
     reading(scene, again)
+
+
+def test_what_is_said_of_posts_that_are_gone_is_forgotten(scene: Scene) -> None:
+    async def work(at: Reading) -> None:
+        uris = [scene.post(f"a{number}", "x") for number in range(5)]
+        await at.source.say(at.source.label(AUTHOR, "porn"), *(at.source.label(uri, "porn") for uri in uris))
+        await at.read()
+        scene.sql("DELETE FROM post WHERE rkey IN ('a1', 'a4')")
+
+        def forget() -> int:
+            after, steps = "", 0
+            while (found := _forget(at, after)) is not None:
+                after, steps = found, steps + 1
+            return steps
+
+        assert await at.run(forget) == 2
+        left = [uri for (uri,) in scene.sql("SELECT uri FROM foreign_label ORDER BY uri")]
+        assert left == [uris[0], uris[2], uris[3], AUTHOR]
+
+    reading(scene, work)
+
+
+def _forget(at: Reading, after: str) -> str | None:
+    with writing(at.automation._database) as connection:
+        return foreign_labels.forget_gone(connection, after, 2)
 
 
 def test_an_input_has_a_quota_and_the_command_shows_how_it_stands(scene: Scene) -> None:

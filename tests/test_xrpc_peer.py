@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 
 import pytest
-from aiohttp.test_utils import make_mocked_request
-from multidict import CIMultiDict
 
 from xrpc.peer import Proxies, read_networks
 
 
 def client(remote: str, *forwarded: str, trusted: str = "127.0.0.1, ::1, 10.0.0.0/8") -> str | None:
-    headers = CIMultiDict([("X-Forwarded-For", value) for value in forwarded])
-    request = make_mocked_request("GET", "/", headers).clone(remote=remote)
-    return Proxies(read_networks(trusted)).client(request)
+    return Proxies(read_networks(trusted)).client(remote, forwarded)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ before what our own proxies have added was written by the caller, who may write 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from aiohttp import web
-
 Network = IPv4Network | IPv6Network
 SITE_BITS = 64
 """One customer of a provider has at least so much of IPv6 to choose addresses from."""
@@ -39,16 +37,17 @@ class Proxies:
     def _is_trusted(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address.version == one.version and address in one for one in self._trusted)
 
-    def client(self, request: web.BaseRequest) -> str | None:
-        """The address of the caller, of IPv6 its network of SITE_BITS.
+    def client(self, remote: str | None, forwarded: Sequence[str]) -> str | None:
+        """The address of the caller, of IPv6 its network of SITE_BITS. `remote`: the other end of the connection;
+        `forwarded`: every `X-Forwarded-For` of the request.
 
         None: a trusted proxy does not say (or it is a call from that machine itself), so that callers cannot be told
         apart.
         """
-        address = _address(request.remote or "")
+        address = _address(remote or "")
         if address is None:
             return None
-        hops = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
+        hops = ",".join(forwarded).split(",")
         while self._is_trusted(address):
             hop = _address(hops.pop()) if hops else None
             if hop is None:
