@@ -63,6 +63,12 @@ class LabelTown:
             self.people[name] = Person.of(account, self.box.info["pds"]["url"])
         return self.people[name]
 
+    def written(self, text: str) -> dict[str, str]:
+        """A post of alice that the AppView has."""
+        post = self.person("alice").post(text)
+        self.settle()
+        return post
+
     def declare(self, *values: str) -> None:
         """Write the file of labels."""
         text = HEAD.format(did=self.labeler.did, endpoint=self.endpoint)
