@@ -20,8 +20,9 @@ from playhouse.apsw_ext import APSWDatabase
 
 from communities.declaration import DeclarationError
 from labeler import identity
+from labeler.labels_file import read_labels
 from labeler.signing_key import KeyFaultError, KeyRing
-from labeler.vocabulary import Declared, read_labelers
+from labeler.vocabulary import Declared
 from models.database import open_database
 from service.cli import CommandError
 from service.config import Config
@@ -95,7 +96,7 @@ def sign_in_arguments(parser: argparse.ArgumentParser) -> None:
 
 def chosen(config: Config, args: argparse.Namespace) -> Declared:
     """The labeler that is meant: the one of `--did`, else the only one. Raises DeclarationError."""
-    declared = read_labelers(config.labels)
+    declared = read_labels(config.labels).labelers
     if not declared:
         raise DeclarationError(
             f"{config.labels}: no labeler is declared; copy service/labels.example.toml there (docs/LABELER.md)"
@@ -111,7 +112,7 @@ def key_ring(config: Config) -> KeyRing:
     """What opens the stored keys. Raises CommandError."""
     with key_faults():
         ring = KeyRing(config.labeler_passphrase, config.labeler_key)
-    if config.labeler_key and len(read_labelers(config.labels)) > 1:
+    if config.labeler_key and len(read_labels(config.labels).labelers) > 1:
         raise CommandError(
             "COMMUNITIES_LABELER_KEY is for a service with one labeler; set COMMUNITIES_LABELER_PASSPHRASE instead"
         )

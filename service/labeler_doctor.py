@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from communities.declaration import DeclarationError, read_declaration
 from labeler import rotation
-from labeler.vocabulary import Declared, read_labelers
+from labeler.labels_file import read_labels
+from labeler.vocabulary import Declared
 from models import labelers
 from models.database import DatabaseError, sql
 from service import checks_labeler, checks_machine
@@ -53,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: Config, args: argparse.Namespace) -> int:
     """Examine; 0 when no check failed, 1 otherwise."""
-    declared = [one for one in read_labelers(config.labels) if args.did in ("", one.did)]
+    declared = [one for one in read_labels(config.labels).labelers if args.did in ("", one.did)]
     if not declared:
         raise DeclarationError(f"{config.labels}: declares no labeler" + (f" {args.did}" if args.did else ""))
     checks = [check for check in CHECKS if not args.only or check.name in args.only]

@@ -8,7 +8,8 @@ from typing import Any
 
 from communities.declaration import DeclarationError
 from labeler import rotation
-from labeler.vocabulary import Declared, read_labelers
+from labeler.labels_file import read_labels
+from labeler.vocabulary import Declared
 from models import labelers
 from models.database import Connection, sql
 from service.config import Config
@@ -26,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: Config, args: argparse.Namespace) -> int:
     """Print it."""
-    declared = [one for one in read_labelers(config.labels) if args.did in ("", one.did)]
+    declared = [one for one in read_labels(config.labels).labelers if args.did in ("", one.did)]
     if not declared:
         raise DeclarationError(f"{config.labels}: declares no labeler" + (f" {args.did}" if args.did else ""))
     with opened(config, readonly=True) as database:

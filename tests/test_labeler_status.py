@@ -20,6 +20,16 @@ from tests.labeler_site import Site, insert, told
 site = labeler_site.site
 Capture = pytest.CaptureFixture[str]
 POST = f"at://did:plc:{'b' * 24}/app.bsky.feed.post/3kabc"
+RULES = f"""
+[[rule]]
+name = "words"
+value = "spoiler"
+keywords = ["buy now"]
+
+[[input]]
+did = "did:plc:{"c" * 24}"
+hide = ["porn"]
+"""
 
 
 async def test_how_a_labeler_stands(site: Site, capsys: Capture) -> None:
@@ -67,6 +77,14 @@ def test_the_console_command_takes_common_flags_on_both_sides(
         assert main(["labeler", *words]) == 2
         assert "other.toml: declares no labeler" in capsys.readouterr().err
     assert main(["labeler"]) == 2 and main(["labeler", "dance"]) == 2
+
+
+async def test_rules_and_inputs_in_the_file_are_no_obstacle(site: Site) -> None:
+    await site.set_up()
+    site.declare(extra=RULES)
+    assert await site.run("publish") == 0
+    assert await site.run("status") == 0
+    assert await site.run("doctor", "--only", "vocabulary", "key", "record") == 0
 
 
 # The canary

@@ -155,8 +155,12 @@ class LabelTown:
 
 
 @contextmanager
-def label_town(box: Netbox, folder: Path, config: pytest.Config, name: str) -> Iterator[LabelTown]:
-    """A town before anything was done: an account for the labeler, and a service that was not started."""
+def label_town(
+    box: Netbox, folder: Path, config: pytest.Config, name: str, passphrase: str = PASSPHRASE
+) -> Iterator[LabelTown]:
+    """A town before anything was done: an account for the labeler, and a service that was not started. Without a
+    `passphrase` it is left to the file with settings.
+    """
     publisher = Person.of(box.ask("account", name=f"{name}-feeds"), box.info["pds"]["url"])
     labeler = Person.of(box.ask("account", name=name), box.info["pds"]["url"])
     port = free_port()
@@ -165,8 +169,7 @@ def label_town(box: Netbox, folder: Path, config: pytest.Config, name: str) -> I
         declaration(name),
         listen_port=str(port),
         hostname=f"localhost:{port}",
-        labels=str(folder / "labels.toml"),
-        labeler_passphrase=PASSPHRASE,
+        **({"labeler_passphrase": passphrase} if passphrase else {}),
         **settings(box, publisher),
     )
     with running(config, service):

@@ -284,6 +284,7 @@ def test_a_publisher_that_does_not_run_is_named(town: LabelTown) -> None:
     town.service.stop()
     try:
         found = town.failing()
+        found.pop("clock", None)  # compared with the clock of our own server, too
         assert found.keys() == {"metadata", "stream"}
         assert all("cannot connect" in seen for seen in found.values())
         told = canary(town, SOON, code=1)
