@@ -38,8 +38,6 @@ What each key must be stands in `communities.keys`.
 Every fault names the file, the line and the key, and all faults are reported at once.
 """
 
-import re
-import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +49,7 @@ from communities.directory import MOST_ABOVE, settle
 from communities.keys import KEYS, MAX_RULES, RULE, Check
 from communities.lines import Lines
 from communities.ranking import Ranking
+from communities.toml_file import DeclarationError, load, read_text
 
 _TABLES: dict[str, Callable[..., Any]] = {
     "include": Include, "require": Require, "exclude": Exclude, "ranking": Ranking, "log": Log,
@@ -74,34 +73,17 @@ _Fault = Callable[[str, str, str], None]
 """Notes what is wrong: in which table (empty: the community itself), at which key, and the problem."""
 
 
-class DeclarationError(Exception):
-    """The file cannot be used; the message names every fault, a line each."""
-
-
 def read_declaration(path: Path) -> tuple[Community, ...]:
     """The communities that the file declares, in its order.
 
     Raises DeclarationError when it cannot be read or anything in it is wrong.
     """
-    try:
-        if path.exists() and not path.is_file():
-            raise DeclarationError(f"{path}: cannot be read: it is no file")  # a pipe would be waited for
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeclarationError(f"{path}: cannot be read: {error}") from error
-    return parse_declaration(text, str(path))
+    return parse_declaration(read_text(path), str(path))
 
 
 def parse_declaration(text: str, name: str = "communities.toml") -> tuple[Community, ...]:
     """As `read_declaration`, from the text of the file; `name` stands before each fault."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        number = line.group(1) if line else text.count("\n") + 1
-        raise DeclarationError(f"{name}:{number}: no valid TOML: {error}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
-        raise DeclarationError(f"{name}:1: cannot be read: {error}") from error
+    document = load(text, name)
     lines = Lines(text)
     faults: list[str] = []
 

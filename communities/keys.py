@@ -56,13 +56,16 @@ def _slug(value: Any) -> str:
     return slug
 
 
-def _switch(value: Any) -> bool:
+def switch(value: Any) -> bool:
+    """true or false."""
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
     return value
 
 
-def _count(least: int, most: int, zero: str = "") -> Check:
+def count(least: int, most: int, zero: str = "") -> Check:
+    """A whole number; `zero`: what its least value means, for people."""
+
     def check(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise ValueError(f"must be a whole number from {least}{zero} to {most}")
@@ -71,7 +74,9 @@ def _count(least: int, most: int, zero: str = "") -> Check:
     return check
 
 
-def _one_of(*choices: str) -> Check:
+def one_of(*choices: str) -> Check:
+    """One of these texts."""
+
     def check(value: Any) -> str:
         if value not in choices:
             raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
@@ -90,7 +95,7 @@ def _each(item: Check, most: int = 100_000) -> Check:
 
 
 def _feeds(value: Any) -> tuple[str, ...]:
-    found: tuple[str, ...] = _each(_one_of(*SORTS))(value)
+    found: tuple[str, ...] = _each(one_of(*SORTS))(value)
     if not found:
         raise ValueError("must name at least one; without the key there is newest")
     return found
@@ -127,17 +132,17 @@ KEYS: dict[str, dict[str, Check]] = {
         "owner": _did,
         "avatar": _string(1000, 1000),
         "pins": _each(_pattern(_POST, "the at:// URI of a post, with a DID"), MAX_PINS),
-        "content_mode": _one_of("unspecified", "video"),
-        "accepts_interactions": _switch,
+        "content_mode": one_of("unspecified", "video"),
+        "accepts_interactions": switch,
         "feeds": _feeds,
         "about": _string(10_000, 100_000, empty=True),
-        "type": _one_of(*Type),
-        "posting": _one_of(*Posting),
-        "join_by": _each(_one_of(*JOIN_WAYS)),
-        "state": _one_of(*State),
+        "type": one_of(*Type),
+        "posting": one_of(*Posting),
+        "join_by": _each(one_of(*JOIN_WAYS)),
+        "state": one_of(*State),
         "account": _did,
         "parent": _pattern(_PARENT, "the slug of a community of this file, or the at:// URI of a community's record"),
-        "queue_feed": _switch,
+        "queue_feed": switch,
     },
     "include": {
         "hashtags": _each(_hashtag),
@@ -145,32 +150,32 @@ KEYS: dict[str, dict[str, Check]] = {
         "mentions": _each(_did),
         "members": _each(_did),
         "lists": _each(_pattern(LIST, "the at:// URI of a list, with a DID"), 100),
-        "joined": _switch,
+        "joined": switch,
     },
     "require": {
         "languages": _each(_pattern(_LANGUAGE, "a language such as en, or undeclared")),
-        "media": _each(_one_of(*MEDIA)),
+        "media": _each(one_of(*MEDIA)),
     },
     "exclude": {
         "hashtags": _each(_hashtag),
-        "replies": _switch,
+        "replies": switch,
         "languages": _each(_pattern(_LANGUAGE, "a language such as en, or undeclared")),
-        "media": _each(_one_of(*MEDIA)),
+        "media": _each(one_of(*MEDIA)),
         "domains": _each(_pattern(_DOMAIN, "a domain in lower case, such as example.com")),
         "dids": _each(_did),
-        "hashtags_over": _count(0, 1000, " (no limit)"),
+        "hashtags_over": count(0, 1000, " (no limit)"),
     },
     "ranking": {
-        "half_life_hours": _count(1, 720),
-        "likes": _count(0, 100),
-        "reposts": _count(0, 100),
-        "replies": _count(0, 100),
-        "quotes": _count(0, 100),
-        "author_cap": _count(0, 100, " (no limit)"),
+        "half_life_hours": count(1, 720),
+        "likes": count(0, 100),
+        "reposts": count(0, 100),
+        "replies": count(0, 100),
+        "quotes": count(0, 100),
+        "author_cap": count(0, 100, " (no limit)"),
     },
     "log": {
-        "who": _one_of(*WHO),
-        "show_subject": _switch,
+        "who": one_of(*WHO),
+        "show_subject": switch,
     },
 }
 """Of the table of a community itself (the empty name) and of each table in it."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from playhouse.apsw_ext import APSWDatabase
 
-from communities.declaration import DeclarationError, read_declaration
+from communities.declaration import read_declaration
+from communities.toml_file import DeclarationError
 from firehose.index import Index
 from firehose.list_rows import LISTS_CHANGED
 from firehose.ops import POST_URI

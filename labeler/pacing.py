@@ -31,6 +31,11 @@ class Pace:
         self._swept: dict[int, int] = {}
 
     @classmethod
+    def times(cls, factor: int) -> "Pace":
+        """So many times the usual limits, as the network may grant."""
+        return cls(factor * PER_SECOND, factor * PER_HOUR, factor * PER_DAY)
+
+    @classmethod
     def unlimited(cls) -> "Pace":
         """No limits, and nothing is counted: for tests and benchmarks."""
         return cls(UNLIMITED, UNLIMITED, UNLIMITED)

@@ -10,8 +10,6 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-import apsw
-import peewee
 from playhouse.apsw_ext import APSWDatabase
 
 from labeler.expiry import Expiry
@@ -20,7 +18,7 @@ from labeler.publisher import Publisher
 from labeler.seq import SeqError, TurnLostError
 from labeler.signing_key import Signer
 from models.commits import CommitWatch
-from models.database import Connection, DatabaseError, open_database, sql
+from models.database import MACHINE_FAULTS, Connection, DatabaseError, open_database, sql
 from models.lock import LockError, only_one
 
 log = logging.getLogger(__name__)
@@ -32,17 +30,7 @@ LONGEST = 60.0
 RETRY_SECONDS, LONGEST_RETRY = 0.5, 30.0
 LOCK = "labels.lock"
 
-FAULTS = (
-    apsw.BusyError,
-    apsw.CantOpenError,
-    apsw.FullError,
-    apsw.IOError,
-    apsw.LockedError,
-    apsw.NoMemError,
-    apsw.ReadOnlyError,
-    peewee.OperationalError,
-    OSError,
-)
+FAULTS = (*MACHINE_FAULTS, OSError)
 """Of the machine; they may be over the next time."""
 
 

@@ -5,7 +5,7 @@ the value to keep, or raises ValueError with what it must be.
 import re
 from typing import Any, NamedTuple
 
-from communities.keys import KEYS, LIST, SLUG, Check
+from communities.keys import KEYS, LIST, SLUG, Check, count, switch
 from xrpc.syntax import is_did
 
 MOST_QUOTA = 1_000_000
@@ -37,21 +37,6 @@ def _span(value: Any) -> int:
     if not found or int(found[1]) == 0:
         raise ValueError(f"must be a span of time such as 30m, 12h or 7d, not {value!r}")
     return int(found[1]) * _UNITS[found[2]]
-
-
-def _count(least: int, most: int) -> Check:
-    def check(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise ValueError(f"must be a whole number from {least} to {most:,}")
-        return value
-
-    return check
-
-
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
 
 
 def _did(value: Any) -> str:
@@ -97,7 +82,7 @@ def _listed(value: Any) -> str:
 def _more_than(value: Any) -> Rate:
     if not isinstance(value, dict) or value.keys() != {"posts", "within"}:
         raise ValueError('must be written as { posts = 20, within = "1h" }')
-    return Rate(_count(1, 10_000)(value["posts"]), _span(value["within"]) * 1_000_000)
+    return Rate(count(1, 10_000)(value["posts"]), _span(value["within"]) * 1_000_000)
 
 
 def _renamed(value: Any) -> dict[str, str]:
@@ -120,8 +105,8 @@ RULE: dict[str, Check] = {
     "lists": _each(_listed),
     "labels": _each(_said),
     "for": _span,
-    "quota": _count(1, MOST_QUOTA),
-    "dry_run": _switch,
+    "quota": count(1, MOST_QUOTA),
+    "dry_run": switch,
 }
 INPUT: dict[str, Check] = {
     "did": _did,
@@ -130,6 +115,6 @@ INPUT: dict[str, Check] = {
     "queue": _each(_value),
     "adopt": _renamed,
     "labeler": _did,
-    "quota": _count(1, MOST_QUOTA),
-    "history": _switch,
+    "quota": count(1, MOST_QUOTA),
+    "history": switch,
 }

@@ -24,16 +24,14 @@ of it is refused here: every fault names the file, the line and the key, and all
 """
 
 import json
-import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from communities.declaration import DeclarationError
 from communities.lines import Lines
 from communities.reasons import APPEALS, REASONS
+from communities.toml_file import DeclarationError, load, read_text
 from labeler.vocabulary_keys import LABEL, LABELER, LOCALE, NOT_OURS, Check, language
 
 COLLECTION, RKEY = "app.bsky.labeler.service", "self"
@@ -110,25 +108,12 @@ def read_labelers(path: Path) -> tuple[Declared, ...]:
     """
     if not path.exists():
         return ()
-    try:
-        if not path.is_file():
-            raise DeclarationError(f"{path}: cannot be read: it is no file")  # a pipe would be waited for
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeclarationError(f"{path}: cannot be read: {error}") from error
-    return parse_labelers(text, str(path))
+    return parse_labelers(read_text(path), str(path))
 
 
 def parse_labelers(text: str, name: str = "labels.toml") -> tuple[Declared, ...]:
     """As `read_labelers`, from the text of the file; `name` stands before each fault."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        number = line.group(1) if line else text.count("\n") + 1
-        raise DeclarationError(f"{name}:{number}: no valid TOML: {error}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
-        raise DeclarationError(f"{name}:1: cannot be read: {error}") from error
+    document = load(text, name)
     lines = Lines(text, "labeler")
     faults: list[str] = []
 

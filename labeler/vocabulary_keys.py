@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from communities.keys import SLUG
+from communities.keys import SLUG, one_of, switch
 from communities.reasons import APPEALS, REASONS
 from labeler.label import fault_of_value
 from xrpc.graphemes import graphemes
@@ -46,15 +46,6 @@ def _text(most_graphemes: int, most_bytes: int) -> Check:
     return check
 
 
-def _one_of(*choices: str) -> Check:
-    def check(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
-        return str(value)
-
-    return check
-
-
 def _each(item: Callable[[Any], str]) -> Check:
     def check(value: Any) -> frozenset[str]:
         if not isinstance(value, list):
@@ -62,12 +53,6 @@ def _each(item: Callable[[Any], str]) -> Check:
         return frozenset(item(entry) for entry in value)
 
     return check
-
-
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
 
 
 def _did(value: Any) -> str:
@@ -98,7 +83,7 @@ def _slug(value: Any) -> str:
 
 
 def _system(value: Any) -> str:
-    return str(_one_of(*SYSTEM)(value))
+    return str(one_of(*SYSTEM)(value))
 
 
 def _reason(value: Any) -> str:
@@ -137,17 +122,17 @@ LABELER: dict[str, Check] = {
     "communities": _each(_slug),
     "system": _each(_system),
     "reason_types": _each(_reason),
-    "subject_types": _each(_one_of(*SUBJECTS)),
+    "subject_types": _each(one_of(*SUBJECTS)),
     "subject_collections": _each(_collection),
-    "negate_expired": _switch,
+    "negate_expired": switch,
 }
 """Of `[[labeler]]` itself."""
 LABEL: dict[str, Check] = {
     "value": _value,
-    "severity": _one_of(*SEVERITIES),
-    "blurs": _one_of(*BLURS),
-    "default_setting": _one_of(*SETTINGS),
-    "adult_only": _switch,
+    "severity": one_of(*SEVERITIES),
+    "blurs": one_of(*BLURS),
+    "default_setting": one_of(*SETTINGS),
+    "adult_only": switch,
 }
 """Of `[[labeler.label]]`."""
 LOCALE: dict[str, Check] = {

@@ -12,12 +12,26 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import apsw
+import peewee
 from playhouse.apsw_ext import APSWDatabase
 
 from models import migrations
 
 OLDEST_SQLITE = (3, 51, 3)
 BUSY_SECONDS = 10
+
+
+MACHINE_FAULTS = (
+    apsw.BusyError,
+    apsw.CantOpenError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.LockedError,
+    apsw.NoMemError,
+    apsw.ReadOnlyError,
+    peewee.OperationalError,
+)
+"""Faults of the machine under the database: the same may go well the next time."""
 
 
 class Rows(Protocol):

@@ -125,7 +125,7 @@ def _env_file(named: Path | None) -> Path | None:
 
 def _expected() -> tuple[type[Exception], ...]:
     """Faults that a person can mend, the first two of configuration; imported late, with the packages."""
-    from communities.declaration import DeclarationError
+    from communities.toml_file import DeclarationError
     from models.database import DatabaseError
     from models.lock import LockError
 

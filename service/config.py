@@ -142,6 +142,18 @@ class Config:
         values.optional(values.hex_key),
         "The signing key itself (64 hexadecimal digits), for a single labeler; none is stored then.",
     )
+    label_pace: int = _setting(
+        "1",
+        values.whole(1, 10000),
+        "How many times the network's usual limit labels are published: 1 is 4 a second, 9,000 an hour, 90,000 a day.",
+    )
+    canary_post: str = _setting(
+        "",
+        values.optional(values.post_uri),
+        "at-uri of a post that is labelled now and then to see whether labels are shown; empty: none.",
+    )
+    canary_value: str = _setting("test", values.text, "The declared value with which it is labelled.")
+    canary_hours: int = _setting("6", values.whole(1, 720), "How often that is done.")
     log_level: str = _setting("info", values.level, "debug, info, warning or error.")
 
     @property

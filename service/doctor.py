@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from communities.declaration import DeclarationError, read_declaration
+from communities.declaration import read_declaration
+from communities.toml_file import DeclarationError
 from service import checks_feeds, checks_identity, checks_machine
 from service.checkup import Finding, Patient, fail, warn
 from service.config import Config

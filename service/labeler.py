@@ -12,8 +12,8 @@ from service.pds import PdsError, SignInError
 HELP = (
     "Set up the labelers that labels.toml declares, and look after them: init makes the key and brings it into the"
     " account's DID document, publish writes the record that clients read, doctor checks all from outside, rotate-key"
-    " brings a new key, status shows what waits, canary labels a post and waits until the AppView shows it. From"
-    " nothing to a label that is shown: docs/LABELER.md."
+    " brings a new key, status shows what waits, jump goes on with higher numbers after a loss, canary labels a post"
+    " and waits until the AppView shows it. From nothing to a label that is shown: docs/LABELER.md."
 )
 ACTIONS = {
     "init": ("service.labeler_init", "make the key, and bring it and the endpoint into the DID document"),
@@ -21,6 +21,7 @@ ACTIONS = {
     "doctor": ("service.labeler_doctor", "check from outside all that a label needs to be shown"),
     "rotate-key": ("service.labeler_rotate", "bring a new signing key into use"),
     "status": ("service.labeler_status", "show keys, what was published and what waits"),
+    "jump": ("service.labeler_jump", "go on with higher numbers, after the data folder was lost"),
     "canary": ("service.labeler_canary", "label a post, and wait until the AppView shows it"),
 }
 """Action -> module and what it does."""

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from playhouse.apsw_ext import APSWDatabase
 
-from communities.declaration import DeclarationError
+from communities.toml_file import DeclarationError
 from labeler import identity
 from labeler.labels_file import read_labels
 from labeler.signing_key import KeyFaultError, KeyRing

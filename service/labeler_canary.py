@@ -6,7 +6,6 @@ seen on the way says which link is missing. In the end it is taken back, and its
 
 import argparse
 import asyncio
-import importlib
 import json
 import sys
 import time
@@ -19,6 +18,7 @@ import aiohttp
 import orjson
 
 from labeler import rotation
+from labeler.issue import LabelRefusedError, Wanted, issue
 from labeler.vocabulary import Declared
 from models import labelers
 from models.database import Connection, sql, writing
@@ -93,7 +93,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         raise CommandError(f"{args.value} is not declared; there is {', '.join(sorted(declared.values))}")
 
     def decide(add: bool) -> None:
-        _decide(config, declared, args.post, args.value, add)
+        issue_or_take_back(config, declared, args.post, args.value, add)
 
     outcome = asyncio.run(watch(config, declared, args.post, args.value, decide, args.minutes * 60))
     if args.json:
@@ -110,16 +110,15 @@ def run(config: Config, args: argparse.Namespace) -> int:
     return 1 if outcome.missing else 0
 
 
-def _decide(config: Config, declared: Declared, post: str, value: str, add: bool) -> None:
-    """Let the label be issued, or taken back, as any other is."""
-    issuing: Any = importlib.import_module("labeler.issue")
+def issue_or_take_back(config: Config, declared: Declared, post: str, value: str, add: bool) -> None:
+    """Let the label be issued, or taken back, as any other is. Raises CommandError."""
     with opened(config) as database:
         labeler = labelers.find(sql(database), declared.did)
         if labeler is None:
             raise CommandError(f"{declared.did} has no key in use; run `communities labeler init`")
         if add:  # what was added is taken back, whatever has happened meanwhile
             _signs(sql(database), declared, labeler)
-        wanted = issuing.Wanted(
+        wanted = Wanted(
             labeler=labeler,
             src=declared.did,
             uri=post,
@@ -131,8 +130,8 @@ def _decide(config: Config, declared: Declared, post: str, value: str, add: bool
         )
         try:
             with writing(database) as connection:
-                issuing.issue(connection, declared, wanted, time.time_ns() // 1_000_000)
-        except issuing.LabelRefusedError as error:
+                issue(connection, declared, wanted, time.time_ns() // 1_000_000)
+        except LabelRefusedError as error:
             raise CommandError(str(error)) from error
 
 
@@ -156,7 +155,9 @@ async def watch(
     seconds: float,
     every: float = EVERY,
 ) -> Outcome:
-    """Have the label issued (`decide(True)`) and taken back, and look how far each gets within `seconds`."""
+    """Have the label issued (`decide(True)`, in a thread) and taken back, and look how far each gets within
+    `seconds`.
+    """
     outcome = Outcome(declared.did, post, value)
     here = urlsplit(declared.endpoint).hostname or "" if declared.endpoint.startswith("http:") else ""
     async with egress_session((*config.egress_allow, *([here] if here else []))) as session:
@@ -165,10 +166,10 @@ async def watch(
             outcome.missing = f"{post} has {value} already; take it back first, or choose another post"
             return outcome
         try:
-            decide(True)
+            await asyncio.to_thread(decide, True)
             await _wait(session, config, outcome, declared, seconds, every, there=True)
         finally:
-            decide(False)
+            await asyncio.to_thread(decide, False)
         if not outcome.missing:
             await _wait(session, config, outcome, declared, seconds, every, there=False)
     return outcome

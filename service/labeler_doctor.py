@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from urllib.parse import urlsplit
 
-from communities.declaration import DeclarationError, read_declaration
+from communities.declaration import read_declaration
+from communities.toml_file import DeclarationError
 from labeler import rotation
 from labeler.labels_file import read_labels
 from labeler.vocabulary import Declared

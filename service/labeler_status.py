@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from communities.declaration import DeclarationError
+from communities.toml_file import DeclarationError
 from labeler import rotation
 from labeler.labels_file import read_labels
 from labeler.vocabulary import Declared

@@ -21,6 +21,7 @@ from aiohttp import web
 from playhouse.apsw_ext import APSWDatabase
 
 from labeler import doors
+from labeler.pacing import Pace
 from labeler.publishing import Publishing
 from labeler.rotation import resign_some
 from labeler.signing_key import KeyFaultError, KeyRing, signers
@@ -173,4 +174,11 @@ def _publishing(
         return False
 
     negating = {one.id for one, wanted in zip(identities, declared, strict=True) if wanted.negate_expired}
-    return Publishing(config.database, signing, lambda connection: negating, clock=clock, beside=beside)
+    return Publishing(
+        config.database,
+        signing,
+        lambda connection: negating,
+        pace=Pace.times(config.label_pace),
+        clock=clock,
+        beside=beside,
+    )

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from communities.declaration import DeclarationError, read_declaration
+from communities.declaration import read_declaration
+from communities.toml_file import DeclarationError
 from service.config import Config
 from service.generator import (
     AVATAR_BYTES,

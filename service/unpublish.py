@@ -5,7 +5,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from communities.declaration import DeclarationError, read_declaration
+from communities.declaration import read_declaration
+from communities.toml_file import DeclarationError
 from service.config import Config
 from service.generator import COLLECTION, declared_feeds, feed_uri
 from service.pds import PdsError, PdsSession, SignInError, sign_in_as_publisher

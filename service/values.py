@@ -116,3 +116,10 @@ def hosts(value: str) -> tuple[str, ...]:
 def dids(value: str) -> tuple[str, ...]:
     """DIDs by comma or space."""
     return tuple(map(did, hosts(value)))
+
+
+def post_uri(value: str) -> str:
+    """The at-uri of a post, with a DID."""
+    if not re.fullmatch(r"at://did:(plc|web):[A-Za-z0-9.:%-]+/app\.bsky\.feed\.post/[A-Za-z0-9._:~-]{1,512}", value):
+        raise ValueError("must be the at-uri of a post with its author's DID")
+    return value

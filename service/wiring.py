@@ -38,6 +38,7 @@ from models import meta
 from models.commits import CommitWatch
 from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
+from service import canary
 from service.automating import automating
 from service.config import Config
 from service.label_metrics import render_labels
@@ -227,6 +228,7 @@ async def serving(
                 text = render_metrics(read_status(connection, config.source_urls), sizes(connection), methods.counts)
                 if labels:
                     text += render_labels(labels.report(), await labels.waiting(), time.time())
+                    text += canary.render_canary(canary.last(connection))
                 text += render_rules(declared.rules, declared.inputs, connection, int(clock() * 1_000_000))
                 return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
@@ -239,9 +241,12 @@ async def serving(
             door = await listen(public, config.listen_host, config.listen_port)
             try:
                 side = await listen(private, config.metrics_host, config.metrics_port)
+                watching = asyncio.create_task(canary.keep_watching(config, declared.labelers))
                 try:
                     yield door, side
                 finally:
+                    watching.cancel()
+                    await asyncio.gather(watching, return_exceptions=True)
                     await side.close()
             finally:
                 await door.close()

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from communities.access import Type
 from communities.community import Community, Exclude, Include, Log, Require, Rule
-from communities.declaration import DeclarationError, parse_declaration, read_declaration
+from communities.declaration import parse_declaration, read_declaration
 from communities.keys import KEYS, RULE
 from communities.ranking import Ranking
+from communities.toml_file import DeclarationError
 from tests.didnet import plc
 
 GOOD = f"""

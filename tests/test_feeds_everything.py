@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from communities.declaration import DeclarationError, parse_declaration
+from communities.declaration import parse_declaration
 from communities.ranking import Ranking
+from communities.toml_file import DeclarationError
 from feedgen import everything
 from feedgen.everything import JOINED, LAST_POSTS, thresholds
 from models.database import open_database, sql

@@ -77,6 +77,10 @@ def test_every_setting_can_be_given_and_the_environment_wins(tmp_path: Path) -> 
         "labels": ("etc/l.toml", Path("etc/l.toml")),
         "labeler_passphrase": ("a long one, 123", "a long one, 123"),
         "labeler_key": ("0A" * 32, "0a" * 32),
+        "label_pace": ("10", 10),
+        "canary_post": (f"at://{plc(1)}/app.bsky.feed.post/3k", f"at://{plc(1)}/app.bsky.feed.post/3k"),
+        "canary_value": ("probe", "probe"),
+        "canary_hours": ("1", 1),
         "log_level": ("debug", "debug"),
     }
     assert given.keys() == {field.name for field in fields(Config)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from communities.community import Community, Include
-from communities.declaration import DeclarationError
+from communities.toml_file import DeclarationError
 from firehose.times import now_micros
 from models.database import writing
 from tests.ingest_site import QUICK, RULES, Site, uris

@@ -8,7 +8,7 @@ import coincurve
 import pytest
 from aiohttp import web
 
-from communities.declaration import DeclarationError
+from communities.toml_file import DeclarationError
 from service.checkup import Finding
 from service.labeler_doctor import CHECKS
 from tests import labeler_site

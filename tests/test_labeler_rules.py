@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from communities.declaration import DeclarationError
 from communities.post import read_post
 from communities.text import words
+from communities.toml_file import DeclarationError
 from labeler.labels_file import LabelsFile, parse_labels
 from labeler.rule_match import AgeWanted, Case, RuleMatcher
 from labeler.rules import Rate, Rule

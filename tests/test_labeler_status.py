@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -181,30 +180,3 @@ async def test_what_a_canary_cannot_be(site: Site, words: list[str], said: str) 
     own = f"at://{site.account.did}/app.bsky.feed.post/3k"
     with pytest.raises(CommandError, match="count as the author's own"):
         await site.run("canary", "--post", own)
-
-
-async def test_the_canary_goes_through_the_verb(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    """What the command asks `labeler.issue` for."""
-    await site.set_up()
-    asked: list[Any] = []
-
-    class Issuing:
-        class LabelRefusedError(Exception):
-            pass
-
-        Wanted = staticmethod(lambda **wanted: wanted)
-
-        @staticmethod
-        def issue(connection: Any, declared: Any, wanted: Any, now: int) -> None:
-            assert abs(now - time.time() * 1000) < 60_000
-            asked.append((wanted["uri"], wanted["add"], wanted["remove"], wanted["actor"], wanted["src"]))
-
-    monkeypatch.setattr(labeler_canary, "EVERY", 0.01)
-    monkeypatch.setattr(labeler_canary.importlib, "import_module", lambda name: Issuing)
-    capsys.readouterr()
-    config = site.config()
-    (declared,) = read_labelers(config.labels)
-    for add in (True, False):
-        labeler_canary._decide(config, declared, POST, "test", add)
-    did = site.account.did
-    assert asked == [(POST, ("test",), (), "cli", did), (POST, (), ("test",), "cli", did)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from communities.declaration import DeclarationError
+from communities.toml_file import DeclarationError
 from labeler.label import fault_of_value
 from labeler.vocabulary import MOST_BYTES, Declared, parse_labelers, read_labelers, record_bytes, service_record
 from labeler.vocabulary_keys import BLURS, NOT_OURS, SETTINGS, SEVERITIES

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from communities.declaration import DeclarationError
+from communities.toml_file import DeclarationError
 from labeler.issue import Wanted, issue
 from labeler.label import check
 from labeler.vocabulary import read_labelers
