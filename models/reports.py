@@ -2,7 +2,8 @@
 a connection. Times are microseconds.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from models.database import Connection
@@ -71,6 +72,12 @@ def route(connection: Connection, report: int, communities: Iterable[int]) -> No
         "INSERT INTO report_route (report, community) VALUES (?, ?) ON CONFLICT DO NOTHING",
         [(report, community) for community in communities],
     )
+
+
+def members(connection: Connection, communities: Collection[int]) -> dict[int, int]:
+    """How many members communities have."""
+    query = "SELECT community, members FROM community_count WHERE community IN (SELECT value FROM json_each(?))"
+    return dict(connection.execute(query, (json.dumps(list(communities)),)).fetchall())
 
 
 def nth_newest(connection: Connection, column: str, value: str | None, number: int) -> int | None:

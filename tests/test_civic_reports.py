@@ -246,6 +246,22 @@ def test_a_member_of_everything_floods_nobody(place: Town) -> None:
     assert len(reaches(place, taken(report(place, place.person(), bob.did)))) == MOST_ROUTES + 1
 
 
+def test_who_founds_many_communities_hides_no_post_from_the_others(place: Town) -> None:
+    """They have the post too, and a report reaches so many only."""
+    for number in range(MOST_ROUTES + 5):
+        place.found(f"c{number}", include=PYTHON, posting="anyone")
+    place.found("mine", include=PYTHON, posting="anyone")
+    place.found("big", include=PYTHON, posting="anyone")
+    place.writer.compile()
+    alice, uri = place.person(), place.writer.post(1)
+    place.put("mine", alice)
+    for _ in range(3):
+        place.member("big")
+    reached = reaches(place, taken(report(place, alice, uri)))
+    assert {"mine", "big", "site"} <= reached and len(reached) == MOST_ROUTES + 1
+    assert {"mine", "big"} <= {slug for slug, *_ in flags(place)}
+
+
 def test_routes_and_reports_go_together(place: Town) -> None:
     number = taken(report(place, place.person(), place.writer.post(1)))
     for table in ("report_route", "evidence"):
