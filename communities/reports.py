@@ -85,22 +85,30 @@ def report(connection: Connection, around: Around, said: Said, now: int, intake:
 
     `now`: microseconds. What `said` holds must be checked.
     """
-    kept = find_same(connection, said, now, intake)
-    if kept is not None:
-        reports.repeat(connection, kept, now)
-    else:
-        kept = reports.put(connection, said, now)
-        evidence.keep(connection, kept.id, said, now)
     if said.reason_type in APPEALS:
+        kept = _keep(connection, said, now, intake)
         _appeal(connection, around, kept.id, said, now)
         return kept
     reached = _reached(connection, around, said, now)
-    reports.route(connection, kept.id, (one.community for one in reached))
     for community, post in reached:
         if post is not None:
-            reports.flag(connection, community, post, said.reason_type, now, again=kept.again)
-            if _looks_agreed(connection, community, said, now, intake.large_hosts):
-                reports.mark(connection, community, post)
+            # Before this report is one of those that there are.
+            reports.flag(connection, community, post, said.reason_type, now, said)
+    kept = _keep(connection, said, now, intake)
+    reports.route(connection, kept.id, (one.community for one in reached))
+    for community, post in reached:
+        if post is not None and _looks_agreed(connection, community, said, now, intake.large_hosts):
+            reports.mark(connection, community, post)
+    return kept
+
+
+def _keep(connection: Connection, said: Said, now: int, intake: Intake) -> Kept:
+    kept = find_same(connection, said, now, intake)
+    if kept is not None:
+        reports.repeat(connection, kept, now)
+        return kept
+    kept = reports.put(connection, said, now)
+    evidence.keep(connection, kept.id, said, now)
     return kept
 
 

@@ -33,11 +33,10 @@ class Said(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A report as it is kept: its number, and when it was first made. `again`: it was made before."""
+    """A report as it is kept: its number, and when it was first made."""
 
     id: int
     at: int
-    again: bool
 
 
 _SAME = (
@@ -52,13 +51,13 @@ def find_same(connection: Connection, said: Said, since: int) -> Kept | None:
     """What the same reporter has said already of the same subject, for the same reason, at `since` or later."""
     subject = (said.reporter, said.did, said.uri, said.reason_type, said.convo, said.message, said.labeler)
     row = connection.execute(_SAME, (*subject, since)).fetchone()
-    return Kept(row[0], row[1], again=True) if row else None
+    return Kept(*row) if row else None
 
 
 def put(connection: Connection, said: Said, now: int) -> Kept:
     """Keep a report as a new one. Call inside a write."""
     (number,) = connection.execute(_INSERT, (now, now, *said)).fetchall()[0]
-    return Kept(number, now, again=False)
+    return Kept(number, now)
 
 
 def repeat(connection: Connection, kept: Kept, now: int) -> None:
@@ -118,15 +117,23 @@ def witnesses(connection: Connection, community: int, did: str, uri: str, since:
     return [Witness(reporter, host, bool(known), status) for reporter, host, known, status in rows]
 
 
-def flag(connection: Connection, community: int, post: int, reason_type: str, now: int, *, again: bool) -> None:
-    """Let a post wait for the moderators of a community. `again`: it was counted before, if it waits already. Call
-    inside a write.
+_FLAG = (
+    "INSERT INTO flag (community, post, at, reason_type) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (community, post)"
+    " DO UPDATE SET reports = reports + NOT EXISTS (SELECT 1 FROM report r JOIN report_route t ON t.report = r.id"
+    " AND t.community = ?1 WHERE r.reporter = ?5 AND r.did = ?6 AND r.uri = ?7 AND r.last_at >= flag.at)"
+)
+
+
+def flag(
+    connection: Connection, community: int, post: int, reason_type: str, now: int, said: Said | None = None
+) -> None:
+    """Let a post wait for the moderators of a community. Call inside a write.
+
+    `said`: a report because of which it waits, and which is not kept or repeated yet: each reporter counts once while a
+    post waits, for whatever reasons. None: nobody has reported it, and this counts.
     """
-    connection.execute(
-        "INSERT INTO flag (community, post, at, reason_type) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (community, post) DO UPDATE SET reports = reports + ?",
-        (community, post, now, reason_type, 0 if again else 1),
-    )
+    subject = (said.reporter, said.did, said.uri) if said else ("", "", "")
+    connection.execute(_FLAG, (community, post, now, reason_type, *subject))
 
 
 def mark(connection: Connection, community: int, post: int) -> None:

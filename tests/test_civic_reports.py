@@ -13,7 +13,7 @@ from communities.community import Include
 from communities.reasons import APPEALS, REASONS, reason_name
 from communities.reports import BURST, MERGED_MICROS, MOST_ROUTES
 from tests.civic_posts import a_cid, decide, done, hidden, version, wait_for_approval
-from tests.civic_reports import METHOD, SPAM, TROLL, flags, known, on_host, reaches, report, taken
+from tests.civic_reports import METHOD, OTHER, SPAM, TROLL, flags, known, on_host, reaches, report, taken
 from tests.civic_site import CATALOG, Town, town
 from tests.didnet import plc
 
@@ -77,9 +77,26 @@ def test_saying_it_again_is_the_same_report(place: Town) -> None:
     assert flags(place) == [("python", uri, 1, SPAM)]
     assert report(place, alice, uri, TROLL).json["id"] != first["id"]
     assert report(place, place.person(), uri).json["id"] != first["id"]
-    assert flags(place) == [("python", uri, 3, SPAM)]
+    assert flags(place) == [("python", uri, 2, SPAM)], "whoever gives another reason is nobody else"
     place.clock.now += MERGED_MICROS / 1_000_000 + 61
     assert report(place, alice, uri).json["id"] > first["id"]
+
+
+def test_a_reporter_counts_once_while_a_post_waits(place: Town) -> None:
+    """For whatever reasons, and after a decision anew."""
+    moderator, alice, bob = place.moderator("python"), place.person(), place.person()
+    uri = place.writer.post(1)
+    for reason_type in (SPAM, TROLL, OTHER):
+        assert report(place, alice, uri, reason_type).status == 200
+    assert flags(place) == [("python", uri, 1, SPAM)]
+    done(decide(place, moderator, "python", "approve", uri))
+    place.clock.now += 60
+    place.writer.post(1, rkey=uri.rpartition("/")[2], langs=["en"])
+    report(place, bob, uri, OTHER)
+    place.clock.now += 60
+    for _ in range(2):
+        report(place, alice, uri)  # a report that is merged with the first
+        assert flags(place) == [("python", uri, 2, OTHER)]
 
 
 def test_an_approval_shields_this_version_in_this_community(place: Town) -> None:
