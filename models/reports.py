@@ -136,6 +136,27 @@ def flag(
     connection.execute(_FLAG, (community, post, now, reason_type, *subject))
 
 
+MOST_AGAIN = 500
+"""Reports of a post, the newest, that are looked at when it comes again: its author can take it out and in all day."""
+_FLAG_AGAIN = (
+    "INSERT INTO flag (community, post, at, reason_type, reports)"
+    " SELECT t.community, ?1, min(r.at), r.reason_type, count(DISTINCT r.reporter)"
+    " FROM (SELECT id, at, last_at, reporter, reason_type FROM report WHERE did = ?4 AND uri = ?5"
+    f" ORDER BY at DESC LIMIT {MOST_AGAIN}) r JOIN report_route t ON t.report = r.id"
+    " LEFT JOIN decided d ON d.community = t.community AND d.actor = ?2 AND d.rkey = ?3"
+    " WHERE t.community != ?6 AND r.last_at > coalesce(d.at, 0)"
+    " AND NOT EXISTS (SELECT 1 FROM appeal WHERE report = r.id)"
+    " GROUP BY t.community ON CONFLICT DO NOTHING"
+)
+
+
+def flag_again(connection: Connection, post: int, actor: int, did: str, rkey: str, uri: str) -> None:
+    """Let a post that was away and is here again wait where it was reported and nobody has decided since. `actor`: its
+    author's number. Call inside a write.
+    """
+    connection.execute(_FLAG_AGAIN, (post, actor, rkey, did, uri, SITE))
+
+
 def mark(connection: Connection, community: int, post: int) -> None:
     """Let moderators know that those who report a post may have agreed to. Call inside a write."""
     connection.execute("UPDATE flag SET brigade = 1 WHERE community = ? AND post = ?", (community, post))

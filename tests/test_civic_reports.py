@@ -13,7 +13,7 @@ from communities.community import Include
 from communities.reasons import APPEALS, REASONS, reason_name
 from communities.reports import BURST, MERGED_MICROS, MOST_ROUTES
 from tests.civic_posts import a_cid, decide, done, hidden, version, wait_for_approval
-from tests.civic_reports import METHOD, OTHER, SPAM, TROLL, flags, known, on_host, reaches, report, taken
+from tests.civic_reports import APPEAL, METHOD, OTHER, SPAM, TROLL, flags, known, on_host, reaches, report, taken
 from tests.civic_site import CATALOG, Town, town
 from tests.didnet import plc
 
@@ -146,6 +146,33 @@ def test_a_post_that_goes_takes_its_place_in_the_queue_along_and_no_report(place
     place.writer.delete(uri)
     assert place.writer.sql("SELECT * FROM flag") == []
     assert len(place.writer.sql("SELECT * FROM report")) == 1
+
+
+@pytest.mark.parametrize("way", ["deleted", "edited"])
+def test_a_post_that_comes_again_under_its_key_takes_its_place_again(place: Town, way: str) -> None:
+    """Unless somebody has decided about it since, in that community."""
+    alice, bob, uri = place.person(), place.person(), place.writer.post(1, tags=["python", "rust"])
+    rkey = uri.rpartition("/")[2]
+    report(place, alice, uri, TROLL)
+    place.clock.now += 60
+    for reason_type in (SPAM, TROLL):
+        report(place, bob, uri, reason_type)
+    report(place, place.person(1), uri, APPEAL)
+    before, since = flags(place), place.writer.sql("SELECT at FROM flag ORDER BY community")
+    assert sorted(before) == [("python", uri, 2, TROLL), ("rust", uri, 2, TROLL)]
+    if way == "deleted":
+        place.writer.delete(uri)
+    else:
+        place.writer.post(1, rkey=rkey, tags=["nothing"])
+    assert place.writer.sql("SELECT 1 FROM post") == []
+    place.writer.post(1, rkey=rkey, tags=["python", "rust", "x"])
+    assert sorted(flags(place)) == sorted(before)
+    assert place.writer.sql("SELECT at FROM flag ORDER BY community") == since
+    place.clock.now += 60
+    done(decide(place, place.moderator("rust"), "rust", "approve", uri))
+    place.writer.delete(uri)
+    place.writer.post(1, rkey=rkey, tags=["python", "rust", "y"])
+    assert flags(place) == [("python", uri, 2, TROLL)]
 
 
 @pytest.mark.parametrize("reason_type", sorted(REASONS))
