@@ -41,8 +41,8 @@ ALIKE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """How reports are taken. `merged`: microseconds within which what the same reporter says of the same thing again is
-    the same report; `large_hosts`: domains of large hosts.
+    """How reports are taken. `merged`: microseconds within which what the same reporter says again of the same version
+    is the same report; `large_hosts`: domains of large hosts.
     """
 
     merged: int = MERGED_MICROS
@@ -73,11 +73,14 @@ class Reached(NamedTuple):
 
 
 def find_same(connection: Connection, said: Said, now: int, intake: Intake) -> Kept | None:
-    """The report that this one only repeats. An appeal is repeated until it is decided. `now`: microseconds."""
-    since = now - intake.merged
+    """The report that this one only repeats. An appeal is repeated until it is decided. `now`: microseconds.
+
+    What is said of another version of a record repeats nothing: of that there is no evidence yet.
+    """
     if said.reason_type in APPEALS:
         since = 0 if is_open(connection, said.did, said.uri, said.labeler) else now + 1
-    return reports.find_same(connection, said, since)
+        return reports.find_same(connection, said, since, any_version=True)
+    return reports.find_same(connection, said, now - intake.merged)
 
 
 def report(connection: Connection, around: Around, said: Said, now: int, intake: Intake) -> Kept:

@@ -41,16 +41,18 @@ class Kept(NamedTuple):
 
 _SAME = (
     "SELECT id, at FROM report WHERE reporter = ? AND did = ? AND uri = ? AND reason_type = ? AND convo = ?"
-    " AND message = ? AND labeler = ? AND last_at >= ? ORDER BY id DESC LIMIT 1"
+    " AND message = ? AND labeler = ? AND last_at >= ? AND (cid = ? OR ?) ORDER BY id DESC LIMIT 1"
 )
 _NAMES = ", ".join(Said._fields)
 _INSERT = f"INSERT INTO report (at, last_at, {_NAMES}) VALUES (?, ?, {', '.join('?' * len(Said._fields))}) RETURNING id"
 
 
-def find_same(connection: Connection, said: Said, since: int) -> Kept | None:
-    """What the same reporter has said already of the same subject, for the same reason, at `since` or later."""
+def find_same(connection: Connection, said: Said, since: int, *, any_version: bool = False) -> Kept | None:
+    """What the same reporter has said already of the same subject, for the same reason, at `since` or later; of the
+    same version of a record, or of any.
+    """
     subject = (said.reporter, said.did, said.uri, said.reason_type, said.convo, said.message, said.labeler)
-    row = connection.execute(_SAME, (*subject, since)).fetchone()
+    row = connection.execute(_SAME, (*subject, since, said.cid, any_version)).fetchone()
     return Kept(*row) if row else None
 
 

@@ -161,6 +161,17 @@ def test_a_version_is_kept_once_and_another_apart(place: Town) -> None:
     assert named == [(first, 1)] * 3 + [(first, 2)], "what was there, whatever the reporter says that they saw"
 
 
+def test_whoever_reports_again_what_was_edited_since_has_evidence_of_both(place: Town) -> None:
+    alice, uri = place.person(), place.writer.post(1)
+    first = version(place, uri)
+    number = taken(report(place, alice, uri))
+    place.writer.post(1, rkey=uri.rpartition("/")[2], langs=["en"])
+    again = taken(report(place, alice, uri))
+    assert again == taken(report(place, alice, uri)) > number
+    assert [cid for _, cid, *_ in kept(place)] == [first, version(place, uri)]
+    assert place.writer.sql("SELECT reports FROM flag") == [(1,)]
+
+
 def test_evidence_goes_with_the_last_report_of_it(place: Town) -> None:
     uri = place.writer.post(1)
     numbers = [taken(report(place, place.person(), uri)) for _ in range(2)]
