@@ -63,7 +63,7 @@ def let_wait(
     item = find_item(connection, settings.id, post.id)
     if item is None or item.hidden not in SEEN or _is_decided(connection, settings, ref, post):
         return False
-    reports.flag(connection, settings.id, post.id, reason_type, now, again=False)
+    reports.flag(connection, settings.id, post.id, reason_type, now)
     return True
 
 

@@ -19,8 +19,10 @@ from models.reports import Said
 from xrpc.syntax import parse_at_uri
 
 PROFILE = "app.bsky.actor.profile"
-FRESH_MICROS = 3_600_000_000
-"""For how long what was fetched of a record serves further reports of it."""
+FRESH_MICROS = 300_000_000
+"""For how long what was fetched of a record serves further reports of it: short, for whoever has let a harmless version
+be reported can show another one meanwhile.
+"""
 LONGEST_PARENT = 3000
 """Characters of the text of what a post answers that are kept."""
 _MOST_BLOBS, _DEEPEST = 50, 64

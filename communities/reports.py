@@ -2,6 +2,7 @@
 
 A report of a post reaches every community that has the post and that the reporter may read. There the post stays as it
 is, and waits in the queue until the moderators decide; what they have approved, in this version, does not wait again.
+Of more than MOST_ROUTES communities those are reached that the reporter has joined, then the biggest; and the site.
 One of an account reaches the communities of which the account is a member and which the reporter may read, and always
 the moderators of the site, whose matter accounts are. What is in no community reaches the moderators of the site. A
 labeler's reports reach no community that it does not serve. Every report is kept.
@@ -9,7 +10,7 @@ labeler's reports reach no community that it does not serve. Every report is kep
 Source: com.atproto.moderation.createReport.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ MERGED_MICROS = 7 * 24 * HOUR
 SEEN = frozenset((0, PENDING))
 """How a post stands in a community in which it may be reported."""
 MOST_ROUTES = 100
-"""Communities that a report reaches: an account may be a member of any number."""
+"""Communities that a report reaches: an account may be a member of any number, a post may be in any number."""
 BURST, BURST_MICROS, MOST_WITNESSES = 10, HOUR, 100
 """So many reporters of one post within that time may have agreed to; the newest are looked at."""
 ALIKE = 0.8
@@ -40,8 +41,8 @@ ALIKE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """How reports are taken. `merged`: microseconds within which what the same reporter says of the same thing again is
-    the same report; `large_hosts`: domains of large hosts.
+    """How reports are taken. `merged`: microseconds within which what the same reporter says again of the same version
+    is the same report; `large_hosts`: domains of large hosts.
     """
 
     merged: int = MERGED_MICROS
@@ -72,11 +73,14 @@ class Reached(NamedTuple):
 
 
 def find_same(connection: Connection, said: Said, now: int, intake: Intake) -> Kept | None:
-    """The report that this one only repeats. An appeal is repeated until it is decided. `now`: microseconds."""
-    since = now - intake.merged
+    """The report that this one only repeats. An appeal is repeated until it is decided. `now`: microseconds.
+
+    What is said of another version of a record repeats nothing: of that there is no evidence yet.
+    """
     if said.reason_type in APPEALS:
         since = 0 if is_open(connection, said.did, said.uri, said.labeler) else now + 1
-    return reports.find_same(connection, said, since)
+        return reports.find_same(connection, said, since, any_version=True)
+    return reports.find_same(connection, said, now - intake.merged)
 
 
 def report(connection: Connection, around: Around, said: Said, now: int, intake: Intake) -> Kept:
@@ -84,22 +88,30 @@ def report(connection: Connection, around: Around, said: Said, now: int, intake:
 
     `now`: microseconds. What `said` holds must be checked.
     """
-    kept = find_same(connection, said, now, intake)
-    if kept is not None:
-        reports.repeat(connection, kept, now)
-    else:
-        kept = reports.put(connection, said, now)
-        evidence.keep(connection, kept.id, said, now)
     if said.reason_type in APPEALS:
+        kept = _keep(connection, said, now, intake)
         _appeal(connection, around, kept.id, said, now)
         return kept
     reached = _reached(connection, around, said, now)
-    reports.route(connection, kept.id, (one.community for one in reached))
     for community, post in reached:
         if post is not None:
-            reports.flag(connection, community, post, said.reason_type, now, again=kept.again)
-            if _looks_agreed(connection, community, said, now, intake.large_hosts):
-                reports.mark(connection, community, post)
+            # Before this report is one of those that there are.
+            reports.flag(connection, community, post, said.reason_type, now, said)
+    kept = _keep(connection, said, now, intake)
+    reports.route(connection, kept.id, (one.community for one in reached))
+    for community, post in reached:
+        if post is not None and _looks_agreed(connection, community, said, now, intake.large_hosts):
+            reports.mark(connection, community, post)
+    return kept
+
+
+def _keep(connection: Connection, said: Said, now: int, intake: Intake) -> Kept:
+    kept = find_same(connection, said, now, intake)
+    if kept is not None:
+        reports.repeat(connection, kept, now)
+        return kept
+    kept = reports.put(connection, said, now)
+    evidence.keep(connection, kept.id, said, now)
     return kept
 
 
@@ -127,7 +139,8 @@ def _reached(connection: Connection, around: Around, said: Said, now: int) -> li
     post = find_post(connection, ref) if ref else None
     if ref is None or post is None:
         return [Reached(SITE)]
-    return list(_with_post(connection, around, said, post, ref.rkey, now)) or [Reached(SITE)]
+    found = list(_with_post(connection, around, said, post, ref.rkey, now))
+    return found if 0 < len(found) < MOST_ROUTES else [Reached(SITE), *found]
 
 
 def _with_post(
@@ -150,12 +163,12 @@ def _with_member(connection: Connection, around: Around, said: Said, now: int) -
 
 
 def _readable(
-    connection: Connection, around: Around, said: Said, now: int, communities: Iterable[int]
+    connection: Connection, around: Around, said: Said, now: int, communities: list[int]
 ) -> Iterable[Settings]:
     """Those that the reporter may read, and that reports reach."""
     of = memberships(connection, find_actor(connection, said.reporter))
     above, left = around.site.get(said.reporter, Site.NOBODY), MOST_ROUTES
-    for community in communities:
+    for community in _first(connection, communities, of):
         settings = around.get(community)
         if settings is None:
             continue
@@ -165,6 +178,16 @@ def _readable(
             left -= 1
             if not left:
                 return
+
+
+def _first(connection: Connection, communities: list[int], joined: Collection[int]) -> list[int]:
+    """Communities in the order in which a report reaches them. If they are more than it can: first those that the
+    reporter has joined, then the biggest. The author of a post can found many, and does not know who will report it.
+    """
+    if len(communities) <= MOST_ROUTES:
+        return communities
+    members = reports.members(connection, communities)
+    return sorted(communities, key=lambda number: (number not in joined, -members.get(number, 0), number))
 
 
 def _looks_agreed(connection: Connection, community: int, said: Said, now: int, large: frozenset[str]) -> bool:

@@ -28,6 +28,7 @@ from firehose.ops import (
 )
 from firehose.records import read_facts
 from firehose.times import event_micros, sort_micros
+from models import reports
 from models.database import Connection
 
 _PUT_ITEM = (
@@ -105,6 +106,8 @@ class Rows(ListRows):
                 (actor.id, op.rkey, op.cid, op.block, sort_at, event_at, int(op.post.is_video)),
             ).get
             self.admit(post, items)
+            # Whoever takes a post out and in again does not end what it was reported for.
+            reports.flag_again(self._connection, post, actor.id, did, op.rkey, f"at://{did}/{POST}/{op.rkey}")
             self._sql("UPDATE pin SET gone = 0 WHERE actor = ? AND rkey = ?", (actor.id, op.rkey))
             self.engagement.take_late(f"at://{did}/{POST}/{op.rkey}", post)
             self.counts["post admitted"] += 1

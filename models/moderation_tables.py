@@ -74,7 +74,9 @@ class Evidence(Model):
 
 
 class Flag(Model):
-    """A post that was reported to a community and that nobody has decided about since. `at`: microseconds."""
+    """A post that was reported to a community and that nobody has decided about since. `at`: microseconds.
+    `reports`: how many have reported it.
+    """
 
     community = IntegerField()
     post = IntegerField()

@@ -2,7 +2,8 @@
 a connection. Times are microseconds.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from models.database import Connection
@@ -32,32 +33,33 @@ class Said(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A report as it is kept: its number, and when it was first made. `again`: it was made before."""
+    """A report as it is kept: its number, and when it was first made."""
 
     id: int
     at: int
-    again: bool
 
 
 _SAME = (
     "SELECT id, at FROM report WHERE reporter = ? AND did = ? AND uri = ? AND reason_type = ? AND convo = ?"
-    " AND message = ? AND labeler = ? AND last_at >= ? ORDER BY id DESC LIMIT 1"
+    " AND message = ? AND labeler = ? AND last_at >= ? AND (cid = ? OR ?) ORDER BY id DESC LIMIT 1"
 )
 _NAMES = ", ".join(Said._fields)
 _INSERT = f"INSERT INTO report (at, last_at, {_NAMES}) VALUES (?, ?, {', '.join('?' * len(Said._fields))}) RETURNING id"
 
 
-def find_same(connection: Connection, said: Said, since: int) -> Kept | None:
-    """What the same reporter has said already of the same subject, for the same reason, at `since` or later."""
+def find_same(connection: Connection, said: Said, since: int, *, any_version: bool = False) -> Kept | None:
+    """What the same reporter has said already of the same subject, for the same reason, at `since` or later; of the
+    same version of a record, or of any.
+    """
     subject = (said.reporter, said.did, said.uri, said.reason_type, said.convo, said.message, said.labeler)
-    row = connection.execute(_SAME, (*subject, since)).fetchone()
-    return Kept(row[0], row[1], again=True) if row else None
+    row = connection.execute(_SAME, (*subject, since, said.cid, any_version)).fetchone()
+    return Kept(*row) if row else None
 
 
 def put(connection: Connection, said: Said, now: int) -> Kept:
     """Keep a report as a new one. Call inside a write."""
     (number,) = connection.execute(_INSERT, (now, now, *said)).fetchall()[0]
-    return Kept(number, now, again=False)
+    return Kept(number, now)
 
 
 def repeat(connection: Connection, kept: Kept, now: int) -> None:
@@ -71,6 +73,12 @@ def route(connection: Connection, report: int, communities: Iterable[int]) -> No
         "INSERT INTO report_route (report, community) VALUES (?, ?) ON CONFLICT DO NOTHING",
         [(report, community) for community in communities],
     )
+
+
+def members(connection: Connection, communities: Collection[int]) -> dict[int, int]:
+    """How many members communities have."""
+    query = "SELECT community, members FROM community_count WHERE community IN (SELECT value FROM json_each(?))"
+    return dict(connection.execute(query, (json.dumps(list(communities)),)).fetchall())
 
 
 def nth_newest(connection: Connection, column: str, value: str | None, number: int) -> int | None:
@@ -111,15 +119,44 @@ def witnesses(connection: Connection, community: int, did: str, uri: str, since:
     return [Witness(reporter, host, bool(known), status) for reporter, host, known, status in rows]
 
 
-def flag(connection: Connection, community: int, post: int, reason_type: str, now: int, *, again: bool) -> None:
-    """Let a post wait for the moderators of a community. `again`: it was counted before, if it waits already. Call
-    inside a write.
+_FLAG = (
+    "INSERT INTO flag (community, post, at, reason_type) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (community, post)"
+    " DO UPDATE SET reports = reports + NOT EXISTS (SELECT 1 FROM report r JOIN report_route t ON t.report = r.id"
+    " AND t.community = ?1 WHERE r.reporter = ?5 AND r.did = ?6 AND r.uri = ?7 AND r.last_at >= flag.at)"
+)
+
+
+def flag(
+    connection: Connection, community: int, post: int, reason_type: str, now: int, said: Said | None = None
+) -> None:
+    """Let a post wait for the moderators of a community. Call inside a write.
+
+    `said`: a report because of which it waits, and which is not kept or repeated yet: each reporter counts once while a
+    post waits, for whatever reasons. None: nobody has reported it, and this counts.
     """
-    connection.execute(
-        "INSERT INTO flag (community, post, at, reason_type) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (community, post) DO UPDATE SET reports = reports + ?",
-        (community, post, now, reason_type, 0 if again else 1),
-    )
+    subject = (said.reporter, said.did, said.uri) if said else ("", "", "")
+    connection.execute(_FLAG, (community, post, now, reason_type, *subject))
+
+
+MOST_AGAIN = 500
+"""Reports of a post, the newest, that are looked at when it comes again: its author can take it out and in all day."""
+_FLAG_AGAIN = (
+    "INSERT INTO flag (community, post, at, reason_type, reports)"
+    " SELECT t.community, ?1, min(r.at), r.reason_type, count(DISTINCT r.reporter)"
+    " FROM (SELECT id, at, last_at, reporter, reason_type FROM report WHERE did = ?4 AND uri = ?5"
+    f" ORDER BY at DESC LIMIT {MOST_AGAIN}) r JOIN report_route t ON t.report = r.id"
+    " LEFT JOIN decided d ON d.community = t.community AND d.actor = ?2 AND d.rkey = ?3"
+    " WHERE t.community != ?6 AND r.last_at > coalesce(d.at, 0)"
+    " AND NOT EXISTS (SELECT 1 FROM appeal WHERE report = r.id)"
+    " GROUP BY t.community ON CONFLICT DO NOTHING"
+)
+
+
+def flag_again(connection: Connection, post: int, actor: int, did: str, rkey: str, uri: str) -> None:
+    """Let a post that was away and is here again wait where it was reported and nobody has decided since. `actor`: its
+    author's number. Call inside a write.
+    """
+    connection.execute(_FLAG_AGAIN, (post, actor, rkey, did, uri, SITE))
 
 
 def mark(connection: Connection, community: int, post: int) -> None:

@@ -90,8 +90,8 @@ CREATE TRIGGER report_gone AFTER DELETE ON report BEGIN
 END;
 
 -- Posts that were reported to a community and are shown until its moderators decide. `at`: since when they wait for
--- that; `reports`: how many reports; `reason_type`: of the first. `brigade`: 1 if very many of those who report it
--- within an hour are strangers here, or come from one host: a hint, and nothing follows from it.
+-- that; `reports`: how many have reported it; `reason_type`: as what the first did. `brigade`: 1 if very many of those
+-- who report it within an hour are strangers here, or come from one host: a hint, and nothing follows from it.
 CREATE TABLE flag (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     community INTEGER NOT NULL,

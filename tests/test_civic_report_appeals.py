@@ -171,13 +171,15 @@ def test_another_labelers_appeals_are_its_own(place: Town) -> None:
 
 def test_a_labeler_is_appealed_to_about_its_labels(place: Town) -> None:
     author, uri = place.person(1), place.writer.post(1)
-    place.writer.sql("INSERT INTO labeler (id, did) VALUES (1, ?), (2, ?)", LABELER, OTHER)
+    place.writer.sql("INSERT INTO labeler (did) VALUES (?), (?) ON CONFLICT DO NOTHING", LABELER, OTHER)
+    first, other = (place.writer.sql("SELECT id FROM labeler WHERE did = ?", did)[0][0] for did in (LABELER, OTHER))
     insert = (
         "INSERT INTO label_event (at, labeler, community, actor, role, uri, added) VALUES (1, ?, ?, ?, 'mod', ?, ?)"
     )
     for labeler, community, subject, added in (
-        (1, 0, uri, "spam"), (1, place.id("rust"), uri, "off-topic"), (1, place.id("rust"), uri, "spoiler"),
-        (1, place.id("rust"), uri, ""), (2, place.id("python"), uri, "spam"), (1, 0, plc(1), "rude"),
+        (first, 0, uri, "spam"), (first, place.id("rust"), uri, "off-topic"),
+        (first, place.id("rust"), uri, "spoiler"), (first, place.id("rust"), uri, ""),
+        (other, place.id("python"), uri, "spam"), (first, 0, plc(1), "rude"),
     ):  # fmt: skip
         place.writer.sql(insert, labeler, community, plc(9), subject, added)
     taken(report(place, author, uri, APPEAL, to=LABELER))

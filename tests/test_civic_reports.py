@@ -13,7 +13,7 @@ from communities.community import Include
 from communities.reasons import APPEALS, REASONS, reason_name
 from communities.reports import BURST, MERGED_MICROS, MOST_ROUTES
 from tests.civic_posts import a_cid, decide, done, hidden, version, wait_for_approval
-from tests.civic_reports import METHOD, SPAM, TROLL, flags, known, on_host, reaches, report, taken
+from tests.civic_reports import APPEAL, METHOD, OTHER, SPAM, TROLL, flags, known, on_host, reaches, report, taken
 from tests.civic_site import CATALOG, Town, town
 from tests.didnet import plc
 
@@ -77,9 +77,26 @@ def test_saying_it_again_is_the_same_report(place: Town) -> None:
     assert flags(place) == [("python", uri, 1, SPAM)]
     assert report(place, alice, uri, TROLL).json["id"] != first["id"]
     assert report(place, place.person(), uri).json["id"] != first["id"]
-    assert flags(place) == [("python", uri, 3, SPAM)]
+    assert flags(place) == [("python", uri, 2, SPAM)], "whoever gives another reason is nobody else"
     place.clock.now += MERGED_MICROS / 1_000_000 + 61
     assert report(place, alice, uri).json["id"] > first["id"]
+
+
+def test_a_reporter_counts_once_while_a_post_waits(place: Town) -> None:
+    """For whatever reasons, and after a decision anew."""
+    moderator, alice, bob = place.moderator("python"), place.person(), place.person()
+    uri = place.writer.post(1)
+    for reason_type in (SPAM, TROLL, OTHER):
+        assert report(place, alice, uri, reason_type).status == 200
+    assert flags(place) == [("python", uri, 1, SPAM)]
+    done(decide(place, moderator, "python", "approve", uri))
+    place.clock.now += 60
+    place.writer.post(1, rkey=uri.rpartition("/")[2], langs=["en"])
+    report(place, bob, uri, OTHER)
+    place.clock.now += 60
+    for _ in range(2):
+        report(place, alice, uri)  # a report that is merged with the first
+        assert flags(place) == [("python", uri, 2, OTHER)]
 
 
 def test_an_approval_shields_this_version_in_this_community(place: Town) -> None:
@@ -129,6 +146,33 @@ def test_a_post_that_goes_takes_its_place_in_the_queue_along_and_no_report(place
     place.writer.delete(uri)
     assert place.writer.sql("SELECT * FROM flag") == []
     assert len(place.writer.sql("SELECT * FROM report")) == 1
+
+
+@pytest.mark.parametrize("way", ["deleted", "edited"])
+def test_a_post_that_comes_again_under_its_key_takes_its_place_again(place: Town, way: str) -> None:
+    """Unless somebody has decided about it since, in that community."""
+    alice, bob, uri = place.person(), place.person(), place.writer.post(1, tags=["python", "rust"])
+    rkey = uri.rpartition("/")[2]
+    report(place, alice, uri, TROLL)
+    place.clock.now += 60
+    for reason_type in (SPAM, TROLL):
+        report(place, bob, uri, reason_type)
+    report(place, place.person(1), uri, APPEAL)
+    before, since = flags(place), place.writer.sql("SELECT at FROM flag ORDER BY community")
+    assert sorted(before) == [("python", uri, 2, TROLL), ("rust", uri, 2, TROLL)]
+    if way == "deleted":
+        place.writer.delete(uri)
+    else:
+        place.writer.post(1, rkey=rkey, tags=["nothing"])
+    assert place.writer.sql("SELECT 1 FROM post") == []
+    place.writer.post(1, rkey=rkey, tags=["python", "rust", "x"])
+    assert sorted(flags(place)) == sorted(before)
+    assert place.writer.sql("SELECT at FROM flag ORDER BY community") == since
+    place.clock.now += 60
+    done(decide(place, place.moderator("rust"), "rust", "approve", uri))
+    place.writer.delete(uri)
+    place.writer.post(1, rkey=rkey, tags=["python", "rust", "y"])
+    assert flags(place) == [("python", uri, 2, TROLL)]
 
 
 @pytest.mark.parametrize("reason_type", sorted(REASONS))
@@ -244,6 +288,22 @@ def test_a_member_of_everything_floods_nobody(place: Town) -> None:
         place.found(f"c{number}")
         place.put(f"c{number}", bob)
     assert len(reaches(place, taken(report(place, place.person(), bob.did)))) == MOST_ROUTES + 1
+
+
+def test_who_founds_many_communities_hides_no_post_from_the_others(place: Town) -> None:
+    """They have the post too, and a report reaches so many only."""
+    for number in range(MOST_ROUTES + 5):
+        place.found(f"c{number}", include=PYTHON, posting="anyone")
+    place.found("mine", include=PYTHON, posting="anyone")
+    place.found("big", include=PYTHON, posting="anyone")
+    place.writer.compile()
+    alice, uri = place.person(), place.writer.post(1)
+    place.put("mine", alice)
+    for _ in range(3):
+        place.member("big")
+    reached = reaches(place, taken(report(place, alice, uri)))
+    assert {"mine", "big", "site"} <= reached and len(reached) == MOST_ROUTES + 1
+    assert {"mine", "big"} <= {slug for slug, *_ in flags(place)}
 
 
 def test_routes_and_reports_go_together(place: Town) -> None:

@@ -12,7 +12,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from communities.evidence import FRESH_MICROS, LONGEST_PARENT, blobs_of, decoded
+from communities.evidence import FRESH_MICROS, LONGEST_PARENT, PROFILE, blobs_of, decoded
 from communities.refs import cid_text
 from firehose.evidence import AGAIN_AFTER, AT_ONCE, HOST_BURST, MOST_BYTES, EvidenceReader, read_answer
 from models.database import open_database
@@ -161,6 +161,17 @@ def test_a_version_is_kept_once_and_another_apart(place: Town) -> None:
     assert named == [(first, 1)] * 3 + [(first, 2)], "what was there, whatever the reporter says that they saw"
 
 
+def test_whoever_reports_again_what_was_edited_since_has_evidence_of_both(place: Town) -> None:
+    alice, uri = place.person(), place.writer.post(1)
+    first = version(place, uri)
+    number = taken(report(place, alice, uri))
+    place.writer.post(1, rkey=uri.rpartition("/")[2], langs=["en"])
+    again = taken(report(place, alice, uri))
+    assert again == taken(report(place, alice, uri)) > number
+    assert [cid for _, cid, *_ in kept(place)] == [first, version(place, uri)]
+    assert place.writer.sql("SELECT reports FROM flag") == [(1,)]
+
+
 def test_evidence_goes_with_the_last_report_of_it(place: Town) -> None:
     uri = place.writer.post(1)
     numbers = [taken(report(place, place.person(), uri)) for _ in range(2)]
@@ -240,6 +251,19 @@ def test_all_reports_of_a_record_are_one_request(place: Town) -> None:
     taken(report(place, place.person(), post_uri(), TROLL, cid=a_cid("new")))
     fetch(place)
     assert [row[1] for row in kept(place)] == [cid, later]
+
+
+def test_a_harmless_version_that_was_reported_hides_another_for_minutes_only(place: Town) -> None:
+    pds, profile = Pds(place), f"at://{plc(AUTHOR)}/{PROFILE}/self"
+    harmless = pds.put(profile, {"description": "cats"})
+    taken(report(place, place.person(), plc(AUTHOR)))
+    fetch(place)
+    bad = pds.put(profile, {"description": "rude"})
+    place.clock.now += 301
+    taken(report(place, place.person(), plc(AUTHOR)))
+    fetch(place)
+    pds.put(profile, {"description": "cats"})
+    assert [row[1] for row in kept(place)] == [harmless, bad]
 
 
 def test_what_was_fetched_again_and_is_the_same_is_kept_once(place: Town) -> None:

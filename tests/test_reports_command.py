@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         reports.put(connection, troll, AT)
         kept = reports.put(connection, Said("did:plc:bob", SPAM, "", "did:plc:author", POST, "bafy"), AT)
         reports.repeat(connection, kept, AT + 1)
-        reports.flag(connection, 1, 5, TROLL, AT, again=False)
+        reports.flag(connection, 1, 5, TROLL, AT)
         for number, community in ((1, reports.SITE), (2, 1), (3, 1)):
             reports.route(connection, number, [community])
     return tmp_path
