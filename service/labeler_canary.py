@@ -6,7 +6,6 @@ seen on the way says which link is missing. In the end it is taken back, and its
 
 import argparse
 import asyncio
-import importlib
 import json
 import sys
 import time
@@ -19,6 +18,7 @@ import aiohttp
 import orjson
 
 from labeler import rotation
+from labeler.issue import LabelRefusedError, Wanted, issue
 from labeler.vocabulary import Declared
 from models import labelers
 from models.database import Connection, sql, writing
@@ -112,14 +112,13 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 def _decide(config: Config, declared: Declared, post: str, value: str, add: bool) -> None:
     """Let the label be issued, or taken back, as any other is."""
-    issuing: Any = importlib.import_module("labeler.issue")
     with opened(config) as database:
         labeler = labelers.find(sql(database), declared.did)
         if labeler is None:
             raise CommandError(f"{declared.did} has no key in use; run `communities labeler init`")
         if add:  # what was added is taken back, whatever has happened meanwhile
             _signs(sql(database), declared, labeler)
-        wanted = issuing.Wanted(
+        wanted = Wanted(
             labeler=labeler,
             src=declared.did,
             uri=post,
@@ -131,9 +130,11 @@ def _decide(config: Config, declared: Declared, post: str, value: str, add: bool
         )
         try:
             with writing(database) as connection:
-                issuing.issue(connection, declared, wanted, time.time_ns() // 1_000_000)
-        except issuing.LabelRefusedError as error:
+                done = issue(connection, declared, wanted, time.time_ns() // 1_000_000)
+        except LabelRefusedError as error:
             raise CommandError(str(error)) from error
+    if add and done.event is None:  # somebody's own: it is not the canary's to take back
+        raise CommandError(f"{post} has {value} already; take it back first, or choose another post")
 
 
 def _signs(connection: Connection, declared: Declared, labeler: int) -> None:
@@ -164,8 +165,8 @@ async def watch(
         if before.there:
             outcome.missing = f"{post} has {value} already; take it back first, or choose another post"
             return outcome
+        decide(True)
         try:
-            decide(True)
             await _wait(session, config, outcome, declared, seconds, every, there=True)
         finally:
             decide(False)

@@ -3,15 +3,17 @@
 import asyncio
 import json
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from labeler.issue import Wanted, issue
 from labeler.label import Label, sign
 from labeler.vocabulary import read_labelers
 from models import labelers
-from models.database import DatabaseError, open_database, writing
+from models.database import DatabaseError, open_database, sql, writing
 from service import labeler_canary
 from service.cli import CommandError, main
 from service.labeler_canary import Sight, missing, watch
@@ -165,28 +167,30 @@ async def test_what_a_canary_cannot_be(site: Site, words: list[str], said: str) 
         await site.run("canary", "--post", own)
 
 
-async def test_the_canary_goes_through_the_verb(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    """What the command asks `labeler.issue` for."""
+async def test_the_canary_goes_through_the_verb_and_takes_only_its_own_back(site: Site) -> None:
     await site.set_up()
-    asked: list[Any] = []
-
-    class Issuing:
-        class LabelRefusedError(Exception):
-            pass
-
-        Wanted = staticmethod(lambda **wanted: wanted)
-
-        @staticmethod
-        def issue(connection: Any, declared: Any, wanted: Any, now: int) -> None:
-            assert abs(now - time.time() * 1000) < 60_000
-            asked.append((wanted["uri"], wanted["add"], wanted["remove"], wanted["actor"], wanted["src"]))
-
-    monkeypatch.setattr(labeler_canary, "EVERY", 0.01)
-    monkeypatch.setattr(labeler_canary.importlib, "import_module", lambda name: Issuing)
-    capsys.readouterr()
     config = site.config()
     (declared,) = read_labelers(config.labels)
+
+    def events() -> list[Any]:
+        with closing(open_database(config.database)) as database:
+            return sql(database).execute("SELECT actor, reason, uri, added, removed FROM label_event").fetchall()
+
     for add in (True, False):
         labeler_canary._decide(config, declared, POST, "test", add)
-    did = site.account.did
-    assert asked == [(POST, ("test",), (), "cli", did), (POST, (), ("test",), "cli", did)]
+    canary = [("cli", "canary", POST, "test", ""), ("cli", "canary", POST, "", "test")]
+    assert events() == canary
+    with closing(open_database(config.database)) as database, writing(database) as connection:
+        labeler = labelers.enter(connection, declared.did)
+        own = Wanted(labeler, declared.did, POST, add=("test",), actor=declared.did, reason="meant")
+        assert issue(connection, declared, own, int(time.time() * 1000)).event
+    sight = Sight(sent=False, declared=True, honoured=True, there=False)  # the AppView has not heard of it yet
+
+    async def look(*_: Any, **__: Any) -> Sight:
+        return sight
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labeler_canary, "look", look)
+        with pytest.raises(CommandError, match="has test already"):
+            await site.run("canary", "--post", POST)
+    assert events() == [*canary, (declared.did, "meant", POST, "test", "")]
