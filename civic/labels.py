@@ -55,10 +55,13 @@ def _label(visit: Visit, labelers: Sequence[Declared], body: Mapping[str, Any]) 
     own = own_values(visit.connection, settings.id, ((one.val, one.event) for one in held), its_own=its_own)
     facts = Facts(who, its_own, own)
     holding = {one.val for one in held}
+    exp = None if until is None else until // 1000
     gone = tuple(val for val in remove if val in holding)
+    # To say with another end what holds is to take that away: it would be over when the new one is.
+    over = tuple({one.val for one in held if one.val in add and one.cid == cid and one.exp != exp})
     try:
         # What does not hold is not there to be removed: that is no matter of permission.
-        judge(facts, declared.values, add, gone)
+        judge(facts, declared.values, add, (*gone, *over))
         if add:
             _check_version(visit, uri, cid)
         wanted = Wanted(
@@ -68,7 +71,7 @@ def _label(visit: Visit, labelers: Sequence[Declared], body: Mapping[str, Any]) 
             cid,
             add=add,
             remove=remove,
-            exp=None if until is None else until // 1000,
+            exp=exp,
             actor=visit.signed(),
             role=str(acting_as(Action.REMOVE, settings, visit.signed(), who)),
             community=settings.id,

@@ -37,6 +37,10 @@ log = logging.getLogger(__name__)
 METHOD = "com.atproto.label.subscribeLabels"
 MOST_FRAMES = 200
 """Messages that are stored together."""
+MOST_LABELS = 1000
+"""Labels: then no further message is waited for."""
+PIECE = 100
+"""Labels that are checked and stored at a time: a tenth of a second, for rules and ingest wait meanwhile."""
 WAIT_SECONDS = 0.05
 """How long more of them are waited for."""
 QUIET_SECONDS = 30.0
@@ -131,7 +135,8 @@ class ForeignLabels:
         """The next messages that come together; whether there may be more; what is wrong with the one behind them."""
         frames: list[Frame] = []
         wait: float | None = None
-        while len(frames) < MOST_FRAMES:
+        labels = 0
+        while len(frames) < MOST_FRAMES and labels < MOST_LABELS:
             try:
                 message = await socket.receive(timeout=wait)
             except TimeoutError:
@@ -140,6 +145,7 @@ class ForeignLabels:
                 try:
                     frames.append(read_frame(message.data, self._did, self._values, int(self._clock() * 1000)))
                     self.counts["messages"] += 1
+                    labels += len(frames[-1].labels)
                 except (BadFrameError, StreamEndedError) as fault:
                     self.counts["bad messages"] += isinstance(fault, BadFrameError)
                     return frames, False, fault
@@ -156,12 +162,16 @@ class ForeignLabels:
             self.counts["gaps"] += frame.outdated
         signed = [one for frame in frames for one in frame.labels]
         seq = next((frame.seq for frame in reversed(frames) if frame.seq is not None), None)
+        for start in range(0, len(signed), PIECE):
+            await self._take_piece(signed[start : start + PIECE])
+        if seq is not None:
+            await self._in_thread(lambda: self._store([], seq))
+
+    async def _take_piece(self, signed: Sequence[Signed]) -> None:
         failed = await self._in_thread(lambda: self._store(signed, None))
         if failed and await self._refresh():
             failed = await self._in_thread(lambda: self._store(failed, None))
         self.counts["bad signatures"] += len(failed)
-        if seq is not None:
-            await self._in_thread(lambda: self._store([], seq))
 
     def _store(self, signed: Sequence[Signed], seq: int | None) -> list[Signed]:
         """Keep what is about somebody known and well signed; returns what is not well signed. In the thread."""

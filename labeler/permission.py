@@ -62,7 +62,9 @@ def serving(labelers: Iterable[Labeler], slug: str) -> list[Labeler]:
 
 
 def judge(facts: Facts, values: Collection[str], add: Sequence[str], remove: Sequence[str]) -> None:
-    """Raise NotAllowedError unless somebody may add and remove these labels. `values`: what the labeler declares."""
+    """Raise NotAllowedError unless somebody may add and remove these labels. `values`: what the labeler declares;
+    `remove`: also what is to be said anew with another end.
+    """
     site_admin = facts.who.site is Site.ADMIN
     # Who may take a post out of the community may also say of it what it is.
     if not may_decide(Action.REMOVE, facts.who):

@@ -130,9 +130,11 @@ def issue_or_take_back(config: Config, declared: Declared, post: str, value: str
         )
         try:
             with writing(database) as connection:
-                issue(connection, declared, wanted, time.time_ns() // 1_000_000)
+                done = issue(connection, declared, wanted, time.time_ns() // 1_000_000)
         except LabelRefusedError as error:
             raise CommandError(str(error)) from error
+    if add and done.event is None:  # somebody's own: it is not the canary's to take back
+        raise CommandError(f"{post} has {value} already; take it back first, or choose another post")
 
 
 def _signs(connection: Connection, declared: Declared, labeler: int) -> None:
@@ -165,8 +167,8 @@ async def watch(
         if before.there:
             outcome.missing = f"{post} has {value} already; take it back first, or choose another post"
             return outcome
+        await asyncio.to_thread(decide, True)
         try:
-            await asyncio.to_thread(decide, True)
             await _wait(session, config, outcome, declared, seconds, every, there=True)
         finally:
             await asyncio.to_thread(decide, False)

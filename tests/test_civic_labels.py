@@ -178,3 +178,20 @@ def test_nobody_labels_without_a_labeler(tmp_path: Path) -> None:
         who, uri = place.moderator("python"), place.writer.post(1)
         assert label(place, who, uri, "spam").fault == (400, "LabelerNotFound")
         assert place.act("label", None, {"community": "python"}).fault[0] == 401
+
+
+def test_what_another_community_or_the_site_said_cannot_be_said_over_with_an_end(place: Town) -> None:
+    """To say it anew until soon would be to take it away, and the event would be one's own from then on (S135)."""
+    both = place.writer.post(1, tags=["python", "rust"])
+    who, other = place.moderator("python"), place.moderator("rust")
+    soon = iso(place.clock.micros() + 60_000_000)
+    for about, val, by in ((both, "spam", other), (plc(1), "spam", other), (both, "spoiler", None)):
+        said = label(place, by or place.site.account(33), about, val, slug="rust", labeler=LABELER)
+        assert said.status == 200, said.json
+        assert label(place, who, about, val, expiresAt=soon).fault == (403, "NotPermitted")
+        assert label(place, who, about, remove=[val]).fault == (403, "NotPermitted")
+    assert {row[0] for row in events(place)} == {other.did, ADMIN}
+    assert label(place, who, both, "spam").fault == (400, "NoChange"), "without an end it is what holds"
+    assert label(place, other, both, "spam", slug="rust", labeler=LABELER, expiresAt=soon).status == 200, "one's own"
+    admin = place.site.account(33)
+    assert label(place, admin, plc(1), "spam", expiresAt=soon).status == 200

@@ -1,7 +1,7 @@
 """Other labelers as an input: a real server with real signatures, read by the real parts over a real database."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from cbrrr import encode_dag_cbor
 
 from labeler.automation import Automation
-from labeler.foreign import ForeignLabels
+from labeler.foreign import PIECE, ForeignLabels
 from labeler.labels_file import read_labels
 from models import foreign_labels
 from models.database import open_database, writing
@@ -219,6 +219,28 @@ def test_what_is_signed_by_another_key_or_changed_is_dropped_and_counted(scene: 
         await at.read()
         assert scene.sql("SELECT * FROM foreign_label") == [] and at.hidden() == 0
         assert at.reader.counts["bad signatures"] == 3 and at.reader.counts["bad labels"] == 6
+
+    reading(scene, work)
+
+
+def test_a_message_of_a_thousand_labels_is_stored_in_pieces(scene: Scene) -> None:
+    """Whoever else writes, or waits for the thread of the rules, comes between."""
+
+    async def work(at: Reading) -> None:
+        scene.post("3k", "x")
+        store = at.reader._store
+        sizes: list[int] = []
+
+        def counted(signed: Sequence[Any], seq: int | None) -> Any:
+            sizes.append(len(signed))
+            return store(signed, seq)
+
+        at.reader._store = counted  # type: ignore[method-assign]
+        one = at.source.label(POST, "rude")
+        await at.source.say(*[one] * 950)
+        await at.read()
+        assert max(sizes) <= PIECE and sum(sizes) == 950
+        assert at.reader.counts["labels"] == 1 and at.reader.counts["bad signatures"] == 0
 
     reading(scene, work)
 

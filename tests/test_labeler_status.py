@@ -3,14 +3,17 @@
 import asyncio
 import json
 import time
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from labeler.issue import Wanted, issue
 from labeler.label import Label, sign
 from labeler.vocabulary import read_labelers
 from models import labelers
-from models.database import DatabaseError, open_database, writing
+from models.database import DatabaseError, open_database, sql, writing
 from service import labeler_canary
 from service.cli import CommandError, main
 from service.labeler_canary import Sight, missing, watch
@@ -180,3 +183,32 @@ async def test_what_a_canary_cannot_be(site: Site, words: list[str], said: str) 
     own = f"at://{site.account.did}/app.bsky.feed.post/3k"
     with pytest.raises(CommandError, match="count as the author's own"):
         await site.run("canary", "--post", own)
+
+
+async def test_the_canary_goes_through_the_verb_and_takes_only_its_own_back(site: Site) -> None:
+    await site.set_up()
+    config = site.config()
+    (declared,) = read_labelers(config.labels)
+
+    def events() -> list[Any]:
+        with closing(open_database(config.database)) as database:
+            return sql(database).execute("SELECT actor, reason, uri, added, removed FROM label_event").fetchall()
+
+    for add in (True, False):
+        labeler_canary.issue_or_take_back(config, declared, POST, "test", add)
+    canary = [("cli", "canary", POST, "test", ""), ("cli", "canary", POST, "", "test")]
+    assert events() == canary
+    with closing(open_database(config.database)) as database, writing(database) as connection:
+        labeler = labelers.enter(connection, declared.did)
+        own = Wanted(labeler, declared.did, POST, add=("test",), actor=declared.did, reason="meant")
+        assert issue(connection, declared, own, int(time.time() * 1000)).event
+    sight = Sight(sent=False, declared=True, honoured=True, there=False)  # the AppView has not heard of it yet
+
+    async def look(*_: Any, **__: Any) -> Sight:
+        return sight
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labeler_canary, "look", look)
+        with pytest.raises(CommandError, match="has test already"):
+            await site.run("canary", "--post", POST)
+    assert events() == [*canary, (declared.did, "meant", POST, "test", "")]

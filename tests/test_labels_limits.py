@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from labeler.frames import labels_frame, websocket
+from labeler.frames import labels_frame, texts, websocket
 from labeler.pages import PAGE
 from labeler.subscriber import Limits
 from tests.service_process import PATIENCE, Service
@@ -281,16 +281,18 @@ async def test_s75_frames_of_cbor_are_never_compressed(site: tuple[Site, Labels]
     writer.close()
 
 
+@pytest.mark.parametrize("asked", [(), ("Sec-WebSocket-Protocol: xrpc.v1.json",)], ids=["cbor", "json"])
 async def test_s76_200_from_the_beginning_and_others_are_served(
-    tmp_path: Path, start_service: Callable[..., Service]
+    tmp_path: Path, start_service: Callable[..., Service], asked: tuple[str, ...]
 ) -> None:
     config = configure(tmp_path)
     with labels_in(config) as labels:
         service = start_service(command="serve", labels=str(config.labels), data=str(config.data))
         await asyncio.to_thread(until_up, service)
-        labels.fill(10 * PAGE)
+        labels.fill(2 * PAGE if asked else 10 * PAGE)
         size = sum(len(websocket(labels_frame(seq, signed))) for seq, signed in labels.rows())
-        many = [await handshake(int(service.settings["listen_port"])) for _ in range(200)]
+        if asked:
+            size = sum(len(websocket(text.encode())) for text in texts(labels.rows()))
         waits: list[float] = []
 
         async def read(reader: asyncio.StreamReader) -> None:
@@ -308,6 +310,8 @@ async def test_s76_200_from_the_beginning_and_others_are_served(
 
         async with aiohttp.ClientSession() as client:
             asking = asyncio.create_task(ask(client))
+            port = int(service.settings["listen_port"])
+            many = await asyncio.gather(*(handshake(port, "?cursor=0", *asked) for _ in range(200)))
             await asyncio.gather(*(read(reader) for reader, _ in many))
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)

@@ -1,8 +1,11 @@
 """queryLabels: what it finds, held against a naive reading of every row; what it refuses; which way it goes there."""
 
+import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -16,7 +19,9 @@ from models.database import Connection
 from tests.didnet import plc
 from tests.stream_site import (
     FIRST,
+    FIRST_HOST,
     PUBLIC,
+    QUERY,
     SECOND,
     SECOND_HOST,
     START,
@@ -70,6 +75,34 @@ async def test_negated_and_expired_labels_are_given_so_that_mirrors_agree(site: 
         ("p1", True, False),
     ]
     assert body["cursor"] == "4"
+
+
+async def test_others_are_answered_between_costly_queries(
+    site: tuple[Site, Labels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, labels = site
+    labels.fill(1)
+    done: list[int] = []
+    find = query.find
+
+    def costly(*given: Any) -> Any:
+        time.sleep(0.02)
+        done.append(len(done))
+        return find(*given)
+
+    monkeypatch.setattr(query, "find", costly)
+    many = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(100)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    for _, one in many:
+        one.write(f"GET /xrpc/{QUERY}?uriPatterns=* HTTP/1.1\r\nHost: {FIRST_HOST}\r\n\r\n".encode())
+    writer.write(b"GET /xrpc/_health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert b" 200 " in await reader.readline()
+    assert len(done) < 20, "it had not to wait until all were answered"
+    for other, _ in many:
+        assert b" 200 " in await other.readline()
+    assert len(done) == 100
+    for one in (writer, *(one for _, one in many)):
+        one.close()
 
 
 async def test_s55_pages_go_by_seq_and_end(site: tuple[Site, Labels]) -> None:
