@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.report import as_json, machine
 
-NAMES = ("ingest", "matching", "skeleton", "everything", "layer", "verify", "backfill")
+NAMES = ("ingest", "matching", "skeleton", "everything", "layer", "verify", "backfill", "labels", "labels_serve")
 
 
 MARKER = "<!-- Everything below is written by `python -m bench --markdown`. -->"

@@ -46,7 +46,9 @@ class _Connection(asyncio.Protocol):
         if end < 0:
             self._data = data
             return
-        length = data.index(b"Content-Length: ") + 16
+        length = data.find(b"Content-Length: ") + 16
+        if length < 16:  # not every server writes it so
+            length = data.lower().index(b"content-length: ") + 16
         whole = end + 4 + int(data[length : data.index(b"\r", length)])
         if len(data) < whole:
             self._data = data
