@@ -5,7 +5,7 @@ import multiprocessing
 import socket
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection as Pipe
 from typing import Any, NamedTuple, cast
@@ -29,13 +29,15 @@ def handshake(host: str, cursor: int | None) -> bytes:
 
 
 class Followed(NamedTuple):
-    """What all subscribers saw. `ended`: when the last message came, time.monotonic(); `arrivals`: when each label
-    reached each subscriber, subscriber by subscriber; `faults`: what was lost, doubled, out of order or cut off.
+    """What all subscribers saw. `began`, `ended`: before they subscribed, and when the last message came, in
+    time.monotonic(); `arrivals`: when each label reached each subscriber, subscriber by subscriber; `faults`: what was
+    lost, doubled, out of order or cut off.
     """
 
     messages: int
+    began: float
     ended: float
-    arrivals: list[array[float]]
+    arrivals: Sequence[Sequence[float]]
     faults: list[str]
 
 
@@ -167,6 +169,7 @@ async def _follow(
     pin(cores)
     loop = asyncio.get_running_loop()
     crowd: list[_Follower] = []
+    began = time.monotonic()
     for _ in range(0, count, CONNECTING_AT_ONCE):
         batch = [
             loop.create_connection(lambda: _Follower(request, after, last, timed=timed), "127.0.0.1", port)
@@ -179,7 +182,7 @@ async def _follow(
     await asyncio.gather(*(one.done for one in crowd))
     ended = time.monotonic()
     faults = [one.fault for one in crowd if one.fault]
-    pipe.send(Followed(sum(one.messages for one in crowd), ended, [one.arrivals for one in crowd], faults))
+    pipe.send(Followed(sum(one.messages for one in crowd), began, ended, [one.arrivals for one in crowd], faults))
     await asyncio.sleep(3600)
 
 

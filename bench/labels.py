@@ -15,28 +15,18 @@ from statistics import median
 from typing import NamedTuple
 
 import apsw
-import coincurve
-from playhouse.apsw_ext import APSWDatabase
 
 from bench import label_rows, labels_peer
 from bench.cores import pin, share_out, usage
+from bench.label_server import VALUE, Issuer
 from bench.report import Report, Table, Target, number, ratios, spread
-from labeler.issue import Wanted, issue
 from labeler.label import check
-from labeler.pacing import Pace
-from labeler.publisher import Publisher
-from labeler.signing_key import Signer, did_key
-from labeler.vocabulary import Declared, read_labelers
-from models import labelers
-from models.database import open_database, sql, writing
 from xrpc.key import PublicKey
 
 BATCH = 512
 """Labels that are decided in one transaction, as of a rule that is applied to what was there before."""
 GOAL, TIMES_PEER = 8_000.0, 5.0
 BATCHED, SINGLE = "communities, in batches", "communities, one by one"
-_MODERATOR = label_rows.did(99_999_999)
-_VALUE = "spam"
 
 
 class Round(NamedTuple):
@@ -58,21 +48,22 @@ def run(*, quick: bool) -> Report:
     with tempfile.TemporaryDirectory(prefix="communities-bench-") as name:
         folder, subjects = Path(name), _Subjects()
         (folder / "labels.toml").write_text(label_rows.declaration(), encoding="utf-8")
-        ours = _Ours(folder)
+        issuer = Issuer(folder / "communities.db", folder / "labels.toml")
         with labels_peer.running(label_rows.LABELER, label_rows.KEY, folder / "peer.db", measured) as peer:
             for turn in range(rounds):
                 print(f"labels: round {turn + 1} of {rounds}", file=sys.stderr, flush=True)
                 pin(measured)
-                found[BATCHED].append(ours.batches(subjects.next(many)))
-                found[SINGLE].append(ours.singles(subjects.next(few)))
+                found[BATCHED].append(_batches(issuer, subjects.next(many)))
+                found[SINGLE].append(_singles(issuer, subjects.next(few)))
                 pin(others)
                 before = usage(peer.pid)
-                said = peer.ask("create", uris=subjects.next(few), val=_VALUE)
+                said = peer.ask("create", uris=subjects.next(few), val=VALUE)
                 after = usage(peer.pid)
                 of_cpu = few / max(after.cpu - before.cpu, 0.01) if before and after else 0.0
                 times = [end - begin for begin, end in zip(said["began"], said["ended"], strict=True)]
                 found[labels_peer.version()].append(Round(few / sum(times), of_cpu, times))
-        ours.check(rounds * (many + few))
+        _check(issuer, rounds * (many + few))
+        issuer.close()
         stored = apsw.Connection(str(folder / "peer.db"))
         with closing(stored):
             count = stored.execute("SELECT count(*) FROM labels WHERE length(sig) = 64").get
@@ -97,63 +88,34 @@ class _Subjects:
         ]
 
 
-class _Ours:
-    """Our labeler: one connection decides, another publishes."""
-
-    def __init__(self, folder: Path) -> None:
-        (self._declared,) = read_labelers(folder / "labels.toml")
-        self._deciding = open_database(folder / "communities.db")
-        self._publishing = open_database(folder / "communities.db")
-        self._key = coincurve.PrivateKey(label_rows.KEY)
-        with writing(self._deciding) as connection:
-            self._labeler = labelers.enter(connection, label_rows.LABELER)
-            number = labelers.add_key(connection, self._labeler, did_key(self._key), None, 1)
-            labelers.change_state(connection, number, labelers.NEW, labelers.ACTIVE)
-        signers = {self._labeler: Signer(self._labeler, label_rows.LABELER, number, self._key)}
-        self._publisher = Publisher(self._publishing, lambda: signers, Pace.unlimited())
-        self._publisher.take_turn()
-
-    def batches(self, uris: Sequence[str]) -> Round:
-        """All of them, in batches, and published."""
-        began, cpu = time.perf_counter(), time.process_time()
-        for first in range(0, len(uris), BATCH):
-            _decide(self._deciding, self._declared, self._labeler, uris[first : first + BATCH], "all")
-            while self._publisher.step():
-                pass
-        took, used = time.perf_counter() - began, time.process_time() - cpu
-        return Round(len(uris) / took, len(uris) / used)
-
-    def singles(self, uris: Sequence[str]) -> Round:
-        """Each for itself: decided, signed and committed before the next."""
-        times, cpu = [], time.process_time()
-        for uri in uris:
-            began = time.perf_counter()
-            _decide(self._deciding, self._declared, self._labeler, (uri,), "")
-            assert self._publisher.step() == 1
-            times.append(time.perf_counter() - began)
-        return Round(len(uris) / sum(times), len(uris) / (time.process_time() - cpu), times)
-
-    def check(self, count: int) -> None:
-        """Whether all are there, in a row, and a sample is signed by the key; and end."""
-        connection = sql(self._publishing)
-        rows = connection.execute("SELECT count(*), max(seq) - min(seq) + 1 FROM label").fetchall()
-        assert rows == [(count, count)], f"{rows} instead of {count} labels"
-        assert not connection.execute("SELECT 1 FROM label_outbox").fetchall()
-        public = self._key.public_key
-        key = PublicKey("ES256K", public.format(compressed=False), public)
-        for (signed,) in connection.execute("SELECT signed FROM label WHERE seq % 97 = 0").fetchall():
-            assert check(signed, key)
-        self._publisher.close()
-        self._deciding.close()
-        self._publishing.close()
+def _batches(issuer: Issuer, uris: Sequence[str]) -> Round:
+    """All of them, in batches."""
+    began, cpu = time.perf_counter(), time.process_time()
+    for first in range(0, len(uris), BATCH):
+        issuer.issue(uris[first : first + BATCH], batch="all")
+    took, used = time.perf_counter() - began, time.process_time() - cpu
+    return Round(len(uris) / took, len(uris) / used)
 
 
-def _decide(database: APSWDatabase, declared: Declared, labeler: int, uris: Sequence[str], batch: str) -> None:
-    now = time.time_ns() // 1_000_000
-    with writing(database) as connection:
-        for uri in uris:
-            wanted = Wanted(labeler, declared.did, uri, add=(_VALUE,), actor=_MODERATOR, reason="bench", batch=batch)
-            issue(connection, declared, wanted, now)
+def _singles(issuer: Issuer, uris: Sequence[str]) -> Round:
+    """Each for itself: decided, signed and committed before the next."""
+    times, cpu = [], time.process_time()
+    for uri in uris:
+        began = time.perf_counter()
+        issuer.issue((uri,))
+        times.append(time.perf_counter() - began)
+    return Round(len(uris) / sum(times), len(uris) / (time.process_time() - cpu), times)
+
+
+def _check(issuer: Issuer, count: int) -> None:
+    """Whether all are there, in a row, and a sample is signed by the key."""
+    rows = issuer.connection.execute("SELECT count(*), max(seq) - min(seq) + 1 FROM label").fetchall()
+    assert rows == [(count, count)], f"{rows} instead of {count} labels"
+    assert not issuer.connection.execute("SELECT 1 FROM label_outbox").fetchall()
+    public = issuer.key.public_key
+    key = PublicKey("ES256K", public.format(compressed=False), public)
+    for (signed,) in issuer.connection.execute("SELECT signed FROM label WHERE seq % 97 = 0").fetchall():
+        assert check(signed, key)
 
 
 def _report(found: dict[str, list[Round]], many: int, few: int) -> Report:
