@@ -3,16 +3,16 @@
 A pattern is a subject, or the beginning of subjects with one `*` behind it. Subjects in an index stand by name, and the
 answer goes by `seq`, so the way to it depends on how many subjects begin so:
 
-- few (FEW at most): they are read by name and put in order;
 - all: the labels are read by `seq`;
-- many: the next 500 labels are looked through; if they do not fill the page, labels are walked in blocks of 4,096
-  `seq`s, within each of which an index has the subjects by name, up to the end of the block that fills the page. A
-  million labels are 244 blocks, a look-up each.
+- very many: the next 128 labels, or 512, which are looked through first, fill the page;
+- few (FEW at most): they are read by name and put in order. Where several are among the next ones nobody asks;
+- many: labels are walked in blocks of 4,096 `seq`s, within each of which an index has the subjects by name, up to the
+  end of the block that fills the page. A million labels are 244 blocks, a look-up each.
 
 So no pattern and no cursor makes a page cost more than some thousand rows (measured in docs/LABELS.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -28,6 +28,8 @@ MOST_PATTERNS = 50
 MOST_SOURCES = 50
 LARGEST_SEQ = 2**53 - 1
 FEW = 1000
+SEVERAL = 2
+LOOKED = (128, 512)
 BLOCK_BITS = 12
 """As in the index `label_block`."""
 _LAST = "\U0010ffff"
@@ -95,34 +97,54 @@ def _find(
     found: list[int] = []
     for uri in exact:
         found += [seq for (seq,) in connection.execute(NAMED, (labeler, uri)) if seq > cursor]
-    wide: list[Range] = []
-    most = FEW // max(1, len(ranges))
-    for one in ranges:
-        few = connection.execute(BY_NAME, (labeler, *one, most + 1)).fetchall()
-        if len(few) > most:
-            wide.append(one)
-        else:
-            found += [seq for (seq,) in few if seq > cursor]
-    if wide:
-        found += _walk(connection, labeler, wide, cursor, limit)
+    if ranges:
+        found += _begin_so(connection, labeler, ranges, cursor, limit)
     return sorted(found)[:limit]
 
 
-def _walk(connection: Connection, labeler: int, wide: Sequence[Range], cursor: int, limit: int) -> list[int]:
+def _begin_so(connection: Connection, labeler: int, ranges: Sequence[Range], cursor: int, limit: int) -> Iterable[int]:
     """The first labels behind `cursor` of subjects in one of the ranges: `limit` if there are so many, or more."""
-    said = orjson.dumps(wide).decode()
-    found = [seq for (seq,) in connection.execute(NEXT, (labeler, cursor, said))]
-    if len(found) >= limit:
-        return found
+    next_ones, _, said = _said(ranges)
+    near: list[int] = []
+    for looked in LOOKED:
+        near = [seq for (seq,) in connection.execute(next_ones, (labeler, cursor, *said, looked, limit))]
+        if len(near) >= limit:
+            return near  # they come as they are looked through, by `seq`
+        if 4 * len(near) < limit:
+            break  # so it would be among four times as many
+    if len(near) >= SEVERAL:
+        return _walk(connection, labeler, ranges, cursor, limit)
+    found: list[int] = []
+    wide: list[Range] = []
+    most = FEW // len(ranges)
+    for one in ranges:
+        if connection.execute(MORE, (labeler, *one, most)).fetchone():
+            wide.append(one)
+        else:
+            found += [seq for (seq,) in connection.execute(BY_NAME, (labeler, *one)) if seq > cursor]
+    if wide:
+        found += _walk(connection, labeler, wide, cursor, limit)
+    return found
+
+
+def _walk(connection: Connection, labeler: int, ranges: Sequence[Range], cursor: int, limit: int) -> list[int]:
+    """Block by block."""
+    _, blocks, said = _said(ranges)
     found, filled = [], LARGEST_SEQ
-    for (seq,) in connection.execute(BLOCKS, (labeler, cursor, said)):
+    for (seq,) in connection.execute(blocks, (labeler, cursor, *said)):
         if seq >> BLOCK_BITS > filled:
             break
-        if seq > cursor:
-            found.append(seq)
-            if len(found) == limit:
-                filled = seq >> BLOCK_BITS  # the rest of this block may stand before what was found
+        found.append(seq)
+        if len(found) == limit:
+            filled = seq >> BLOCK_BITS  # the rest of this block may stand before what was found
     return found
+
+
+def _said(ranges: Sequence[Range]) -> tuple[str, str, tuple[str, str | None]]:
+    """The statements that look for ranges, NEXT and BLOCKS, and the ranges as their third and fourth binding."""
+    if len(ranges) == 1:
+        return NEXT_OF_ONE, BLOCKS_OF_ONE, ranges[0]  # a third less work
+    return NEXT, BLOCKS, (orjson.dumps(ranges).decode(), None)
 
 
 def answer(rows: Rows) -> bytes:
@@ -133,25 +155,29 @@ def answer(rows: Rows) -> bytes:
 
 STREAM = "SELECT seq, signed FROM label WHERE labeler = ? AND seq > ? ORDER BY seq LIMIT ?"
 NAMED = "SELECT seq FROM label WHERE labeler = ? AND uri = ?"
-BY_NAME = "SELECT seq FROM label WHERE labeler = ? AND uri >= ? AND uri < ? LIMIT ?"
+MORE = "SELECT 1 FROM label WHERE labeler = ? AND uri >= ? AND uri < ? LIMIT 1 OFFSET ?"
+BY_NAME = "SELECT seq FROM label WHERE labeler = ? AND uri >= ? AND uri < ?"
 SIGNED = "SELECT seq, signed FROM json_each(?) CROSS JOIN label ON seq = value"
+_LOOK = "SELECT seq FROM (SELECT seq, uri FROM label WHERE labeler = ?1 AND seq > ?2 ORDER BY seq LIMIT ?5)"
 _RANGE = "range(low, high) AS MATERIALIZED (SELECT value ->> 0, value ->> 1 FROM json_each(?3))"
-NEXT = f"""
-WITH {_RANGE}
-SELECT seq FROM (SELECT seq, uri FROM label WHERE labeler = ?1 AND seq > ?2 ORDER BY seq LIMIT 500) CROSS JOIN range
-WHERE uri >= low AND uri < high
-"""
+NEXT = f"WITH {_RANGE} {_LOOK} CROSS JOIN range WHERE uri >= low AND uri < high LIMIT ?6"
+NEXT_OF_ONE = f"{_LOOK} WHERE uri >= ?3 AND uri < ?4 LIMIT ?6"
 # The blocks are those in which there is anything, so that a leap of the numbers costs nothing.
-BLOCKS = f"""
-WITH RECURSIVE
+_BLOCK = f"""
   block(b) AS (
     SELECT (SELECT seq >> {BLOCK_BITS} FROM label WHERE labeler = ?1 AND seq > ?2 ORDER BY seq LIMIT 1)
     UNION ALL
     SELECT (SELECT seq >> {BLOCK_BITS} FROM label WHERE labeler = ?1 AND seq >= (b + 1) << {BLOCK_BITS}
             ORDER BY seq LIMIT 1)
     FROM block WHERE b IS NOT NULL
-  ),
-  {_RANGE}
-SELECT seq FROM block CROSS JOIN range CROSS JOIN label
-WHERE labeler = ?1 AND seq >> {BLOCK_BITS} = b AND uri >= low AND uri < high
+  )
+"""
+_IN_BLOCK = f"labeler = ?1 AND seq >> {BLOCK_BITS} = b AND +seq > ?2"
+BLOCKS = f"""
+WITH RECURSIVE {_BLOCK}, {_RANGE}
+SELECT seq FROM block CROSS JOIN range CROSS JOIN label WHERE {_IN_BLOCK} AND uri >= low AND uri < high AND ?4 IS NULL
+"""
+BLOCKS_OF_ONE = f"""
+WITH RECURSIVE {_BLOCK}
+SELECT seq FROM block CROSS JOIN label WHERE {_IN_BLOCK} AND uri >= ?3 AND uri < ?4
 """

@@ -90,7 +90,8 @@ CREATE TABLE label (
     signed BLOB NOT NULL,
     UNIQUE (labeler, uri, cid, val)
 ) STRICT;
-CREATE INDEX label_stream ON label (labeler, seq);
+-- With the subject, so that labels are looked through without being read.
+CREATE INDEX label_stream ON label (labeler, seq, uri);
 -- Subjects that begin alike, in the order of `seq` by thousands: what queryLabels walks (labeler/query.py).
 CREATE INDEX label_block ON label (labeler, seq >> 12, uri);
 CREATE INDEX label_expiry ON label (exp) WHERE exp IS NOT NULL AND neg = 0;

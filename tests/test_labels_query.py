@@ -258,14 +258,20 @@ def test_it_finds_what_reading_everything_finds(many: Labels, given: list[str], 
 
 def test_no_way_reads_all_labels(many: Labels) -> None:
     """S54: each step of each plan goes by an index, and none sorts."""
-    bindings = {query.NAMED: (1, "x"), query.BY_NAME: (1, "a", "b", 9), query.STREAM: (1, 0, 9)}
-    bindings |= {query.NEXT: (1, 0, "[]"), query.BLOCKS: (1, 0, "[]"), query.SIGNED: ("[]",)}
+    bindings: dict[str, tuple[object, ...]] = {query.NAMED: (1, "x"), query.STREAM: (1, 0, 9), query.SIGNED: ("[]",)}
+    bindings |= {query.MORE: (1, "a", "b", 9), query.BY_NAME: (1, "a", "b")}
+    bindings |= {query.NEXT: (1, 0, "[]", None, 9, 9), query.NEXT_OF_ONE: (1, 0, "a", "b", 9, 9)}
+    bindings |= {query.BLOCKS: (1, 0, "[]", None), query.BLOCKS_OF_ONE: (1, 0, "a", "b")}
+    plans = {}
     for statement, values in bindings.items():
         steps = [row[3] for row in many.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
         assert any("SEARCH label" in step for step in steps), steps
         assert not any("SCAN label" in step or "TEMP B-TREE" in step for step in steps), steps
-    plan = str([row[3] for row in many.connection.execute(f"EXPLAIN QUERY PLAN {query.BLOCKS}", (1, 0, "[]"))])
-    assert "COVERING INDEX label_block (labeler=? AND <expr>=? AND uri>? AND uri<?)" in plan
+        plans[statement] = str(steps)
+    for statement in (query.NEXT, query.NEXT_OF_ONE):
+        assert "COVERING INDEX label_stream (labeler=? AND seq>?)" in plans[statement]
+    for statement in (query.BLOCKS, query.BLOCKS_OF_ONE):
+        assert "COVERING INDEX label_block (labeler=? AND <expr>=? AND uri>? AND uri<?)" in plans[statement]
 
 
 def test_a_page_costs_some_thousand_rows_at_most(many: Labels) -> None:

@@ -5,6 +5,7 @@ before what our own proxies have added was written by the caller, who may write 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
@@ -20,6 +21,7 @@ def read_networks(text: str) -> tuple[Network, ...]:
         raise ValueError("must be addresses or networks such as 10.0.0.0/8, by comma") from error
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         found = ip_address(text.strip().partition("%")[0])
