@@ -167,11 +167,14 @@ async def watch(
         if before.there:
             outcome.missing = f"{post} has {value} already; take it back first, or choose another post"
             return outcome
-        await asyncio.to_thread(decide, True)
+        decided = asyncio.create_task(asyncio.to_thread(decide, True))
         try:
+            await asyncio.shield(decided)
             await _wait(session, config, outcome, declared, seconds, every, there=True)
         finally:
-            await asyncio.to_thread(decide, False)
+            await asyncio.wait((decided,))
+            if decided.exception() is None:  # else nothing was issued that could be taken back
+                await asyncio.to_thread(decide, False)
         if not outcome.missing:
             await _wait(session, config, outcome, declared, seconds, every, there=False)
     return outcome

@@ -68,10 +68,14 @@ class Labelling:
         """Tell other processes every few seconds, if anything has changed."""
         last: Any = None
         while True:
-            report = self.report()
-            if report != last:
-                await asyncio.get_running_loop().run_in_executor(self._beside, self._write, report, clock())
-                last = report
+            try:
+                report = self.report()
+            except apsw.Error as error:  # it may be over the next time
+                log.warning("how labelers stand cannot be read: %s", error)
+            else:
+                if report != last:
+                    await asyncio.get_running_loop().run_in_executor(self._beside, self._write, report, clock())
+                    last = report
             await asyncio.sleep(REPORT_SECONDS)
 
     def _write(self, report: Mapping[str, Any], now: float) -> None:

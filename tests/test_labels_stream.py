@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import apsw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from labeler.label import check, to_json
 from labeler.pages import PAGE, floor_key
 from models import labelers, meta
 from models.commits import CommitWatch
+from service import labelling
 from tests.service_process import PATIENCE, Service
 from tests.stream_site import (
     FIRST,
@@ -353,9 +355,33 @@ async def test_subscribers_are_told_of(site: tuple[Site, Labels]) -> None:
                 if len(told.get("subscribers", ())) == 2 and told["labelers"][0]["head"] == 5:
                     break
                 await asyncio.sleep(0.05)
+<<<<<<< HEAD
         assert told["labelers"][0] == {"did": FIRST, "head": 5} and told["publisher"]["state"].startswith("waiting")
+=======
+        assert told["labelers"][0] == {"did": FIRST, "head": 5} and told["publisher"]["state"].startswith("waiting: ")
+>>>>>>> 2fa030e66da51286dc9af58a635bdb7ef1d7e78e
         assert {each["labeler"] for each in told["subscribers"]} == {FIRST}
         assert [(each["format"], each["cursor"], each["lag"]) for each in told["subscribers"]] == [
             ("cbor", 5, 0),
             ("json", 5, 0),
         ]
+
+
+async def test_a_fault_of_the_database_does_not_end_the_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labelling, "REPORT_SECONDS", 0.01)
+    faults, report = [apsw.BusyError("busy")], labelling.Labelling.report
+
+    def faulty(self: labelling.Labelling) -> dict[str, Any]:
+        if faults:
+            raise faults.pop()
+        return report(self)
+
+    monkeypatch.setattr(labelling.Labelling, "report", faulty)
+    config = configure(tmp_path)
+    with labels_in(config) as labels:
+        async with served(config), asyncio.timeout(30 * PATIENCE):
+            while not labels.run("SELECT 1 FROM process WHERE name = 'serve'"):
+                await asyncio.sleep(0.01)
+    assert not faults
