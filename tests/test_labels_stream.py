@@ -355,11 +355,7 @@ async def test_subscribers_are_told_of(site: tuple[Site, Labels]) -> None:
                 if len(told.get("subscribers", ())) == 2 and told["labelers"][0]["head"] == 5:
                     break
                 await asyncio.sleep(0.05)
-<<<<<<< HEAD
-        assert told["labelers"][0] == {"did": FIRST, "head": 5} and told["publisher"]["state"].startswith("waiting")
-=======
         assert told["labelers"][0] == {"did": FIRST, "head": 5} and told["publisher"]["state"].startswith("waiting: ")
->>>>>>> 2fa030e66da51286dc9af58a635bdb7ef1d7e78e
         assert {each["labeler"] for each in told["subscribers"]} == {FIRST}
         assert [(each["format"], each["cursor"], each["lag"]) for each in told["subscribers"]] == [
             ("cbor", 5, 0),
