@@ -149,6 +149,7 @@ def following(
     given = (theirs, port, handshake(host, after), count, after, last, cores, timed)
     process = context.Process(target=_main, args=given, daemon=True)
     process.start()
+    theirs.close()  # so that the end of the process is noticed
     try:
         if not ours.poll(120):
             raise AssertionError("subscribers could not connect")

@@ -1,7 +1,7 @@
 """The servers that are measured with their labels: ours, and the peer."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +89,9 @@ class Server:
         for at, uri in enumerate(uris) if every else ():
             time.sleep(max(0.0, start + at * every - time.monotonic()))
             began.append(time.monotonic())
-            self.issuer.issue((uri,))
+            self.issuer.issue([(uri,)])
         if not every:
-            self.issuer.issue(uris)
+            self.issuer.issue([uris])
         return began or [start] * count
 
 
@@ -115,9 +115,10 @@ class Issuer:
         """On which one may look at what was published."""
         return sql(self._publishing)
 
-    def issue(self, uris: Sequence[str], batch: str = "") -> None:
-        """Label them in one transaction, and publish all of it."""
-        _decide(self._deciding, self._declared, self._labeler, uris, batch)
+    def issue(self, pieces: Iterable[Sequence[str]], batch: str = "") -> None:
+        """Label all subjects of a piece in one transaction, piece by piece, and then publish all of it."""
+        for uris in pieces:
+            _decide(self._deciding, self._declared, self._labeler, uris, batch)
         while self._publisher.step():
             pass
 

@@ -258,12 +258,6 @@ def _report(
         targets=(
             *(Target(f"{kind}, times the peer", times[kind], TIMES_PEER, "") for kind in asked),
             *(Target(f"{kind}, p99", p99[kind], P99_MS, "ms", at_most=True) for kind in asked),
-            Target(
-                "replayed labels a second, times the peer",
-                median(rates[names[0]]) / median(rates[names[1]]),
-                1.0,
-                "",
-            ),
             Target("live labels lost or out of order", float(fans[0].lost), 0.0, "", at_most=True),
             *(
                 Target(

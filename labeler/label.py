@@ -16,7 +16,7 @@ import libipld
 from cbrrr import decode_dag_cbor, encode_dag_cbor
 
 from xrpc.key import PublicKey, verify
-from xrpc.syntax import is_at_uri, is_did
+from xrpc.syntax import is_did, parse_at_uri
 
 VERSION = 1
 LONGEST_VALUE = 100
@@ -99,6 +99,7 @@ def to_json(signed: bytes) -> dict[str, Any]:
     return said
 
 
+@lru_cache(maxsize=1024)
 def fault_of_value(val: str) -> str | None:
     """Why clients would not show labels of this value, or why it is never issued; None: it is good."""
     if val in RESERVED:
@@ -110,6 +111,9 @@ def fault_of_value(val: str) -> str | None:
 
 def fault_of_subject(uri: str) -> str | None:
     """Why nothing can be labelled by this name; None: it is good."""
-    if is_did(uri) or (is_at_uri(uri) and is_did(uri[5:].partition("/")[0])):
+    if is_did(uri):
+        return None
+    parts = parse_at_uri(uri)
+    if parts is not None and parts.authority.startswith("did:"):  # it was looked at whether it is one
         return None
     return "a subject is a DID, or an at-uri with a DID"
