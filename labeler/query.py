@@ -9,7 +9,7 @@ answer goes by `seq`, so the way to it depends on how many subjects begin so:
 - many: labels are walked in blocks of 4,096 `seq`s, within each of which an index has the subjects by name, up to the
   end of the block that fills the page. A million labels are 244 blocks, a look-up each.
 
-So no pattern and no cursor makes a page cost more than some thousand rows (measured in docs/LABELS.md).
+So no pattern and no cursor makes a page cost more than some thousand rows (`make bench ARGS=labels_serve`).
 """
 
 from collections.abc import Sequence
