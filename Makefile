@@ -45,7 +45,7 @@ format: $(VENV)/.installed-test ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 
 clean: ## remove what make has made; data, .env and communities.toml stay
-	rm -rf $(VENV) build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/network/node_modules
+	rm -rf $(VENV) build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/network/node_modules bench/labeler_peer/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.python

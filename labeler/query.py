@@ -9,11 +9,11 @@ answer goes by `seq`, so the way to it depends on how many subjects begin so:
 - many: labels are walked in blocks of 4,096 `seq`s, within each of which an index has the subjects by name, up to the
   end of the block that fills the page. A million labels are 244 blocks, a look-up each.
 
-So no pattern and no cursor makes a page cost more than some thousand rows (measured in docs/LABELS.md).
+So no pattern and no cursor makes a page cost more than some thousand rows (`make bench ARGS=labels_serve`).
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -79,72 +79,77 @@ def read_patterns(patterns: Sequence[str]) -> tuple[list[str], list[Range] | Non
 def find(connection: Connection, labeler: int, patterns: Sequence[str], cursor: int, limit: int) -> Rows:
     """The labels that match, behind `cursor`, in order, `limit` at most. Raises InvalidRequest."""
     exact, ranges = read_patterns(patterns)
-    # What is found and what is read of it are of one moment: meanwhile a label may be replaced.
+    # What is found by several statements is of one moment: meanwhile a label may be replaced.
     connection.execute("BEGIN")
     try:
         if ranges is None:
             return connection.execute(STREAM, (labeler, cursor, limit)).fetchall()
-        found = _find(connection, labeler, exact, ranges, cursor, limit)
-        return connection.execute(SIGNED, (orjson.dumps(found).decode(),)).fetchall() if found else []
+        found: list[tuple[int, bytes]] = []
+        for uri in exact:
+            found += connection.execute(NAMED, (labeler, uri, cursor)).fetchall()
+        if ranges:
+            found += _begin_so(connection, labeler, ranges, cursor, limit)
+        return sorted(found)[:limit]
     finally:
         connection.execute("COMMIT")
 
 
-def _find(
-    connection: Connection, labeler: int, exact: Sequence[str], ranges: Sequence[Range], cursor: int, limit: int
-) -> list[int]:
-    """Their `seq`s."""
-    found: list[int] = []
-    for uri in exact:
-        found += [seq for (seq,) in connection.execute(NAMED, (labeler, uri)) if seq > cursor]
-    if ranges:
-        found += _begin_so(connection, labeler, ranges, cursor, limit)
-    return sorted(found)[:limit]
-
-
-def _begin_so(connection: Connection, labeler: int, ranges: Sequence[Range], cursor: int, limit: int) -> Iterable[int]:
-    """The first labels behind `cursor` of subjects in one of the ranges: `limit` if there are so many, or more."""
-    next_ones, _, said = _said(ranges)
-    near: list[int] = []
+def _begin_so(connection: Connection, labeler: int, ranges: Sequence[Range], cursor: int, limit: int) -> Rows:
+    """The first labels behind `cursor` of subjects in one of the ranges: `limit` if there are so many."""
+    near: Rows = ()
+    said = _said(ranges)
     for looked in LOOKED:
-        near = [seq for (seq,) in connection.execute(next_ones, (labeler, cursor, *said, looked, limit))]
+        near = connection.execute(said.next, (labeler, cursor, *said.ranges, looked, limit)).fetchall()
         if len(near) >= limit:
-            return near  # they come as they are looked through, by `seq`
+            return near
         if 4 * len(near) < limit:
             break  # so it would be among four times as many
     if len(near) >= SEVERAL:
-        return _walk(connection, labeler, ranges, cursor, limit)
-    found: list[int] = []
+        # How many blocks have enough, if it goes on so, and the rest of the first one.
+        blocks = 2 + (limit * looked // len(near) >> BLOCK_BITS)
+        found = connection.execute(said.near, (labeler, cursor, *said.ranges, blocks, limit)).fetchall()
+        return found if len(found) >= limit else _walk(connection, labeler, ranges, cursor, limit)
+    found = []
     wide: list[Range] = []
     most = FEW // len(ranges)
     for one in ranges:
         if connection.execute(MORE, (labeler, *one, most)).fetchone():
             wide.append(one)
         else:
-            found += [seq for (seq,) in connection.execute(BY_NAME, (labeler, *one)) if seq > cursor]
+            found += connection.execute(BY_NAME, (labeler, *one, cursor, limit)).fetchall()
     if wide:
         found += _walk(connection, labeler, wide, cursor, limit)
     return found
 
 
-def _walk(connection: Connection, labeler: int, ranges: Sequence[Range], cursor: int, limit: int) -> list[int]:
-    """Block by block."""
-    _, blocks, said = _said(ranges)
-    found, filled = [], LARGEST_SEQ
-    for (seq,) in connection.execute(blocks, (labeler, cursor, *said)):
+def _walk(connection: Connection, labeler: int, ranges: Sequence[Range], cursor: int, limit: int) -> Rows:
+    """The same, block by block as far as it takes."""
+    said = _said(ranges)
+    found: list[int] = []
+    filled = LARGEST_SEQ
+    for (seq,) in connection.execute(said.blocks, (labeler, cursor, *said.ranges)):
         if seq >> BLOCK_BITS > filled:
             break
         found.append(seq)
         if len(found) == limit:
             filled = seq >> BLOCK_BITS  # the rest of this block may stand before what was found
-    return found
+    first = sorted(found)[:limit]
+    return connection.execute(SIGNED, (orjson.dumps(first).decode(),)).fetchall() if first else ()
 
 
-def _said(ranges: Sequence[Range]) -> tuple[str, str, tuple[str, str | None]]:
-    """The statements that look for ranges, NEXT and BLOCKS, and the ranges as their third and fourth binding."""
+class _Said(NamedTuple):
+    """The statements that look for ranges, and the ranges as their third and fourth binding."""
+
+    next: str
+    near: str
+    blocks: str
+    ranges: tuple[str, str | None]
+
+
+def _said(ranges: Sequence[Range]) -> _Said:
     if len(ranges) == 1:
-        return NEXT_OF_ONE, BLOCKS_OF_ONE, ranges[0]  # a third less work
-    return NEXT, BLOCKS, (orjson.dumps(ranges).decode(), None)
+        return _Said(NEXT_OF_ONE, NEAR_OF_ONE, BLOCKS_OF_ONE, ranges[0])  # a third less work
+    return _Said(NEXT, NEAR, BLOCKS, (orjson.dumps(ranges).decode(), None))
 
 
 def answer(rows: Rows) -> bytes:
@@ -154,30 +159,32 @@ def answer(rows: Rows) -> bytes:
 
 
 STREAM = "SELECT seq, signed FROM label WHERE labeler = ? AND seq > ? ORDER BY seq LIMIT ?"
-NAMED = "SELECT seq FROM label WHERE labeler = ? AND uri = ?"
-MORE = "SELECT 1 FROM label WHERE labeler = ? AND uri >= ? AND uri < ? LIMIT 1 OFFSET ?"
-BY_NAME = "SELECT seq FROM label WHERE labeler = ? AND uri >= ? AND uri < ?"
+NAMED = "SELECT seq, signed FROM label WHERE labeler = ? AND uri = ? AND +seq > ?"
 SIGNED = "SELECT seq, signed FROM json_each(?) CROSS JOIN label ON seq = value"
+MORE = "SELECT 1 FROM label WHERE labeler = ? AND uri >= ? AND uri < ? LIMIT 1 OFFSET ?"
+_FOUND = "SELECT label.seq, label.signed FROM ({}) AS found CROSS JOIN label ON label.seq = found.seq"
+"""Only what is given is read as a whole."""
+_FIRST = "ORDER BY +seq LIMIT"
+BY_NAME = _FOUND.format(
+    f"SELECT seq FROM label WHERE labeler = ?1 AND uri >= ?2 AND uri < ?3 AND +seq > ?4 {_FIRST} ?5"
+)
 _LOOK = "SELECT seq FROM (SELECT seq, uri FROM label WHERE labeler = ?1 AND seq > ?2 ORDER BY seq LIMIT ?5)"
 _RANGE = "range(low, high) AS MATERIALIZED (SELECT value ->> 0, value ->> 1 FROM json_each(?3))"
-NEXT = f"WITH {_RANGE} {_LOOK} CROSS JOIN range WHERE uri >= low AND uri < high LIMIT ?6"
-NEXT_OF_ONE = f"{_LOOK} WHERE uri >= ?3 AND uri < ?4 LIMIT ?6"
+# They come as they are looked through, by `seq`.
+NEXT = f"WITH {_RANGE} " + _FOUND.format(f"{_LOOK} CROSS JOIN range WHERE uri >= low AND uri < high LIMIT ?6")
+NEXT_OF_ONE = _FOUND.format(f"{_LOOK} WHERE uri >= ?3 AND uri < ?4 LIMIT ?6")
 # The blocks are those in which there is anything, so that a leap of the numbers costs nothing.
 _BLOCK = f"""
-  block(b) AS (
-    SELECT (SELECT seq >> {BLOCK_BITS} FROM label WHERE labeler = ?1 AND seq > ?2 ORDER BY seq LIMIT 1)
-    UNION ALL
-    SELECT (SELECT seq >> {BLOCK_BITS} FROM label WHERE labeler = ?1 AND seq >= (b + 1) << {BLOCK_BITS}
-            ORDER BY seq LIMIT 1)
-    FROM block WHERE b IS NOT NULL
-  )
-"""
+WITH RECURSIVE block(b) AS (
+  SELECT (SELECT seq >> {BLOCK_BITS} FROM label WHERE labeler = ?1 AND seq > ?2 ORDER BY seq LIMIT 1)
+  UNION ALL
+  SELECT (SELECT seq >> {BLOCK_BITS} FROM label WHERE labeler = ?1 AND seq >= (b + 1) << {BLOCK_BITS}
+          ORDER BY seq LIMIT 1)
+  FROM block WHERE b IS NOT NULL"""
 _IN_BLOCK = f"labeler = ?1 AND seq >> {BLOCK_BITS} = b AND +seq > ?2"
-BLOCKS = f"""
-WITH RECURSIVE {_BLOCK}, {_RANGE}
-SELECT seq FROM block CROSS JOIN range CROSS JOIN label WHERE {_IN_BLOCK} AND uri >= low AND uri < high AND ?4 IS NULL
-"""
-BLOCKS_OF_ONE = f"""
-WITH RECURSIVE {_BLOCK}
-SELECT seq FROM block CROSS JOIN label WHERE {_IN_BLOCK} AND uri >= ?3 AND uri < ?4
-"""
+_OF_SOME = f"SELECT seq FROM block CROSS JOIN range CROSS JOIN label WHERE {_IN_BLOCK} AND uri >= low AND uri < high"
+_OF_ONE = f"SELECT seq FROM block CROSS JOIN label WHERE {_IN_BLOCK} AND uri >= ?3 AND uri < ?4"
+NEAR = f"{_BLOCK} LIMIT ?5), {_RANGE} " + _FOUND.format(f"{_OF_SOME} {_FIRST} ?6")
+NEAR_OF_ONE = f"{_BLOCK} LIMIT ?5) " + _FOUND.format(f"{_OF_ONE} {_FIRST} ?6")
+BLOCKS = f"{_BLOCK}), {_RANGE} {_OF_SOME} AND ?4 IS NULL"
+BLOCKS_OF_ONE = f"{_BLOCK}) {_OF_ONE}"

@@ -7,7 +7,6 @@ newline or a full-width digit never passes. Nothing here looks anything up.
 
 import re
 from datetime import date
-from functools import lru_cache
 from typing import NamedTuple
 
 _LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
@@ -58,7 +57,6 @@ def is_handle(text: str) -> bool:
     return len(text) <= MAX_HANDLE and _HANDLE.fullmatch(text) is not None
 
 
-@lru_cache(maxsize=1024)
 def is_nsid(text: str) -> bool:
     """Whether `text` is a namespaced identifier such as `app.bsky.feed.post`."""
     return len(text) <= MAX_NSID and _NSID.fullmatch(text) is not None
