@@ -38,7 +38,7 @@ class Server:
 
     @classmethod
     @contextmanager
-    def ours(cls, service: Service, labels: int) -> Iterator["Server"]:
+    def ours(cls, service: Service) -> Iterator["Server"]:
         """The service, once it runs: labels are issued and published from this process, without the pace."""
         assert service.process is not None
         issuer = Issuer(service.database, service.folder / "labels.toml")

@@ -90,42 +90,42 @@ def run(*, quick: bool) -> Report:
             pass  # it makes its tables
         labels_peer.fill(folder / "peer.db", label_rows.peer_rows(size.labels))
         pin(others)
-        ours = stack.enter_context(_serving(service, size.labels, measured))
+        ours = stack.enter_context(_serving(service, measured))
         asked: dict[str, list[Asked]] = {}
-        with _peer(folder / "peer.db", size.labels, measured) as peer:
+        with _peer(folder / "peer.db", measured) as peer:
             uvloop.run(_ask(ours, peer, subjects, size, asked))
         replays = [replay(ours, 0, others) for _ in range(size.rounds)]
         # The peer is begun anew for each: it keeps the memory of what it did before.
-        with _peer(folder / "peer.db", size.labels, measured) as peer:
+        with _peer(folder / "peer.db", measured) as peer:
             replays.append(replay(peer, size.labels - size.replayed_by_peer, others))
         fans = []
-        with _peer(folder / "peer.db", size.labels, measured) as peer:
+        with _peer(folder / "peer.db", measured) as peer:
             for server in (ours, peer):
                 print(f"labels_serve: {size.subscribers:,} subscribers of {server.name}", file=sys.stderr, flush=True)
                 burst = size.burst if server is ours else size.burst // 5
                 fans.append(fan_out(server, size.subscribers, size.paced, burst, others))
         stalls = [stall(ours, size.stalled, size.while_stalled, others, behind=True)]
         stalls.append(stall(ours, size.stalled, size.while_stalled, others, behind=False))
-        with _peer(folder / "peer.db", size.labels, measured) as peer:
+        with _peer(folder / "peer.db", measured) as peer:
             stalls.append(stall(peer, size.stalled, size.while_stalled, others, behind=False))
     return _report(size, asked, replays, fans, stalls)
 
 
 @contextmanager
-def _serving(service: Service, labels: int, cores: Cores) -> Iterator[Server]:
+def _serving(service: Service, cores: Cores) -> Iterator[Server]:
     service.start()
     try:
         assert service.process is not None
         pin(cores, service.process.pid)
         service.wait_health()
-        with Server.ours(service, labels) as server:
+        with Server.ours(service) as server:
             yield server
     finally:
         service.stop()
 
 
 @contextmanager
-def _peer(database: Path, labels: int, cores: Cores) -> Iterator[Server]:
+def _peer(database: Path, cores: Cores) -> Iterator[Server]:
     with labels_peer.running(label_rows.LABELER, label_rows.KEY, database, cores) as peer:
         yield Server.of_peer(peer, database)
 
