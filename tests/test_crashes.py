@@ -122,7 +122,7 @@ async def test_f3_a_disk_that_is_full_loses_nothing(tmp_path: Path, limit: tuple
         largest = max(path.stat().st_size for path in run.service.database.parent.iterdir())
         await run.restart(option, value or str(largest + 65536))
         before = run.cursor
-        run.history.flood(80)
+        run.history.flood(240)
         await run.until("a refusal", lambda: "the database refused a write" in run.service.log_tail(400))
         assert before <= run.cursor < run.world.relay.head  # invariant 1
         run.history.run(20)
