@@ -103,12 +103,18 @@ class Oracle:
         self._max_age = max_age
         self._stood: dict[str, int] = {}
         self._made: dict[str, int] = {}
+        self._turn = 0
+        self._put: dict[tuple[str, str], int] = {}
+        self._left: dict[str, int] = {}
+        """In the order of `_turn`: when a record was last written (DID, path), and when a post left the index."""
 
     # What people do
 
     def put(self, did: str, path: str, cid: str, record: Mapping[str, Any], at: int) -> None:
         """A record was created or changed."""
         self.records.setdefault(did, {})[path] = cid, record
+        self._turn += 1
+        self._put[did, path] = self._turn
         self._made.setdefault(uri_of(did, path), at - KEY_BEFORE)
         if self.active(did):
             self._take(did, path, at)
@@ -139,8 +145,15 @@ class Oracle:
         for path in self.records.get(did, {}).keys() - records.keys():
             self.delete(did, path)
         self.records[did] = dict(records)
+        required = dict(self.edges)
         for path in sorted(records, key=lambda path: not path.startswith(POST)):
             self._take(did, path, at)
+        for edge in [edge for edge in self.edges if edge[0] == did]:
+            _, kind, rkey = edge
+            uri, path = self.edges[edge], f"{_collection(kind)}/{rkey}"
+            # It may have been read before the post left and came again; nothing told of it then.
+            if required.get(edge) != uri and self._left.get(uri, -1) >= self._put.get((did, path), 0):
+                del self.edges[edge]
 
     # What follows
 
@@ -198,7 +211,9 @@ class Oracle:
 
     def _drop(self, uri: str) -> None:
         """A post leaves the index, and what was said of it is forgotten."""
-        self.posts.pop(uri, None)
+        if self.posts.pop(uri, None) is not None:
+            self._turn += 1
+            self._left[uri] = self._turn
         self.edges = {edge: about for edge, about in self.edges.items() if about != uri}
 
     def _regard(self) -> None:
