@@ -86,6 +86,8 @@ async def behind(run: "FaultRun", member: Account, name: str) -> None:
 
 async def ahead(run: "FaultRun", member: Account, name: str) -> None:
     await run.play_out()
+    if not member.active:
+        member = run.history.member()  # who was chosen has gone meanwhile, and nobody reads the repository
     await run.settle()
     relay, sessions = run.world.relay, len(run.world.relay.sessions)
     for _ in range(5):
