@@ -282,18 +282,8 @@ class Stream:
             self._looking.cancel()
 
     def report(self) -> list[dict[str, Any]]:
-        """Each subscriber: labeler, client, format, cursor, lag (in `seq`s) and since when (microseconds)."""
-        return [
-            {
-                "labeler": one.published.labeler,
-                "client": one.client or "",
-                "format": "json" if one.json else "cbor",
-                "cursor": one.cursor,
-                "lag": max(0, one.published.head - one.cursor),
-                "since": one.since,
-            }
-            for one in sorted(self.subscribers, key=lambda one: one.since)
-        ]
+        """How each subscriber stands, those that came first before the others."""
+        return [one.report() for one in sorted(self.subscribers, key=lambda one: one.since)]
 
 
 def _seen(task: asyncio.Task[None]) -> None:

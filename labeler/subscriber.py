@@ -3,6 +3,7 @@
 import asyncio
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -54,6 +55,17 @@ class Subscriber:
     def json(self) -> bool:
         """Whether it gets JSON."""
         return self.ws.ws_protocol == JSON
+
+    def report(self) -> dict[str, Any]:
+        """Labeler, client, format, cursor, lag (in `seq`s) and since when (microseconds)."""
+        return {
+            "labeler": self.published.labeler,
+            "client": self.client or "",
+            "format": "json" if self.json else "cbor",
+            "cursor": self.cursor,
+            "lag": max(0, self.published.head - self.cursor),
+            "since": self.since,
+        }
 
 
 def check_handshake(request: web.Request) -> None:
