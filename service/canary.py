@@ -14,7 +14,7 @@ from typing import Any
 from playhouse.apsw_ext import APSWDatabase
 
 from labeler.vocabulary import Declared
-from models.database import Connection, open_database, writing
+from models.database import MACHINE_FAULTS, Connection, DatabaseError, open_database, writing
 from service.cli import CommandError
 from service.config import Config
 from service.labeler_canary import Outcome, issue_or_take_back, watch
@@ -35,12 +35,15 @@ async def keep_watching(config: Config, declared: Sequence[Declared], first: flo
         return
     await asyncio.sleep(first)
     while True:
-        outcomes = [
-            await try_once(config, one)
-            for one in declared
-            if config.canary_value in one.values and not config.canary_post.startswith(f"at://{one.did}/")
-        ]
-        await asyncio.to_thread(_store, config, outcomes)
+        try:
+            outcomes = [
+                await try_once(config, one)
+                for one in declared
+                if config.canary_value in one.values and not config.canary_post.startswith(f"at://{one.did}/")
+            ]
+            await asyncio.to_thread(_store, config, outcomes)
+        except (DatabaseError, *MACHINE_FAULTS) as error:
+            log.error("the canary could not be let out: %s", error)  # the next one may
         await asyncio.sleep(config.canary_hours * 3600)
 
 

@@ -5,8 +5,10 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
+import apsw
 import pytest
 
 from labeler.pacing import PER_DAY, PER_HOUR, PER_SECOND, Pace
@@ -93,6 +95,28 @@ async def test_a_canary_that_does_not_come_through_is_told_of(site: Site, caplog
     outcome = await canary.try_once(site.config(canary_post=POST), only(site), seconds=0.1)
     assert "queryLabels does not have the label" in outcome.missing and outcome.missing in caplog.text
     assert rows(site, "SELECT * FROM label_outbox") == [], "it is taken back"
+
+
+async def test_a_fault_of_the_machine_does_not_end_the_standing_canary(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await site.set_up()
+    tries: list[int] = []
+    again = asyncio.Event()
+
+    async def busy(*_: Any) -> Any:
+        tries.append(1)
+        if len(tries) == 2:
+            again.set()
+        raise apsw.BusyError("database is locked")
+
+    monkeypatch.setattr(canary, "try_once", busy)
+    config = replace(site.config(canary_post=POST), canary_hours=0)
+    watching = asyncio.create_task(canary.keep_watching(config, [only(site)], first=0))
+    await asyncio.wait_for(again.wait(), 10 * PATIENCE)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert "database is locked" in caplog.text
 
 
 async def test_without_a_post_nothing_is_tried(site: Site) -> None:
