@@ -14,10 +14,11 @@ from bench import label_rows
 from bench.cores import usage
 from bench.labels_peer import Peer, version
 from labeler.issue import Wanted, issue
+from labeler.labels_file import read_labels
 from labeler.pacing import Pace
 from labeler.publisher import Publisher
 from labeler.signing_key import Signer, did_key
-from labeler.vocabulary import Declared, read_labelers
+from labeler.vocabulary import Declared
 from models import labelers
 from models.database import Connection, open_database, sql, writing
 from tests.service_process import Service
@@ -99,7 +100,7 @@ class Issuer:
     """Decides labels on one connection and publishes them on another, as the service does, but without the pace."""
 
     def __init__(self, path: Path, declaration: Path) -> None:
-        (self._declared,) = read_labelers(declaration)
+        (self._declared,) = read_labels(declaration).labelers
         self._deciding, self._publishing = open_database(path), open_database(path)
         self.key = coincurve.PrivateKey(label_rows.KEY)
         with writing(self._deciding) as connection:

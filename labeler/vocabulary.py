@@ -26,12 +26,11 @@ of it is refused here: every fault names the file, the line and the key, and all
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from communities.lines import Lines
 from communities.reasons import APPEALS, REASONS
-from communities.toml_file import DeclarationError, load, read_text
+from communities.toml_file import DeclarationError, load
 from labeler.vocabulary_keys import LABEL, LABELER, LOCALE, NOT_OURS, Check, language
 
 COLLECTION, RKEY = "app.bsky.labeler.service", "self"
@@ -101,18 +100,11 @@ class Declared:
         return self.endpoint.partition("://")[2]
 
 
-def read_labelers(path: Path) -> tuple[Declared, ...]:
-    """The labelers that the file declares, in its order; none when there is no file.
+def parse_labelers(text: str, name: str = "labels.toml") -> tuple[Declared, ...]:
+    """The labelers that the text of the file declares, in its order; `name` stands before each fault.
 
     Raises DeclarationError when it cannot be read or anything in it is wrong.
     """
-    if not path.exists():
-        return ()
-    return parse_labelers(read_text(path), str(path))
-
-
-def parse_labelers(text: str, name: str = "labels.toml") -> tuple[Declared, ...]:
-    """As `read_labelers`, from the text of the file; `name` stands before each fault."""
     document = load(text, name)
     lines = Lines(text, "labeler")
     faults: list[str] = []

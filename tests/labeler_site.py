@@ -17,8 +17,8 @@ from aiohttp import WSMsgType, web
 from cbrrr import decode_dag_cbor, encode_dag_cbor
 
 from labeler.label import Label, sign, to_json
+from labeler.labels_file import read_labels
 from labeler.signing_key import KeyRing, Signer, signers
-from labeler.vocabulary import read_labelers
 from models import labelers
 from models.database import open_database, sql, writing
 from service import labeler as command_module
@@ -106,7 +106,9 @@ class Site:
     def signer(self) -> Signer:
         database = open_database(self.folder / "data" / "communities.db")
         try:
-            (one,) = signers(sql(database), read_labelers(self.folder / "labels.toml"), KeyRing(PASSPHRASE)).values()
+            (one,) = signers(
+                sql(database), read_labels(self.folder / "labels.toml").labelers, KeyRing(PASSPHRASE)
+            ).values()
             return one
         finally:
             database.close()

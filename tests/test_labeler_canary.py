@@ -11,9 +11,10 @@ from typing import Any
 import apsw
 import pytest
 
+from labeler.labels_file import read_labels
 from labeler.pacing import PER_DAY, PER_HOUR, PER_SECOND, Pace
 from labeler.publishing import Publishing
-from labeler.vocabulary import Declared, read_labelers
+from labeler.vocabulary import Declared
 from models import labelers
 from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
@@ -30,7 +31,7 @@ POST = f"at://did:plc:{'b' * 24}/app.bsky.feed.post/3kabc"
 
 
 def only(site: Site) -> Declared:
-    (declared,) = read_labelers(site.folder / "labels.toml")
+    (declared,) = read_labels(site.folder / "labels.toml").labelers
     return declared
 
 

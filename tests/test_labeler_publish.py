@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from labeler.vocabulary import read_labelers, service_record
+from labeler.labels_file import read_labels
+from labeler.vocabulary import service_record
 from service.cli import CommandError
 from tests import labeler_site
 from tests.labeler_site import METADATA, STREAM, Site, told
@@ -30,7 +31,7 @@ async def test_the_record_is_what_the_file_says(site: Site, capsys: Capture) -> 
     said = capsys.readouterr().out
     assert f"at://{site.account.did}/{COLLECTION}/self: created" in said and "of 140,000 bytes" in said
     assert "+ label spoiler" in said and "+ reasonTypes" in said
-    (declared,) = read_labelers(site.folder / "labels.toml")
+    (declared,) = read_labels(site.folder / "labels.toml").labelers
     assert record(site) == service_record(declared, record(site)["createdAt"])
     assert standing(site) == [f"{COLLECTION}/self"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from labeler.issue import Wanted, issue
 from labeler.label import Label, sign
-from labeler.vocabulary import read_labelers
+from labeler.labels_file import read_labels
 from models import labelers
 from models.database import DatabaseError, open_database, sql, writing
 from service import labeler_canary
@@ -114,7 +114,7 @@ class Publisher:
 
 
 async def try_it(site: Site, publisher: Publisher) -> labeler_canary.Outcome:
-    (declared,) = read_labelers(site.folder / "labels.toml")
+    (declared,) = read_labels(site.folder / "labels.toml").labelers
     return await watch(site.config(), declared, POST, "test", publisher.decide, 0.2, 0.01)
 
 
@@ -159,7 +159,7 @@ async def test_an_interrupted_canary_takes_the_label_back(site: Site) -> None:
     await site.set_up()
     publisher = Publisher(site)
     site.accepting = False
-    (declared,) = read_labelers(site.folder / "labels.toml")
+    (declared,) = read_labels(site.folder / "labels.toml").labelers
     running = asyncio.create_task(watch(site.config(), declared, POST, "test", publisher.decide, 60, 60))
     while not publisher.decisions or not site.stored():
         await asyncio.sleep(0)
@@ -188,7 +188,7 @@ async def test_what_a_canary_cannot_be(site: Site, words: list[str], said: str) 
 async def test_the_canary_goes_through_the_verb_and_takes_only_its_own_back(site: Site) -> None:
     await site.set_up()
     config = site.config()
-    (declared,) = read_labelers(config.labels)
+    (declared,) = read_labels(config.labels).labelers
 
     def events() -> list[Any]:
         with closing(open_database(config.database)) as database:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from communities.toml_file import DeclarationError
 from labeler.label import fault_of_value
-from labeler.vocabulary import MOST_BYTES, Declared, parse_labelers, read_labelers, record_bytes, service_record
+from labeler.labels_file import read_labels
+from labeler.vocabulary import MOST_BYTES, Declared, parse_labelers, record_bytes, service_record
 from labeler.vocabulary_keys import BLURS, NOT_OURS, SETTINGS, SEVERITIES
 from tests.conftest import SHARED_DATA
 from tests.didnet import plc
@@ -60,14 +61,14 @@ def test_what_is_left_out() -> None:
 
 
 def test_without_a_file_there_are_no_labelers(tmp_path: Path) -> None:
-    assert read_labelers(tmp_path / "labels.toml") == ()
+    assert read_labels(tmp_path / "labels.toml").labelers == ()
     (tmp_path / "empty.toml").write_text("# nothing\n")
-    assert read_labelers(tmp_path / "empty.toml") == ()
+    assert read_labels(tmp_path / "empty.toml").labelers == ()
     with pytest.raises(DeclarationError, match="it is no file"):
-        read_labelers(tmp_path)
+        read_labels(tmp_path)
     (tmp_path / "bad.toml").write_bytes(b"\xff")
     with pytest.raises(DeclarationError, match="cannot be read"):
-        read_labelers(tmp_path / "bad.toml")
+        read_labels(tmp_path / "bad.toml")
 
 
 def test_every_fault_is_told_at_once_with_its_line() -> None:
@@ -165,7 +166,7 @@ def test_the_record_says_all_that_readers_disagree_about() -> None:
 
 def test_the_record_is_what_the_lexicons_say() -> None:
     """Fields by name, those that are required, and known values, from the official files."""
-    record = service_record(read_labelers(EXAMPLE)[0], "2026-01-01T00:00:00.000Z")
+    record = service_record(read_labels(EXAMPLE).labelers[0], "2026-01-01T00:00:00.000Z")
     main = definition_of("app/bsky/labeler/service.json", "main")["record"]
     policies = definition_of("app/bsky/labeler/defs.json", "labelerPolicies")
     label = definition_of("com/atproto/label/defs.json", "labelValueDefinition")
@@ -183,7 +184,7 @@ def test_the_record_is_what_the_lexicons_say() -> None:
 
 
 def test_the_example_is_good_and_short() -> None:
-    (declared,) = read_labelers(EXAMPLE)
+    (declared,) = read_labels(EXAMPLE).labelers
     assert {"spoiler", "off-topic", "spam", "graphic"} <= declared.values
     assert all(len(value) <= 24 for value in declared.values)
 

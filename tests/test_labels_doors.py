@@ -14,7 +14,7 @@ import pytest
 from communities.toml_file import DeclarationError
 from labeler.issue import Wanted, issue
 from labeler.label import check
-from labeler.vocabulary import read_labelers
+from labeler.labels_file import read_labels
 from models import labelers
 from models.database import writing
 from service.config import Config
@@ -131,7 +131,7 @@ async def test_a_label_from_its_issue_to_a_subscriber(tmp_path: Path) -> None:
     """Issued by another process, published by the service, read through both doors."""
     config = configure(tmp_path, declaration((FIRST, FIRST_HOST)))
     give_key(config)
-    (declared,) = read_labelers(config.labels)
+    (declared,) = read_labels(config.labels).labelers
     async with served(config) as site, site.subscriber() as one:
         labels = Labels(config, key=False)
         await until_subscribed(site, 1)
