@@ -103,8 +103,9 @@ def write_database(folder: Path, communities: int, memberships: int, posts: int)
             ),
         )  # fmt: skip
         connection.executemany(
-            "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
-            " SELECT ?, 0, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, 'hashtag:tag'"
+            "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence, context)"
+            " SELECT ?, 0, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, 'hashtag:tag',"
+            " 'h:tag'"
             " FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?",
             ((1 + int(communities * rng.random() ** 3), post) for post in range(1, posts + 1)),
         )

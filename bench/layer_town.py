@@ -107,8 +107,9 @@ def write_town(path: Path, size: Size) -> None:
         )  # fmt: skip
         # A few communities have most of the posts.
         connection.executemany(
-            "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
-            " SELECT ?, 0, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, 'hashtag:tag'"
+            "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence, context)"
+            " SELECT ?, 0, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, 'hashtag:tag',"
+            " 'h:tag'"
             " FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?",
             ((1 + int(size.communities * rng.random() ** 4), post) for post in range(1, size.posts + 1)),
         )

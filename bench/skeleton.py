@@ -104,9 +104,10 @@ def write_database(folder: Path, posts: int) -> list[bytes]:
             ),
         )
         connection.executemany(
-            "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
+            "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence, context)"
             " SELECT 1 + (p.id - 1) % ?1, 0, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey,"
-            " 'hashtag:community' || ((p.id - 1) % ?1) FROM post p JOIN actor a ON a.id = p.actor",
+            " 'hashtag:community' || ((p.id - 1) % ?1), 'h:community' || ((p.id - 1) % ?1)"
+            " FROM post p JOIN actor a ON a.id = p.actor",
             [(COMMUNITIES,)],
         )
     database.close()

@@ -5,12 +5,15 @@
 Parts stand between semicolons. `h:` a hashtag, `k:` a word or phrase, `m:` a mention (the DID), `a:` an account of the
 rules (its DID), `l:` a list (at-uri); `j` its author has joined, `s` it was submitted, `y` a moderator let it in; then
 the state, `p` waits for approval, `r` removed, `b` its author is banned, and nothing where it is shown. `+` at the end:
-there is more than fits. In values `%` and `;` are written `%25` and `%3B`. `read_short_code` is the inverse.
+there is more than fits. In values `%`, `;`, quotes, backslashes and control characters are written as `%25`, so that
+a code stands in JSON as it is. `read_short_code` is the inverse.
 
 What clients send back of it proves nothing: anybody can write it.
 """
 
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from communities.admission import BANNED, BY_HAND, PENDING, REMOVED
@@ -20,6 +23,8 @@ MOST_BYTES = 200
 _KINDS = {"hashtag": "h", "keyword": "k", "mention": "m", "member": "a", "list": "l"}
 _WORDS = {JOINED: "j", SUBMITTED: "s", BY_HAND: "y"}
 _STATES = {PENDING: "p", REMOVED: "r", BANNED: "b"}
+_ESCAPED = re.compile(r'[%;"\\\x00-\x1f]')
+_READ_ESCAPED = re.compile(r"%([0-9A-F]{2})")
 _READ_KINDS = {letter: kind for kind, letter in _KINDS.items()}
 _READ_WORDS = {letter: word for word, letter in _WORDS.items()}
 _READ_STATES = {letter: bit for bit, letter in _STATES.items()}
@@ -50,6 +55,12 @@ def short_code(evidences: Iterable[str], hidden: int = 0) -> str:
     return ";".join(told)
 
 
+@lru_cache(10_000)
+def code_of(evidence: str) -> str:
+    """The code of an item that is shown, kept with it. `evidence`: as it is stored, one reason a line."""
+    return short_code(filter(None, evidence.split("\n")))
+
+
 def read_short_code(code: str) -> Told:
     """What `short_code` was given, as far as it fitted. Raises ValueError for anything that it does not write."""
     evidences: list[str] = []
@@ -57,7 +68,8 @@ def read_short_code(code: str) -> Told:
     for part in code.split(";") if code else ():
         kind, colon, value = part.partition(":")
         if colon and kind in _READ_KINDS:
-            evidences.append(f"{_READ_KINDS[kind]}:{value.replace('%3B', ';').replace('%25', '%')}")
+            value = _READ_ESCAPED.sub(lambda found: chr(int(found[1], 16)), value)
+            evidences.append(f"{_READ_KINDS[kind]}:{value}")
         elif part in _READ_WORDS:
             evidences.append(_READ_WORDS[part])
         elif part in _READ_STATES:
@@ -82,4 +94,6 @@ def _part(evidence: str) -> str | None:
         return _WORDS[evidence]
     kind, colon, value = evidence.partition(":")
     letter = _KINDS.get(kind)
-    return f"{letter}:{value.replace('%', '%25').replace(';', '%3B')}" if colon and letter else None
+    if not colon or not letter:
+        return None
+    return f"{letter}:" + _ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", value)

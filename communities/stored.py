@@ -7,6 +7,7 @@ from cbrrr import StrictCID, decode_dag_cbor
 from communities.admission import Decided, Verdict
 from communities.post import Post, read_post
 from communities.refs import PostRef
+from communities.short_code import code_of
 from models.database import Connection
 
 _POST = (
@@ -82,11 +83,12 @@ def put_item(connection: Connection, community: int, ref: PostRef, post: StoredP
     """Let an indexed post stand so in a community. Call inside a write."""
     evidence = "\n".join(item.evidences)
     changed = connection.execute(
-        "UPDATE feed_item SET hidden = ?, evidence = ? WHERE post = ? AND community = ? RETURNING 1",
-        (item.hidden, evidence, post.id, community),
+        "UPDATE feed_item SET hidden = ?, evidence = ?, context = ? WHERE post = ? AND community = ? RETURNING 1",
+        (item.hidden, evidence, code_of(evidence), post.id, community),
     ).fetchall()
     if not changed:
         connection.execute(
-            "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence) VALUES (?, ?, ?, ?, ?, ?)",
-            (community, item.hidden, post.sort_at, post.id, ref.uri, evidence),
+            "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence, context)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (community, item.hidden, post.sort_at, post.id, ref.uri, evidence, code_of(evidence)),
         )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from feedgen import cursor
 from feedgen.feeds import Feed
-from feedgen.merge import Stream, merge
+from feedgen.merge import Stream, merge, rendered
 from models.database import Connection
 
 LOUDEST = 5
@@ -71,10 +71,9 @@ class Everything:
             start = cursor.decode(self._key, feed.uri, after, cursor.EVERYTHING)
             (began,) = start.pins
         items = merge(self._execute, self._streams(viewer, began, now), start, limit + 1)
-        uris = '"},{"post":"'.join(uri for *_, uri in items[:limit])
-        body = f'{{"feed":[{{"post":"{uris}"}}]' if items else '{"feed":[]'
+        body = f'{{"feed":[{rendered(items[:limit])}]'
         if len(items) > limit:
-            sort_at, post, _ = items[limit - 1]
+            sort_at, post, *_ = items[limit - 1]
             end = cursor.Position(sort_at, post, (began,))
             body += f',"cursor":"{cursor.encode(self._key, feed.uri, end, cursor.EVERYTHING)}"'
         return f"{body}}}".encode()

@@ -1,4 +1,4 @@
-"""Posts of several communities as one sequence, newest first, each post once.
+"""Posts of several communities as one sequence, newest first, each post once, with its short code in one of them.
 
 Every community is one range scan of `feed_item` in the order (sort_at, post); the scans are merged as they go, and each
 is read only as far as the page needs it. A post has the same place in every community, so its copies stand side by side
@@ -6,14 +6,14 @@ and a cursor means the same as in the feed of one.
 """
 
 import heapq
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from feedgen.cursor import Position
 from models.database import Rows
 
 ITEMS = (
-    "SELECT sort_at, post, uri FROM feed_item WHERE community = ? AND hidden = 0 AND (sort_at, post) < (?, ?)"
+    "SELECT sort_at, post, uri, context FROM feed_item WHERE community = ? AND hidden = 0 AND (sort_at, post) < (?, ?)"
     " ORDER BY sort_at DESC, post DESC LIMIT ?"
 )
 NOT_REMOVED = (
@@ -22,19 +22,19 @@ NOT_REMOVED = (
 )
 """What a community has removed is in no feed of it, wherever else it is."""
 ITEMS_BELOW = (
-    "SELECT i.sort_at, i.post, i.uri FROM feed_item i WHERE i.community = ?1 AND i.hidden = 0"
+    "SELECT i.sort_at, i.post, i.uri, i.context FROM feed_item i WHERE i.community = ?1 AND i.hidden = 0"
     f" AND (i.sort_at, i.post) < (?2, ?3){NOT_REMOVED.format(4)} ORDER BY i.sort_at DESC, i.post DESC LIMIT ?5"
 )
 LOUD_ITEMS = (
-    "SELECT i.sort_at, i.post, i.uri FROM feed_item i CROSS JOIN post p ON p.id = i.post WHERE i.community = ?"
-    " AND i.hidden = 0 AND (i.sort_at, i.post) < (?, ?)"
+    "SELECT i.sort_at, i.post, i.uri, i.context FROM feed_item i CROSS JOIN post p ON p.id = i.post"
+    " WHERE i.community = ? AND i.hidden = 0 AND (i.sort_at, i.post) < (?, ?)"
     " AND p.likes * ? + p.reposts * ? + p.replies * ? + p.quotes * ? >= ?"
     " ORDER BY i.sort_at DESC, i.post DESC LIMIT ?"
 )
 
 Execute = Callable[[str, Sequence[int]], Rows]
-Item = tuple[int, int, str]
-"""Sort time (microseconds), post id, URI."""
+Item = tuple[int, int, str, str]
+"""Sort time (microseconds), post id, URI, short code."""
 
 
 class Stream(NamedTuple):
@@ -79,4 +79,9 @@ def _scan(execute: Execute, stream: Stream, start: Position, chunk: int) -> Iter
         yield from rows
         if len(rows) < chunk:
             return
-        sort_at, post, _ = rows[-1]
+        sort_at, post, *_ = rows[-1]
+
+
+def rendered(items: Iterable[Item]) -> str:
+    """The items as the JSON of a page has them, without the brackets around. URIs and short codes need no escapes."""
+    return ",".join([f'{{"post":"{uri}","feedContext":"{context}"}}' for _, _, uri, context in items])

@@ -9,13 +9,11 @@ order of their own (feedgen/preference.py).
 import json
 import struct
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
 from communities.ranking import VIDEO
-from communities.short_code import short_code
 from feedgen import cursor
 from feedgen.feeds import Feed
 from feedgen.merge import NOT_REMOVED
@@ -25,11 +23,11 @@ from models.database import Connection
 LEAST_LOOKED_UP = 50
 _POSTS = "SELECT posts, languages, marks FROM generation WHERE id = ? AND community = ? AND sort = ?"
 STILL_THERE = (
-    "SELECT i.post, i.uri, i.evidence FROM json_each(?1) j CROSS JOIN feed_item i INDEXED BY feed_item_post"
+    "SELECT i.post, i.uri, i.context FROM json_each(?1) j CROSS JOIN feed_item i INDEXED BY feed_item_post"
     " ON i.post = j.value WHERE i.community = ?2 AND i.hidden = 0"
 )
 STILL_SOMEWHERE = (
-    "SELECT i.post, i.uri, i.evidence FROM json_each(?1) j CROSS JOIN feed_item i INDEXED BY feed_item_post"
+    "SELECT i.post, i.uri, i.context FROM json_each(?1) j CROSS JOIN feed_item i INDEXED BY feed_item_post"
     " ON i.post = j.value WHERE i.community IN (SELECT value FROM json_each(?2)) AND i.hidden = 0"
     f"{NOT_REMOVED.format(3)}"
 )
@@ -38,16 +36,10 @@ _PIN = {"$type": "app.bsky.feed.defs#skeletonReasonPin"}
 
 
 class _Item(NamedTuple):
-    """An item of a feed. `evidence`: one reason a line."""
+    """An item of a feed. `context`: its short code."""
 
     uri: str
-    evidence: str
-
-
-@lru_cache(10_000)
-def _why(evidence: str) -> str:
-    """Why a post is in the community, in short (communities/short_code.py)."""
-    return short_code(filter(None, evidence.split("\n")))
+    context: str
 
 
 class RankedPages:
@@ -131,7 +123,7 @@ class RankedPages:
                     if post in there and (there[post].uri in seen) == last
                 ]
                 looked += len(ids)
-        shown = [{"post": item.uri, "feedContext": _why(item.evidence)} for *_, item in found[:limit]]
+        shown = [{"post": item.uri, "feedContext": item.context} for *_, item in found[:limit]]
         body: dict[str, Any] = {"feed": items + shown}
         if len(found) > limit:
             last, place, _ = found[limit - 1]

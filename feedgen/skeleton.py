@@ -10,10 +10,12 @@ import re
 
 from feedgen import cursor
 from feedgen.feeds import Feed
-from feedgen.merge import Stream, merge
+from feedgen.merge import Stream, merge, rendered
 from models.database import Connection
 
-_BETWEEN = '"},{"post":"'
+_ITEM = """'{"post":"' || uri || '","feedContext":"' || context || '"}'"""
+"""URIs and short codes need no escapes."""
+_PINNED = b'{"post":"%b","reason":{"$type":"app.bsky.feed.defs#skeletonReasonPin"}}'
 
 
 def _queries(but: str = "") -> tuple[str, str]:
@@ -25,10 +27,10 @@ def _queries(but: str = "") -> tuple[str, str]:
     """
     items = f"FROM feed_item WHERE community = ?1 AND hidden = 0 AND (sort_at, post) < (?2, ?3){but}"
     items += " ORDER BY sort_at DESC, post DESC"
-    joined = f"""SELECT group_concat(uri, '{_BETWEEN}') FROM (SELECT uri {items} LIMIT ?4)"""
+    joined = f"SELECT group_concat({_ITEM}) FROM (SELECT uri, context {items} LIMIT ?4)"
     return (
         f"SELECT CAST(({joined}) AS BLOB), sort_at, post {items} LIMIT 2 OFFSET ?4 - 1",
-        f"SELECT uri {items} LIMIT ?4",
+        f"SELECT {_ITEM} {items} LIMIT ?4",
     )
 
 
@@ -84,31 +86,31 @@ class Skeletons:
         return list({uri: post for uri, post in rows if _GOOD_URI.fullmatch(uri)}.items())
 
     def _render(self, feed: Feed, limit: int, start: cursor.Position, pins: list[str]) -> bytes:
-        uris, last = self._union(feed, limit, start) if len(feed.union) > 1 else self._own(feed, limit, start)
+        items, last = self._union(feed, limit, start) if len(feed.union) > 1 else self._own(feed, limit, start)
         end = b"]}"
         if last is not None:
             following = cursor.encode(self._key, feed.uri, cursor.Position(*last, start.pins))
             end = b'],"cursor":"%b"}' % following.encode()
-        if pins:
-            items = [f'{{"post":"{uri}","reason":{{"$type":"app.bsky.feed.defs#skeletonReasonPin"}}}}' for uri in pins]
-            return b'{"feed":[%b%b%b' % (",".join(items).encode(), b',{"post":"%b"}' % uris if uris else b"", end)
-        return b'{"feed":[%b%b' % (b'{"post":"%b"}' % uris if uris else b"", end)
+        parts = [_PINNED % uri.encode() for uri in pins]
+        if items:
+            parts.append(items)
+        return b'{"feed":[%b%b' % (b",".join(parts), end)
 
     def _union(self, feed: Feed, limit: int, start: cursor.Position) -> tuple[bytes, tuple[int, int] | None]:
         """As `_own`, of several communities."""
         streams = [Stream(one, above=feed.community if one != feed.community else 0) for one in feed.union]
         items = merge(self._execute, streams, start, limit + 1, start.pins)
         last = items[limit - 1][:2] if len(items) > limit else None
-        return _BETWEEN.join([uri for *_, uri in items[:limit]]).encode(), last
+        return rendered(items[:limit]).encode(), last
 
     def _own(self, feed: Feed, limit: int, start: cursor.Position) -> tuple[bytes, tuple[int, int] | None]:
-        """The URIs of a page, joined as the body has them, and the last item's place if another page follows."""
+        """The items of a page as the body has them, and the last item's place if another page follows."""
         full, rest = FULL_PAGE, LAST_PAGE
         if start.pins:
             full, rest = _queries(f" AND post NOT IN ({','.join(map(str, start.pins))})")
         bindings = (feed.community, start.sort_at, start.post, limit)
         rows = self._execute(full, bindings).fetchall()
         if len(rows) == 2:
-            (uris, sort_at, post), _ = rows
-            return uris, (sort_at, post)
-        return _BETWEEN.join([uri for (uri,) in self._execute(rest, bindings)]).encode(), None
+            (page, sort_at, post), _ = rows
+            return page, (sort_at, post)
+        return ",".join([item for (item,) in self._execute(rest, bindings)]).encode(), None

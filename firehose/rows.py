@@ -11,6 +11,7 @@ from communities.admission import BY_HAND, HIDDEN_AUTHOR
 from communities.matching import Match
 from communities.post import Post
 from communities.records import SHAPING
+from communities.short_code import code_of
 from firehose.admissions import Admissions, Item, Written
 from firehose.engagement import Engagement
 from firehose.list_rows import ListRows
@@ -32,10 +33,10 @@ from models import reports
 from models.database import Connection
 
 _PUT_ITEM = (
-    "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
-    " SELECT ?1, 1 - a.shown | ?4, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, ?2"
+    "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence, context)"
+    " SELECT ?1, 1 - a.shown | ?4, p.sort_at, p.id, 'at://' || a.did || '/app.bsky.feed.post/' || p.rkey, ?2, ?5"
     " FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?3"
-    " ON CONFLICT DO UPDATE SET evidence = excluded.evidence"
+    " ON CONFLICT DO UPDATE SET evidence = excluded.evidence, context = excluded.context"
 )
 _STORED = "SELECT id, sort_at, cid FROM post WHERE actor = ? AND rkey = ?"
 _WRITTEN = "SELECT p.record, p.rkey, p.cid, p.actor, a.did FROM post p JOIN actor a ON a.id = p.actor WHERE p.id = ?"
@@ -152,7 +153,7 @@ class Rows(ListRows):
                 self._sql("DELETE FROM feed_item WHERE post = ? AND community = ?", (post, community))
         for community, item in items.items():
             if held.get(community) != item:
-                self._sql(_PUT_ITEM, (community, item.evidence, post, item.hidden))
+                self._sql(_PUT_ITEM, (community, item.evidence, post, item.hidden, code_of(item.evidence)))
         return held.keys() != items.keys()
 
     def judge_stored(self, post: int, now: int, judged: Collection[int] | None = None) -> bool:

@@ -6,6 +6,7 @@ Times are integer microseconds since 1970 (UTC), booleans 0 or 1.
 
 import apsw
 
+from models.steps_context import CONTEXT, context_of_evidence
 from models.steps_declared import REFUSED
 from models.steps_index import FIRST, LATE, RANKING, REPOS, UNPROVEN
 from models.steps_label_rules import LABEL_RULES
@@ -27,6 +28,7 @@ STEPS: tuple[str, ...] = (
     LABELS,
     REFUSED,
     LABEL_RULES,
+    CONTEXT,
 )
 
 
@@ -42,6 +44,7 @@ def migrate(connection: apsw.Connection) -> int:
     version = _version(connection)
     if version > len(STEPS):
         raise SchemaError(f"its schema ({version}) is newer than this version's ({len(STEPS)}); update communities")
+    connection.create_scalar_function(context_of_evidence.__name__, context_of_evidence, 1)
     for step in STEPS[version:]:
         connection.execute(step)
     if version < len(STEPS):

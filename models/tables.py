@@ -209,7 +209,8 @@ class Post(Model):
 
 class FeedItem(Model):
     """A post in a community. `evidence`: one reason a line; `hidden`: what keeps it out of sight, added up: 1 its
-    author's account is not shown, 2 it waits for approval, 4 it was removed, 8 its author is banned.
+    author's account is not shown, 2 it waits for approval, 4 it was removed, 8 its author is banned. `context`: the
+    evidences as a short code.
     """
 
     community = IntegerField()
@@ -218,6 +219,7 @@ class FeedItem(Model):
     post = IntegerField()
     uri = TextField()
     evidence = TextField()
+    context = TextField(default="")
 
     class Meta:
         """Keyed in page order."""

@@ -99,7 +99,7 @@ class LayerRows:
         self.connection.execute("DELETE FROM feed_item WHERE community = ? AND post = ?", (community, number))
         if found.hidden is not None:
             self.connection.execute(
-                "INSERT INTO feed_item VALUES (?, ?, ?, ?, ?, '')",
+                "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence) VALUES (?, ?, ?, ?, ?, '')",
                 (community, found.hidden, number, number, f"at://{author}/app.bsky.feed.post/{rkey}"),
             )
 

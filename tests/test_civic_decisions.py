@@ -86,8 +86,8 @@ def test_a_post_of_elsewhere_is_put_in_by_hand(site: Town) -> None:
     done(decide(site, moderator, "python", "approve", first))
     assert pages(site) == [second, first], "at the place of its time"
     assert site.writer.sql(
-        "SELECT evidence FROM feed_item WHERE uri = ? AND community = ?", first, site.id("python")
-    ) == [("approved",)]
+        "SELECT evidence, context FROM feed_item WHERE uri = ? AND community = ?", first, site.id("python")
+    ) == [("approved", "y")]
     done(decide(site, moderator, "python", "remove", first))
     assert (pages(site), pages(site, "rust")) == ([second], [first])
 

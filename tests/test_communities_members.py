@@ -276,7 +276,8 @@ def test_counts_of_posts_are_what_a_recount_says(steps: list[tuple[str, int, int
             connection.execute("DELETE FROM feed_item WHERE community = ? AND post = ?", one)
         if act == "put":
             connection.execute(
-                "INSERT INTO feed_item VALUES (?, ?, ?, ?, 'at://did:plc:xy/app.bsky.feed.post/' || ?, '')",
+                "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
+                " VALUES (?, ?, ?, ?, 'at://did:plc:xy/app.bsky.feed.post/' || ?, '')",
                 (community, hidden, sort_at, post, post),
             )
         assert counted(connection) == recounted(connection)

@@ -73,6 +73,8 @@ def test_it_is_the_viewers_communities_newest_first_each_post_once(door: Site, w
     posts = [writer.post(n, tags=tags) for n, tags in enumerate((["aa"], ["aa", "bb"], ["bb"], ["cc"], ["aa", "cc"]))]
     assert read(door, alice).posts == [posts[4], posts[2], posts[1], posts[0]]
     assert read_all(door, alice, 1) == [posts[4], posts[2], posts[1], posts[0]]
+    contexts = [item["feedContext"] for item in read(door, alice).json["feed"]]
+    assert contexts == ["h:aa", "h:bb", contexts[2], "h:aa"] and contexts[2] in ("h:aa", "h:bb")
     writer.member(50, "cc", volume=5)
     assert read(door, alice).posts == posts[::-1]
     assert read(door, door.account(51)).json == {"feed": []}

@@ -116,6 +116,8 @@ def test_a_parent_shows_what_is_below_it_at_any_depth_and_no_other(door: Site, w
     deep, outside = writer.post(1, at=NOW - 2, tags=["bottom"]), writer.post(1, tags=["apart"])
     own = writer.post(2, at=NOW - 1, tags=["top"])
     assert door.page(TOP).posts == [own, deep, shared]
+    contexts = [item["feedContext"] for item in door.page(TOP).json["feed"]]
+    assert contexts[:2] == ["h:top", "h:bottom"] and contexts[2] in ("h:top", "h:middle", "h:bottom")
     assert door.page(feed_uri("middle", OWNER)).posts == door.page(feed_uri("bottom", OWNER)).posts == [deep, shared]
     assert door.page(feed_uri("apart", OWNER)).posts == [outside]
     for sort in SORTS[1:-1]:

@@ -105,8 +105,8 @@ def test_pins_come_first_once_and_inside_the_limit(site: Site, writer: Writer) -
     assert first.json["feed"] == [
         {"post": posts[0], "reason": PIN},
         {"post": posts[7], "reason": PIN},
-        {"post": posts[9]},
-        {"post": posts[8]},
+        {"post": posts[9], "feedContext": "h:python"},
+        {"post": posts[8], "feedContext": "h:python"},
     ]
     assert site.all(limit=4) == [posts[0], posts[7], *[posts[i] for i in (9, 8, 6, 5, 4, 3, 2, 1)]]
     assert all("reason" not in item for reply in list(site.pages(limit=4))[1:] for item in reply.json["feed"])
@@ -115,7 +115,7 @@ def test_pins_come_first_once_and_inside_the_limit(site: Site, writer: Writer) -
 def test_one_item_is_never_a_pin(site: Site, writer: Writer) -> None:
     posts = [writer.post(1) for _ in range(3)]
     writer.declare(pinned(posts[0]))
-    assert site.page(limit=1).json["feed"] == [{"post": posts[2]}]
+    assert site.page(limit=1).json["feed"] == [{"post": posts[2], "feedContext": "h:python"}]
     assert site.all(limit=1) == posts[::-1]
 
 

@@ -12,11 +12,13 @@ from communities import logbook
 from communities.access import Action
 from communities.log import Acting, Decision
 from communities.records import OURS
+from communities.short_code import code_of
 from firehose.times import now_micros, tid
 from models import migrations
 from models.database import DatabaseError, open_database, sql, writing
 from models.label_rule_tables import TABLES as LABEL_RULES
 from models.moderation_tables import TABLES as MODERATION
+from models.steps_context import CONTEXT
 from models.steps_declared import REFUSED
 from models.steps_label_rules import LABEL_RULES as RULES_STEP
 from models.tables import TABLES as INDEX
@@ -416,6 +418,36 @@ def test_step_13_notes_posts_for_rules_in_a_file_with_rows(tmp_path: Path, monke
         connection.execute("UPDATE post SET cid = x'02', likes = 7 WHERE rkey = 'a'")
         connection.execute("UPDATE post SET likes = 8")
         assert connection.execute(due).fetchall() == [(1, 1), (3, 2)]
+    database.close()
+
+
+def test_step_14_gives_stored_items_their_short_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    codes = {
+        "": "",
+        "hashtag:a": "h:a",
+        "joined\nsubmission\napproved": "j;s;y",
+        'keyword:say "no;\nlist:at://did:plc:x': "k:say %22no%3B;l:at://did:plc:x",
+        "mention:did:plc:x\nmember:did:plc:y\nmember:did:plc:y": "m:did:plc:x;a:did:plc:y",
+        "something:new\nhashtag:a": "h:a;+",
+        "hashtag:" + "x" * 300 + "\nhashtag:é": "h:é;+",
+    }
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(CONTEXT)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.executemany(
+                "INSERT INTO feed_item (community, hidden, sort_at, post, uri, evidence)"
+                " VALUES (1, 0, 5, ?, 'at://did:plc:xx/app.bsky.feed.post/1', ?)",
+                list(enumerate(codes)),
+            )
+        database.close()
+    database = open_database(path)
+    rows = sql(database).execute("SELECT evidence, context, sort_at FROM feed_item ORDER BY post").fetchall()
+    assert rows == [(evidence, code, 5) for evidence, code in codes.items()]
+    assert {code_of(evidence) for evidence in codes} == set(codes.values()), "as new items have them"
+    with pytest.raises(apsw.ConstraintError), writing(database) as connection:
+        connection.execute("UPDATE feed_item SET context = '\"'")
     database.close()
 
 

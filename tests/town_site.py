@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from communities.records import COMMUNITY, MEMBERSHIP, ROLE, SUBMISSION
+from communities.short_code import code_of
 from tests.ingest_site import RULES, Site
 from tests.world import Account, Record
 
@@ -63,11 +64,12 @@ class TownSite(Site):
     def items(self, slug: str) -> dict[str, tuple[str, int]]:
         """Evidence and bits of each item of a community, by URI."""
         rows = self.rows(
-            "SELECT i.uri, i.evidence, i.hidden FROM feed_item i JOIN community c ON c.id = i.community"
+            "SELECT i.uri, i.evidence, i.hidden, i.context FROM feed_item i JOIN community c ON c.id = i.community"
             " WHERE c.slug = ?",
             slug,
         )
-        return {uri: (evidence, hidden) for uri, evidence, hidden in rows}
+        assert all(context == code_of(evidence) for _, evidence, _, context in rows), rows
+        return {uri: (evidence, hidden) for uri, evidence, hidden, _ in rows}
 
     @property
     def refused(self) -> dict[str, int]:
