@@ -94,10 +94,12 @@ def decode_viewed(key: bytes, feed: str, cursor: str) -> tuple[Position, View]:
 
 
 def _pack(pins: tuple[int, ...]) -> bytes:
-    return struct.pack(f">{len(pins)}q", *pins)
+    return struct.pack(f">{len(pins)}q", *pins) if pins else b""
 
 
 def _unpack(fields: bytes) -> tuple[int, ...]:
+    if not fields:
+        return ()
     if len(fields) % 8 or len(fields) > 8 * MOST_PINS:
         raise CursorError("malformed cursor")
     return struct.unpack(f">{len(fields) // 8}q", fields)
