@@ -13,7 +13,7 @@ from playhouse.apsw_ext import APSWDatabase
 from bench import label_rows
 from bench.cores import usage
 from bench.labels_peer import Peer, version
-from labeler.issue import Wanted, issue
+from labeler.issue import Issued, Wanted, issue_all
 from labeler.labels_file import read_labels
 from labeler.pacing import Pace
 from labeler.publisher import Publisher
@@ -132,7 +132,9 @@ class Issuer:
 
 def _decide(database: APSWDatabase, declared: Declared, labeler: int, uris: Sequence[str], batch: str) -> None:
     now = time.time_ns() // 1_000_000
+    wanted = [
+        Wanted(labeler, declared.did, uri, add=(VALUE,), actor=_MODERATOR, reason="bench", batch=batch) for uri in uris
+    ]
     with writing(database) as connection:
-        for uri in uris:
-            wanted = Wanted(labeler, declared.did, uri, add=(VALUE,), actor=_MODERATOR, reason="bench", batch=batch)
-            issue(connection, declared, wanted, now)
+        issued = issue_all(connection, declared, wanted, now)
+    assert all(isinstance(one, Issued) and one.event for one in issued)

@@ -23,7 +23,7 @@ from bench.report import Report, Table, Target, number, ratios, spread
 from labeler.label import check
 from xrpc.key import PublicKey
 
-DECIDED, BATCH = 200, 1000
+DECIDED, BATCH = 1000, 1000
 """Labels that are decided in one transaction, as `communities label import` does, and after how many they are published
 (the publisher does not wait for so many: it takes what is there)."""
 GOAL, TIMES_PEER = 8_000.0, 5.0

@@ -43,14 +43,35 @@ def priority(*, urgent: bool, batch: bool) -> int:
     return (URGENT if urgent else SINGLE) + batch
 
 
+class Outbox:
+    """Writes to the outbox, in order. What is put stays here until something else is done, or `flush`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._put: list[tuple[object, ...]] = []
+
+    def put(self, row: tuple[object, ...]) -> None:
+        """A row, in place of what waits of the same."""
+        self._put.append(row)
+
+    def do(self, statement: str, bindings: tuple[object, ...]) -> None:
+        """Anything else."""
+        self.flush()
+        self._connection.execute(statement, bindings)
+
+    def flush(self) -> None:
+        """Write what was put; call at the end."""
+        if self._put:
+            self._connection.executemany(_PUT, self._put)
+            self._put.clear()
+
+
 class Sayer:
     """Says one thing after the other of a subject and value, each later than all that was said of it before."""
 
-    def __init__(
-        self, connection: Connection, labeler: int, uri: str, slots: Iterable[Slot], level: int, now: int
-    ) -> None:
+    def __init__(self, outbox: Outbox, labeler: int, uri: str, slots: Iterable[Slot], level: int, now: int) -> None:
         """`slots`: all versions of the value that are known. `level`: the priority of what is said now."""
-        self._connection = connection
+        self._outbox = outbox
         self._labeler, self._uri = labeler, uri
         self._cts = now
         levels = [level]
@@ -67,8 +88,7 @@ class Sayer:
 
     def put(self, slot: Slot, *, neg: bool, exp: int | None, event: int) -> None:
         """Say it of a version, in place of what waits of that version."""
-        row = (self._labeler, self._uri, slot.cid, slot.val, neg, self._cts, exp, self._level, event)
-        self._connection.execute(_PUT, row)
+        self._outbox.put((self._labeler, self._uri, slot.cid, slot.val, neg, self._cts, exp, self._level, event))
         slot.waiting = Fact(neg, self._cts, exp, event, self._level)
         self._cts += 1
 
@@ -79,7 +99,7 @@ class Sayer:
         if slot.published is not None and not slot.published.neg:
             self.put(slot, neg=True, exp=None, event=event)
         elif slot.waiting is not None:
-            self._connection.execute(
+            self._outbox.do(
                 "DELETE FROM label_outbox WHERE labeler = ? AND uri = ? AND cid = ? AND val = ?",
                 (self._labeler, self._uri, slot.cid, slot.val),
             )
@@ -89,7 +109,7 @@ class Sayer:
         """Let what waits of the value already go out no later than what was said now; call at the end."""
         for slot in slots:
             if slot.waiting is not None and slot.waiting.priority != self._level:
-                self._connection.execute(
+                self._outbox.do(
                     "UPDATE label_outbox SET priority = ? WHERE labeler = ? AND uri = ? AND cid = ? AND val = ?",
                     (self._level, self._labeler, self._uri, slot.cid, slot.val),
                 )

@@ -1,14 +1,19 @@
 """How labels of a subject stand: what was published of each, and what waits in the outbox, which is the newer."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
-from models.database import Connection
+import orjson
+
+from models.database import Connection, Rows
 
 # The columns of `Fact` at the end; a waiting row has its priority, a published one none.
 _STANDING = (
-    "SELECT cid, val, neg, cts, exp, event, NULL FROM label WHERE labeler = ?1 AND uri = ?2 UNION ALL"
-    " SELECT cid, val, neg, cts, exp, event, priority FROM label_outbox WHERE labeler = ?1 AND uri = ?2"
+    "SELECT {0}, cid, val, neg, cts, exp, event, NULL FROM {1} label WHERE labeler = ?1 AND uri = {0} UNION ALL"
+    " SELECT {0}, cid, val, neg, cts, exp, event, priority FROM {1} label_outbox WHERE labeler = ?1 AND uri = {0}"
 )
+_OF_ONE = _STANDING.format("?2", "")
+_OF_MANY = _STANDING.format("value", "json_each(?2) CROSS JOIN")
 
 
 class Fact(NamedTuple):
@@ -62,9 +67,20 @@ class Held(NamedTuple):
 
 def slots_of(connection: Connection, labeler: int, uri: str) -> Slots:
     """Everything that is, or was once, said of a subject."""
-    found: Slots = {}
-    for cid, val, *fact in connection.execute(_STANDING, (labeler, uri)):
-        versions = found.setdefault(val, {})
+    return _slots(connection.execute(_OF_ONE, (labeler, uri))).get(uri, {})
+
+
+def slots_of_all(connection: Connection, labeler: int, uris: Collection[str]) -> dict[str, Slots]:
+    """The same of several subjects, by subject; none where nothing was said."""
+    if len(uris) == 1:
+        return _slots(connection.execute(_OF_ONE, (labeler, *uris)))
+    return _slots(connection.execute(_OF_MANY, (labeler, orjson.dumps(list(uris)).decode())))
+
+
+def _slots(rows: Rows) -> dict[str, Slots]:
+    found: dict[str, Slots] = {}
+    for uri, cid, val, *fact in rows:
+        versions = found.setdefault(uri, {}).setdefault(val, {})
         slot = versions.get(cid)
         if slot is None:
             slot = versions[cid] = Slot(cid, val)

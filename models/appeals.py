@@ -70,7 +70,8 @@ def labellings(connection: Connection, labeler: str, subject: str) -> list[Again
     """The last events by which a labeler has labelled a subject (at-uri or DID), one for each community."""
     rows = connection.execute(
         "SELECT e.community, max(e.id) FROM label_event e JOIN labeler l ON l.id = e.labeler"
-        " WHERE l.did = ? AND e.uri = ? AND e.added != '' GROUP BY e.community",
+        " WHERE l.did = ?1 AND substr(e.uri, -13) = substr(?2, -13) AND e.uri = ?2 AND e.added != ''"
+        " GROUP BY e.community",
         (labeler, subject),
     )
     return [Against(community, 0, event) for community, event in rows]

@@ -92,6 +92,8 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
         statementcachesize=200,
         pragmas={
             "foreign_keys": 0,
+            # What may not be deleted may not be replaced either: INSERT OR REPLACE fires no trigger otherwise.
+            "recursive_triggers": 1,
             "temp_store": "memory",
             "mmap_size": 0x7FFF0000,
             "cache_size": -65536,

@@ -159,8 +159,8 @@ def communities_of(connection: Connection, post: int) -> dict[str, int]:
 def was_done_by_rule(connection: Connection, labeler: int, rule: str, uri: str, cid: str) -> bool:
     """Whether a rule has labelled this version of a subject before."""
     query = (
-        "SELECT 1 FROM label_event INDEXED BY label_event_uri WHERE uri = ? AND labeler = ? AND rule = ? AND cid = ?"
-        " AND added != '' AND actor LIKE 'rule:%' LIMIT 1"
+        "SELECT 1 FROM label_event INDEXED BY label_event_subject WHERE substr(uri, -13) = substr(?1, -13) AND uri = ?1"
+        " AND labeler = ?2 AND rule = ?3 AND cid = ?4 AND added != '' AND actor LIKE 'rule:%' LIMIT 1"
     )
     return connection.execute(query, (uri, labeler, rule, cid)).fetchone() is not None
 
@@ -170,8 +170,8 @@ def was_overruled(connection: Connection, labeler: int, uri: str, cid: str, val:
     version, or naming it.
     """
     rows = connection.execute(
-        "SELECT cid, added, removed, actor FROM label_event INDEXED BY label_event_uri WHERE uri = ? AND labeler = ?"
-        " ORDER BY id",
+        "SELECT cid, added, removed, actor FROM label_event INDEXED BY label_event_subject"
+        " WHERE substr(uri, -13) = substr(?1, -13) AND uri = ?1 AND labeler = ?2 ORDER BY id",
         (uri, labeler),
     )
     labelled = overruled = False

@@ -10,7 +10,7 @@ from models.steps_context import CONTEXT, context_of_evidence
 from models.steps_declared import REFUSED
 from models.steps_index import FIRST, LATE, RANKING, REPOS, UNPROVEN
 from models.steps_label_rules import LABEL_RULES
-from models.steps_labels import LABELS
+from models.steps_labels import LABELS, SUBJECTS
 from models.steps_layer import DECISIONS, FAMILIES, LAYER, REVISED
 from models.steps_moderation import REPORTS
 
@@ -29,6 +29,7 @@ STEPS: tuple[str, ...] = (
     REFUSED,
     LABEL_RULES,
     CONTEXT,
+    SUBJECTS,
 )
 
 

@@ -87,10 +87,10 @@ def _labeler(config: Config, connection: Connection, did: str | None) -> tuple[i
 
 def _events(connection: Connection, labeler: int, uri: str | None, before: int) -> Iterator[dict[str, Any]]:
     """The events of a labeler, the newest first."""
-    where = "e.uri = ? AND" if uri else ""
+    where = "substr(e.uri, -13) = substr(?, -13) AND e.uri = ? AND" if uri else ""
     statement = f"SELECT {_EVENT} {_FROM} WHERE {where} e.labeler = ? AND e.id < ? ORDER BY e.id DESC LIMIT ?"
     while True:
-        bindings = (*((uri,) if uri else ()), labeler, before, _PAGE)
+        bindings = (*((uri, uri) if uri else ()), labeler, before, _PAGE)
         rows = connection.execute(statement, bindings).fetchall()
         for row in rows:
             yield dict(zip(_NAMES, row, strict=True))

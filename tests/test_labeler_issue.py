@@ -268,7 +268,7 @@ def test_it_is_a_question_of_indexes_how_labels_of_a_subject_are_found(site: Lab
     from labeler import expiry, outbox, retract, standing
 
     queries = [
-        (standing._STANDING, (1, POST)),
+        (standing._OF_ONE, (1, POST)),
         (outbox._NEXT, (1, 0, 5, 5)),
         (expiry._PUBLISHED, (0, 0, 5, 5)),
         (expiry._WAITING, (5, 5)),

@@ -5,7 +5,6 @@ subscriber through the service's own publisher.
 import asyncio
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +138,7 @@ async def test_a_label_from_its_issue_to_a_subscriber(tmp_path: Path) -> None:
         for number, step in enumerate(("add", "remove")):
             with writing(labels.database) as connection:
                 given: dict[str, Any] = {step: ("spoiler",)}
-                issue(connection, declared, replace(wanted, **given), START + number)
+                issue(connection, declared, wanted._replace(**given), START + number)
             message = await one.next()
             ((seq, signed),) = labels.rows()
             assert message.seq == seq and check(signed, parse_did_key(PUBLIC))

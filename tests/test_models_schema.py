@@ -17,10 +17,12 @@ from firehose.times import now_micros, tid
 from models import migrations
 from models.database import DatabaseError, open_database, sql, writing
 from models.label_rule_tables import TABLES as LABEL_RULES
+from models.label_rules import was_done_by_rule
 from models.moderation_tables import TABLES as MODERATION
 from models.steps_context import CONTEXT
 from models.steps_declared import REFUSED
 from models.steps_label_rules import LABEL_RULES as RULES_STEP
+from models.steps_labels import SUBJECTS
 from models.tables import TABLES as INDEX
 
 HOUR = 3_600_000_000
@@ -448,6 +450,34 @@ def test_step_14_gives_stored_items_their_short_code(tmp_path: Path, monkeypatch
     assert {code_of(evidence) for evidence in codes} == set(codes.values()), "as new items have them"
     with pytest.raises(apsw.ConstraintError), writing(database) as connection:
         connection.execute("UPDATE feed_item SET context = '\"'")
+    database.close()
+
+
+def test_step_15_finds_the_events_of_a_subject_in_a_file_with_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "communities.db"
+    subjects = [f"at://did:plc:{account}/app.bsky.feed.post/3lmnopqrstu2x" for account in "ab"] + ["did:plc:a"]
+    insert = (
+        "INSERT INTO label_event (at, labeler, actor, role, uri, added, rule)"
+        " VALUES (1, 1, 'rule:r', 'm', ?, 'spam', 'r')"
+    )
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(SUBJECTS)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.executemany(insert, [(one,) for one in subjects])
+        database.close()
+    database = open_database(path)
+    with writing(database) as connection:
+        connection.execute(insert, (subjects[2],))
+    assert [was_done_by_rule(sql(database), 1, "r", one, "") for one in (*subjects, "did:plc:b")] == [True] * 3 + [
+        False
+    ]
+    replaced = "INSERT OR REPLACE INTO label_event (id, at, labeler, actor, role, uri) VALUES (1, 1, 1, 'x', 'y', 'z')"
+    for change in ("UPDATE label_event SET reason = 'x'", "DELETE FROM label_event", replaced):
+        with pytest.raises(apsw.ConstraintError, match="never"), writing(database) as connection:
+            connection.execute(change)
     database.close()
 
 
