@@ -1,13 +1,16 @@
 """What is wanted of labels: what changes, what does not, what is refused, and in what order it goes out."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from labeler.issue import LabelRefusedError, Wanted, issue
+from labeler.issue import Issued, LabelRefusedError, Wanted, issue, issue_all
 from labeler.outbox import labelers_waiting
 from labeler.standing import active
 from models.database import writing
@@ -48,6 +51,56 @@ def test_nothing_is_left_of_a_transaction_that_fails(site: LabelSite) -> None:
         issue(connection, site.vocabularies[1], site.wanted(POST, add=("spam",)), START)
         raise ZeroDivisionError
     assert (site.count("label_event"), site.count("label_outbox")) == (0, 0)
+
+
+STEP = st.fixed_dictionaries(
+    {
+        "uri": st.sampled_from([post(1), post(2), "did:plc:somebody", "no subject"]),
+        "cid": st.sampled_from(CIDS),
+        "add": st.lists(st.sampled_from(["spam", "gore", "undeclared"]), max_size=2).map(tuple),
+        "remove": st.lists(st.sampled_from(["spam", "gore"]), max_size=1).map(tuple),
+        "exp": st.sampled_from([None, START + 5, START + 5000]),
+        "batch": st.sampled_from(["", "b"]),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.lists(STEP, max_size=6), st.booleans()), max_size=4))
+def test_many_together_are_as_one_behind_the_other(rounds: list[tuple[list[dict[str, Any]], bool]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        together = LabelSite(Path(name) / "a" / "communities.db", fast=True)
+        apart = LabelSite(Path(name) / "b" / "communities.db", fast=True)
+        for steps, published in rounds:
+            done = []
+            for step in steps:
+                try:
+                    with writing(apart.database) as connection:
+                        done.append(issue(connection, apart.vocabularies[1], apart.wanted(**step), apart.clock.now))
+                except LabelRefusedError as refused:
+                    done.append(refused.name)
+            with writing(together.database) as connection:
+                wanted = [together.wanted(**step) for step in steps]
+                all_done = issue_all(connection, together.vocabularies[1], wanted, together.clock.now)
+            assert [one if isinstance(one, Issued) else one.name for one in all_done] == done
+            for query in (
+                "SELECT * FROM label_event ORDER BY id",
+                "SELECT * FROM label_outbox ORDER BY id",
+            ):
+                assert together.connection.execute(query).fetchall() == apart.connection.execute(query).fetchall()
+            for site in (together, apart):
+                site.clock.now += 7
+                if published:
+                    site.publish()
+        together.close()
+        apart.close()
+
+
+def test_many_together_are_of_one_labeler(site: LabelSite) -> None:
+    with writing(site.database) as connection:
+        assert issue_all(connection, site.vocabularies[1], (), START) == []
+        with pytest.raises(ValueError, match="several labelers"):
+            issue_all(connection, site.vocabularies[1], [site.wanted(POST), site.wanted(POST, 2)], START)
 
 
 @pytest.mark.parametrize("published", [False, True])
