@@ -110,11 +110,11 @@ def issue_all(
     known: dict[str, Slots] = {}
     for labeler in labelers:
         known = slots_of_all(connection, labeler, {one.uri for one in wanted})
-    events, outbox = _Events(connection), Outbox(connection)
+    events, outbox, values = _Events(connection), Outbox(connection), vocabulary.values
     done: list[Issued | LabelRefusedError] = []
     for one in wanted:
         try:
-            _check(vocabulary, one, now)
+            _check(vocabulary, values, one, now)
         except LabelRefusedError as refused:
             done.append(refused)
         else:
@@ -226,7 +226,7 @@ class _Events:
             self._rows.clear()
 
 
-def _check(vocabulary: Vocabulary, wanted: Wanted, now: int) -> None:
+def _check(vocabulary: Vocabulary, values: Set[str], wanted: Wanted, now: int) -> None:
     if not wanted.actor or vocabulary.did != wanted.src:
         raise ValueError("a label has an actor, and the vocabulary is that of its labeler")
     fault = fault_of_subject(wanted.uri)
@@ -241,7 +241,7 @@ def _check(vocabulary: Vocabulary, wanted: Wanted, now: int) -> None:
         if fault:
             raise LabelRefusedError("InvalidLabel", f"{val[:100]!r}: {fault}")
     for val in wanted.add:
-        if val not in vocabulary.values:
+        if val not in values:
             raise LabelRefusedError("UndeclaredLabel", f"{vocabulary.did} does not declare the value {val!r}")
         if val in wanted.remove:
             raise LabelRefusedError("InvalidLabel", f"{val!r} cannot be added and removed at once")

@@ -23,6 +23,7 @@ LONGEST_VALUE = 100
 """Bytes of a value that we issue: as an identifier in a labeler's record (a label object could have 128)."""
 VALUE = re.compile(r"!?[a-z]+(-[a-z]+)*")
 """Values that clients show: they ignore capital letters, digits and spaces without a word."""
+_USUAL_SUBJECT = re.compile(r"at://did:plc:[a-z2-7]{24}/app\.bsky\.feed\.post/[a-z2-7]{13}")
 RESERVED = frozenset(("!takedown", "!suspend"))
 """Never issued: they mean something only where an app lists a labeler as its own moderation."""
 
@@ -111,7 +112,7 @@ def fault_of_value(val: str) -> str | None:
 
 def fault_of_subject(uri: str) -> str | None:
     """Why nothing can be labelled by this name; None: it is good."""
-    if is_did(uri):
+    if _USUAL_SUBJECT.fullmatch(uri) or is_did(uri):  # nearly all are of this form, which needs no closer look
         return None
     parts = parse_at_uri(uri)
     if parts is not None and parts.authority.startswith("did:"):  # it was looked at whether it is one

@@ -21,7 +21,7 @@ from models.database import Connection, check_in_place, file_identity, sql, writ
 MOST = 1024
 """Labels in one transaction: about 20 ms, and the disk. Of every index it writes each page once, and the more labels
 share a page the less there is to write."""
-SIGNING_SECONDS = 0.05
+SIGNING_SECONDS = 0.1
 """Then what is signed is published, so that a slow machine publishes little at a time, and not late."""
 
 _PUBLISH = (

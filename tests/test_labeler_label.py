@@ -14,8 +14,19 @@ from cbrrr import decode_dag_cbor, encode_dag_cbor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeler.label import Label, check, fault_of_subject, fault_of_value, fields, sign, timestamp, to_json
+from labeler.label import (
+    _USUAL_SUBJECT,
+    Label,
+    check,
+    fault_of_subject,
+    fault_of_value,
+    fields,
+    sign,
+    timestamp,
+    to_json,
+)
 from xrpc.key import PublicKey, parse_did_key, parse_multikey, verify
+from xrpc.syntax import is_did, parse_at_uri
 
 GOLDEN = Label(
     "did:plc:n3timvoib5nau7gvwd6cshap", "did:plc:44ybard66vv44zksje25o7dz", "", "bladerunner", False, 1_729_705_879_128
@@ -150,6 +161,12 @@ def test_s162_values_that_are_never_issued(val: str) -> None:
 )
 def test_subjects(uri: str) -> None:
     assert fault_of_subject(uri) is None
+
+
+@given(st.from_regex(_USUAL_SUBJECT, fullmatch=True))
+def test_what_is_taken_for_usual_is_good(uri: str) -> None:
+    parts = parse_at_uri(uri)
+    assert parts is not None and is_did(parts.authority)
 
 
 @pytest.mark.parametrize(
