@@ -115,10 +115,10 @@ CREATE TABLE label_sent (
 """
 
 SUBJECTS = """
--- By the end of the subject, which of a record is its key. Keys rise with time: what is labelled now stands together,
+-- First by the end of the subject, which of a post is its key. Keys rise with time: what is labelled now stands together,
 -- and few pages of the index are written for many labels.
 DROP INDEX label_event_uri;
-CREATE INDEX label_event_subject ON label_event (substr(uri, -13), id);
+CREATE INDEX label_event_subject ON label_event (substr(uri, -13), uri, id);
 -- It cost a third of an event. `PRAGMA recursive_triggers`, which is on in all connections (models/database.py), lets
 -- the trigger of what is deleted see what is replaced.
 DROP TRIGGER label_event_replace;
