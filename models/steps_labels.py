@@ -115,8 +115,8 @@ CREATE TABLE label_sent (
 """
 
 SUBJECTS = """
--- First by the end of the subject, which of a post is its key. Keys rise with time: what is labelled now stands together,
--- and few pages of the index are written for many labels.
+-- First by the end of the subject, which of a post is its key. Keys rise with time: what is labelled now stands
+-- together, and few pages of the index are written for many labels.
 DROP INDEX label_event_uri;
 CREATE INDEX label_event_subject ON label_event (substr(uri, -13), uri, id);
 -- It cost a third of an event. `PRAGMA recursive_triggers`, which is on in all connections (models/database.py), lets
