@@ -129,7 +129,7 @@ class CivicMethods:
             token = await auth.require(call.request.headers.getall(_AUTHORIZATION, ()), method, act=True)
             wait = self._limiter.allow(token.iss)
             if wait is not None:
-                raise RateLimitExceeded(retry_after=wait)
+                raise RateLimitExceeded(quota=self._limiter.quota, retry_after=wait)
             return token
 
         async def handle(call: Call) -> server.Answer:

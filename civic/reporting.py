@@ -18,6 +18,7 @@ from communities.reports import Around, find_same, report
 from models import tokens
 from models.reports import Said
 from xrpc.errors import AccountInactive, Forbidden, InvalidRequest, RateLimitExceeded, Refused
+from xrpc.ratelimit import Quota
 from xrpc.syntax import is_did, parse_at_uri
 
 ACCOUNT, RECORD = "com.atproto.admin.defs#repoRef", "com.atproto.repo.strongRef"
@@ -60,8 +61,8 @@ def create_report(visit: Visit, body: Mapping[str, Any]) -> Answer:
     if find_same(visit.connection, said, visit.now, visit.intake) is None:
         waits = wait(visit.connection, said, visit.now, visit.intake.large_hosts)
         if waits is not None:
-            seconds, why = waits
-            raise RateLimitExceeded(why, retry_after=seconds)
+            quota = Quota(waits.limit.most, waits.limit.span / 1_000_000)
+            raise RateLimitExceeded(waits.why, quota=quota, retry_after=waits.seconds)
     around = Around(visit.town.places, visit.site, visit.labeler.communities if visit.labeler else frozenset())
     kept = report(visit.connection, around, said, visit.now, visit.intake)
     answer = {"id": kept.id, "reasonType": said.reason_type, "subject": subject.told(), "reportedBy": caller}

@@ -43,23 +43,32 @@ def domain_of(host: str) -> str:
     return ".".join(host.rsplit(".", 2)[-2:])
 
 
-def wait(connection: Connection, said: Said, now: int, large: frozenset[str] = LARGE_HOSTS) -> tuple[float, str] | None:
-    """How many seconds to wait until such a report is taken again, and why; None: it is taken now. `now`: microseconds.
-    `large`: domains of large hosts.
+class Wait(NamedTuple):
+    """In how many seconds a report is taken again, why not now, and by which limit, as its reporter is told."""
+
+    seconds: float
+    why: str
+    limit: Limit
+
+
+def wait(connection: Connection, said: Said, now: int, large: frozenset[str] = LARGE_HOSTS) -> Wait | None:
+    """How long to wait until such a report is taken; None: it is taken now. `now`: microseconds. `large`: domains of
+    large hosts.
     """
     for limit in OF_REPORTER:
         if (seconds := _seconds(reports.nth_newest(connection, "reporter", said.reporter, limit.most), limit, now)) > 0:
-            return seconds, f"You have made {limit.most} reports within {limit.within}."
+            return Wait(seconds, f"You have made {limit.most} reports within {limit.within}.", limit)
     if said.reason_type not in APPEALS:
         newest = reports.nth_newest_about(connection, said.did, said.uri, OF_SUBJECT.most)
         if (seconds := _seconds(newest, OF_SUBJECT, now)) > 0:
-            return seconds, _MANY  # nobody is to learn how often something was reported
+            return Wait(seconds, _MANY, OF_ALL)  # nobody is to learn how often something was reported
     for limit in OF_HOST:
         most = limit.most * (LARGE if said.host in large else 1)
         if (seconds := _seconds(reports.nth_newest(connection, "host", said.host, most), limit, now)) > 0:
-            return seconds, f"Too many reports come from {said.host or 'where you are'}; try again later."
+            why = f"Too many reports come from {said.host or 'where you are'}; try again later."
+            return Wait(seconds, why, limit._replace(most=most))
     if (seconds := _seconds(reports.nth_newest(connection, "", None, OF_ALL.most), OF_ALL, now)) > 0:
-        return seconds, _MANY
+        return Wait(seconds, _MANY, OF_ALL)
     return None
 
 

@@ -175,7 +175,7 @@ class FeedMethods:
         token = await self._auth.require(call.request.headers.getall(_AUTHORIZATION, ()), INTERACTIONS, act=True)
         wait = self._limiter.allow(token.iss)
         if wait is not None:
-            raise RateLimitExceeded(retry_after=wait)
+            raise RateLimitExceeded(quota=self._limiter.quota, retry_after=wait)
         return token
 
     async def send_interactions(self, call: Call) -> Answer:

@@ -105,7 +105,7 @@ class LabelDoors:
         client = self._client(call.request)
         wait = None if client is None else self._limiter.allow(client)
         if wait is not None:
-            raise RateLimitExceeded(retry_after=wait)
+            raise RateLimitExceeded(quota=self._limiter.quota, retry_after=wait)
         labeler, params = self.at(call.request.host), call.params
         if params["sources"] and labeler.did not in params["sources"]:
             query.read_patterns(params["uriPatterns"])

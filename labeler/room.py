@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from xrpc.errors import RateLimitExceeded
+from xrpc.ratelimit import Quota
 
 RETRY_SECONDS = 30.0
 
@@ -31,7 +32,10 @@ class Room:
         if full or (client is not None and self._by_client[client] >= self.each):
             self.refused += 1
             who = "of all" if full else "of yours"
-            raise RateLimitExceeded(f"Too many subscriptions {who}; try again later", retry_after=RETRY_SECONDS)
+            # Nobody knows when somebody leaves: the time until it is worth a try stands for a window.
+            quota = Quota(self.total if full else self.each, RETRY_SECONDS)
+            message = f"Too many subscriptions {who}; try again later"
+            raise RateLimitExceeded(message, quota=quota, retry_after=RETRY_SECONDS)
         self._taken += 1
         self._by_client[client] += 1
         try:

@@ -146,6 +146,7 @@ def test_s166_too_many_calls_of_one_account(place: Town) -> None:
     assert {reply.status for reply in replies[:DECISIONS_BURST]} == {200}
     refused = [reply for reply in replies if reply.status != 200]
     assert refused and {reply.fault for reply in refused} == {(429, "RateLimitExceeded")}
+    assert {reply.headers["RateLimit-Policy"] for reply in refused} == {"60;w=60"}
     assert place.join(place.person()).status == 200
 
 

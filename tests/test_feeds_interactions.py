@@ -251,6 +251,7 @@ def test_s166_too_many_calls_of_one_account(door: Site, alice: Account) -> None:
     refused = [reply for reply in replies if reply.status != 200]
     assert refused and {reply.fault for reply in refused} == {(429, "RateLimitExceeded")}
     assert all(int(reply.headers["Retry-After"]) >= 1 for reply in refused)
+    assert {reply.headers["RateLimit-Policy"] for reply in refused} == {"60;w=30"}
     assert send(door, door.account(next(_numbers))).status == 200
 
 

@@ -123,11 +123,15 @@ async def test_s73_too_many(site: tuple[Site, Labels]) -> None:
     """Per address (IPv6 by /64) and in total, before there is a WebSocket; a place that is left is free again."""
     door, _ = site
 
-    async def refused(address: str) -> tuple[int, str, str]:
+    async def refused(address: str, most: int) -> tuple[int, str, str]:
         headers = {"X-Forwarded-For": address, "Upgrade": "websocket", "Connection": "Upgrade"}
         headers |= {"Sec-WebSocket-Key": "A" * 22 + "==", "Sec-WebSocket-Version": "13"}
         async with door.client.get(door.url(STREAM), headers=headers) as answer:
             assert int(answer.headers["Retry-After"]) >= 1
+            assert (answer.headers["RateLimit-Limit"], answer.headers["RateLimit-Policy"]) == (
+                f"{most}",
+                f"{most};w=30",
+            )
             return answer.status, (await answer.json())["error"], (await answer.json())["message"]
 
     async with AsyncExitStack() as stack:
@@ -137,14 +141,14 @@ async def test_s73_too_many(site: tuple[Site, Labels]) -> None:
 
         for number in range(3):
             await enter(f"8.8.8.8, 2001:db8::{number}")
-        status, error, message = await refused("2001:db8::ffff:1")
+        status, error, message = await refused("2001:db8::ffff:1", 3)
         assert (status, error) == (429, "RateLimitExceeded") and "yours" in message
         for _ in range(3):
             await enter("9.9.9.9")
-        assert (await refused("9.9.9.9"))[0] == 429
+        assert (await refused("9.9.9.9", 3))[0] == 429
         for number in range(6):
             await enter(f"7.7.7.{number}")
-        assert "of all" in (await refused("6.6.6.6"))[2]
+        assert "of all" in (await refused("6.6.6.6", 12))[2]
         await until_subscribed(door, 12)
     await until_subscribed(door, 0)
     async with door.subscriber(headers={"X-Forwarded-For": "9.9.9.9"}):

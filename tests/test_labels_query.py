@@ -198,6 +198,10 @@ async def test_a_caller_is_bounded_when_he_can_be_told_from_others(site: tuple[S
     # What stands before the address that our own proxy has written is the caller's invention.
     assert 1000 <= await count("1.2.3.4, 2001:db8:1:2::7") < 1200
     assert (await door.ask(patterns("*"), X_Forwarded_For="9.9.9.9, 2001:db8:1:2:ffff::"))[0] == 429
+    forwarded = {"X-Forwarded-For": "2001:db8:1:2::7"}
+    async with door.client.get(door.url(QUERY) + "?" + patterns("*"), headers=forwarded) as answer:
+        assert (answer.status, answer.headers["RateLimit-Policy"]) == (429, "1000;w=20")
+        assert "RateLimit-Policy" in answer.headers["Access-Control-Expose-Headers"]
     assert (await door.ask(patterns("*"), X_Forwarded_For="2001:db8:1:3::7"))[0] == 200
     assert (await door.ask(patterns("*")))[0] == 200
 

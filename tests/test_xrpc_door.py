@@ -1,6 +1,7 @@
 import asyncio
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from yarl import URL
 from xrpc.errors import RateLimitExceeded, UnknownFeed
 from xrpc.listener import listen
 from xrpc.params import IntParam, Params
+from xrpc.ratelimit import Quota
 from xrpc.server import Call, Procedure, Query, mount
 
 GET = "com.example.get"
@@ -66,7 +68,7 @@ def methods(release: asyncio.Event, entered: asyncio.Event) -> list[Query | Proc
         raise UnknownFeed
 
     async def limited(_: Call) -> bytes:
-        raise RateLimitExceeded(retry_after=2.5)
+        raise RateLimitExceeded(quota=Quota(60, 29.5), retry_after=2.5)
 
     async def broken(_: Call) -> bytes:
         raise RuntimeError("the secret of this house")
@@ -117,6 +119,20 @@ async def test_errors_by_name(door: Door) -> None:
     status, body, headers = await door.ask("GET", "/xrpc/com.example.limited")
     assert (status, body["error"], headers["Retry-After"]) == (429, "RateLimitExceeded", "3")
     assert (await door.ask("GET", f"/xrpc/{GET}?limit=0"))[0] == 400
+
+
+async def test_s166_a_refusal_says_what_the_limit_is(door: Door) -> None:
+    """As the reference servers do, and so that a web page can read it."""
+    before = int(time.time())
+    status, _, headers = await door.ask("GET", "/xrpc/com.example.limited")
+    reset = int(headers["RateLimit-Reset"])
+    assert (status, headers["RateLimit-Limit"], headers["RateLimit-Remaining"]) == (429, "60", "0")
+    assert headers["RateLimit-Policy"] == "60;w=30"
+    assert before + 3 <= reset <= int(time.time()) + 4, "Unix seconds"
+    shown = headers["Access-Control-Expose-Headers"].split(", ")
+    assert {*shown} == {"Retry-After", *(f"RateLimit-{part}" for part in ("Limit", "Remaining", "Reset", "Policy"))}
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert not any(name.startswith("RateLimit") for name in (await door.ask("GET", "/xrpc/com.example.ready"))[2])
 
 
 async def test_our_own_faults_are_hidden_and_logged_once(door: Door, caplog: pytest.LogCaptureFixture) -> None:

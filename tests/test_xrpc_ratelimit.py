@@ -15,6 +15,7 @@ class Clock:
 def test_s166_burst_then_rate() -> None:
     clock = Clock()
     limit = RateLimit(2, 3, clock=clock)
+    assert limit.quota == (3, 1.5)
     assert [limit.allow("a") for _ in range(3)] == [None] * 3
     assert limit.allow("a") == pytest.approx(0.5)
     assert limit.allow("b") is None

@@ -35,11 +35,14 @@ atproto.com/specs/xrpc, section "Error Responses".
 
 import logging
 import math
+import time
 from collections.abc import Mapping
 from typing import ClassVar
 
 import orjson
 from aiohttp import web
+
+from xrpc.ratelimit import Quota
 
 _log = logging.getLogger(__name__)
 
@@ -226,14 +229,26 @@ class UpgradeRequired(XrpcError):
 
 
 class RateLimitExceeded(XrpcError):
-    """Too many calls; `retry_after` is in seconds."""
+    """Too many calls of what `quota` allows; `retry_after`: in so many seconds the next one is taken.
+
+    The headers are those of the reference servers (draft-ietf-httpapi-ratelimit-headers-03, but for
+    `RateLimit-Reset`, which there and here is a time in Unix seconds), and web pages may read them.
+    """
 
     status = 429
     error = "RateLimitExceeded"
     default = "Too many requests"
 
-    def __init__(self, message: str | None = None, *, retry_after: float = 1.0) -> None:
-        super().__init__(message, headers={"Retry-After": str(max(1, math.ceil(retry_after)))})
+    def __init__(self, message: str | None = None, *, quota: Quota, retry_after: float) -> None:
+        seconds = max(1, math.ceil(retry_after))
+        headers = {
+            "RateLimit-Limit": str(quota.most),
+            "RateLimit-Remaining": "0",
+            "RateLimit-Reset": str(math.ceil(time.time()) + seconds),
+            "RateLimit-Policy": f"{quota.most};w={max(1, math.ceil(quota.seconds))}",
+            "Retry-After": str(seconds),
+        }
+        super().__init__(message, headers={**headers, "Access-Control-Expose-Headers": ", ".join(headers)})
 
 
 class MethodNotImplemented(XrpcError):

@@ -1,8 +1,16 @@
-"""A token bucket per key, in bounded memory."""
+"""A token bucket per key, in bounded memory, and what callers are told of a limit."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Quota(NamedTuple):
+    """So many calls (`most`) within so many seconds, as it is said to callers."""
+
+    most: int
+    seconds: float
 
 
 class RateLimit:
@@ -18,6 +26,8 @@ class RateLimit:
     ) -> None:
         if rate <= 0 or burst < 1 or capacity < 1:
             raise ValueError("rate, burst and capacity must be positive")
+        self.quota = Quota(burst, burst / rate)
+        """A full bucket, and the time that an empty one takes to fill."""
         self._interval = 1 / rate
         self._window = burst / rate
         self._capacity = capacity
