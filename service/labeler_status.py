@@ -13,6 +13,7 @@ from labeler.vocabulary import Declared
 from models import labelers
 from models.database import Connection, sql
 from service.config import Config
+from service.label_subscribers import Told, lines, of_labeler, read_subscribers
 from service.labeler_account import opened
 
 HELP = (
@@ -31,23 +32,23 @@ def run(config: Config, args: argparse.Namespace) -> int:
     if not declared:
         raise DeclarationError(f"{config.labels}: declares no labeler" + (f" {args.did}" if args.did else ""))
     with opened(config, readonly=True) as database:
-        report = _report(sql(database))
-        found = [standing(sql(database), one, report, int(time.time() * 1000)) for one in declared]
+        now = time.time()
+        told = read_subscribers(sql(database), now)
+        found = [standing(sql(database), one, of_labeler(told, one.did), int(now * 1000)) for one in declared]
     if args.json:
         print(json.dumps(found, indent=2))
     else:
-        print("\n\n".join("\n".join(_for_people(one)) for one in found))
+        print("\n\n".join("\n".join(_for_people(one, of_labeler(told, one["did"]))) for one in found))
     return 0 if all(one["key"] for one in found) else 1
 
 
-def standing(connection: Connection, declared: Declared, report: Mapping[str, Any], now: int) -> dict[str, Any]:
-    """How a labeler stands. `report`: of the web process; `now`: milliseconds."""
+def standing(connection: Connection, declared: Declared, told: Told | None, now: int) -> dict[str, Any]:
+    """How a labeler stands. `told`: of its subscribers; `now`: milliseconds."""
     labeler = labelers.find(connection, declared.did)
     keys = [] if labeler is None else labelers.keys(connection, labeler)
     active = next((key.public for key in keys if key.state == labelers.ACTIVE), None)
     progress = None if labeler is None else rotation.progress(connection, labeler)
     waiting = [] if labeler is None else labelers.waiting(connection, labeler)
-    subscribers = report.get("subscribers")
     return {
         "did": declared.did,
         "endpoint": declared.endpoint,
@@ -61,18 +62,11 @@ def standing(connection: Connection, declared: Declared, report: Mapping[str, An
             for one in waiting
         ],
         "signedWithOlderKeys": progress.left if progress else 0,
-        "subscribers": subscribers if isinstance(subscribers, list) else None,
+        "subscribers": list(told.subscribers) if told and told.current else None,
     }
 
 
-def _report(connection: Connection) -> dict[str, Any]:
-    """What the web process last wrote of itself."""
-    row = connection.execute("SELECT report FROM process WHERE name = 'serve'").fetchone()
-    report = json.loads(row[0]) if row else {}
-    return report if isinstance(report, dict) else {}
-
-
-def _for_people(one: Mapping[str, Any]) -> Iterator[str]:
+def _for_people(one: Mapping[str, Any], told: Told | None) -> Iterator[str]:
     yield f"labeler      {one['did']}\nendpoint     {one['endpoint']}"
     yield f"key          {one['key'] or 'none in use: run `communities labeler init`'}"
     for key in one["keys"]:
@@ -90,5 +84,5 @@ def _for_people(one: Mapping[str, Any]) -> Iterator[str]:
         yield "waiting      nothing"
     if one["signedWithOlderKeys"]:
         yield f"to sign anew {one['signedWithOlderKeys']:,}"
-    if one["subscribers"] is not None:
-        yield f"subscribers  {len(one['subscribers']):,}"
+    for number, line in enumerate(lines(told) if told else ()):
+        yield f"  {line}" if number else f"subscribers  {line}"

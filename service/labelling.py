@@ -32,14 +32,13 @@ from models.commits import CommitWatch
 from models.database import open_database, sql, writing
 from service.config import Config
 from service.env_file import ConfigError
+from service.label_subscribers import PROCESS, TOLD_SECONDS
 from xrpc.peer import Proxies
 from xrpc.server import Query
 
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 5.0
-PROCESS = "serve"
-"""The row of table `process` that tells how labelers stand: `Labelling.report` as JSON."""
 _OLDER = "SELECT 1 FROM label WHERE label_key IN (SELECT id FROM label_key WHERE labeler = ? AND id != ?) LIMIT 1"
 
 
@@ -65,17 +64,17 @@ class Labelling:
         return {one.did: labelers.waiting(sql(self._database), one.id) for one in self.doors.labelers}
 
     async def keep_reporting(self, clock: Callable[[], float]) -> None:
-        """Tell other processes every few seconds, if anything has changed."""
-        last: Any = None
+        """Tell other processes every few seconds, if anything has changed, and now and then that we are here."""
+        last, told = None, 0.0
         while True:
             try:
                 report = self.report()
             except apsw.Error as error:  # it may be over the next time
                 log.warning("how labelers stand cannot be read: %s", error)
             else:
-                if report != last:
+                if report != last or time.monotonic() - told >= TOLD_SECONDS:
                     await asyncio.get_running_loop().run_in_executor(self._beside, self._write, report, clock())
-                    last = report
+                    last, told = report, time.monotonic()
             await asyncio.sleep(REPORT_SECONDS)
 
     def _write(self, report: Mapping[str, Any], now: float) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 from models.database import open_database, sql
 from service.config import Config
+from service.label_subscribers import Told, lines, read_subscribers
 from service.rule_status import rules_status
 from service.status import read_status, sizes
 
 HELP = (
     "Show how ingest stands: state, position, lag, what waits, accounts by state, gaps, what was applied and what was"
-    " dropped. Exit code 1 unless it reads."
+    " dropped, what label rules did today, who reads labels. Exit code 1 unless it reads."
 )
 
 
@@ -27,16 +28,18 @@ def run(config: Config, args: argparse.Namespace) -> int:
     try:
         status, rows = read_status(sql(database), config.source_urls), sizes(sql(database))
         status["labelRules"] = rules_status(sql(database), int(time.time() * 1_000_000))
+        told = read_subscribers(sql(database), time.time())
+        status["labelSubscribers"] = list(told.subscribers) if told and told.current else None
     finally:
         database.close()
     if args.json:
         print(json.dumps({**status, "rows": rows}, indent=2))
     else:
-        print("\n".join(_for_people(status, rows)))
+        print("\n".join(_for_people(status, rows, told)))
     return 0 if status["state"] == "reading" else 1
 
 
-def _for_people(status: Mapping[str, Any], rows: Mapping[str, int]) -> Iterator[str]:
+def _for_people(status: Mapping[str, Any], rows: Mapping[str, int], told: Told | None) -> Iterator[str]:
     report = status["report"]
     cursor = "none yet" if status["cursor"] is None else status["cursor"]
     yield f"ingest   {status['state']}\nsource   {status['source']}\ncursor   {cursor}"
@@ -61,6 +64,8 @@ def _for_people(status: Mapping[str, Any], rows: Mapping[str, int]) -> Iterator[
     for rule in status["labelRules"]:
         stopped = f"; stopped until midnight UTC, {rule['over']:,} over its quota" if rule["stopped"] else ""
         yield f"labels   {rule['labelled']:>12,}  today by {rule['rule']}, of {rule['matched']:,} that it fits{stopped}"
+    for number, line in enumerate(lines(told) if told else ()):
+        yield f"reader   {line}" if number else f"readers  of labels: {line}"
     for name, count in rows.items():
         yield f"rows     {count:>12,}  {name.replace('_', ' ')}"
 

@@ -41,6 +41,7 @@ async def test_how_a_labeler_stands(site: Site, capsys: Capture) -> None:
     await site.set_up()
     site.publish(12)
     now = int(time.time() * 1000)
+    reader = {"labeler": site.account.did, "client": "192.0.2.7", "format": "cbor", "cursor": 9, "lag": 3, "since": 0}
     database = open_database(site.folder / "data" / "communities.db")
     with writing(database) as connection:
         labeler = labelers.find(connection, site.account.did)
@@ -50,7 +51,7 @@ async def test_how_a_labeler_stands(site: Site, capsys: Capture) -> None:
                 " VALUES (?, ?, 'test', 0, ?, ?, 1)",
                 (labeler, f"{POST}{age}", now - age * 1000, priority),
             )
-        report = json.dumps({"subscribers": [{"cursor": 12}]})
+        report = json.dumps({"subscribers": [reader, reader | {"labeler": "did:web:other.example"}]})
         connection.execute("INSERT INTO process VALUES ('serve', ?, ?)", (now * 1000, report))
     database.close()
     capsys.readouterr()
@@ -59,10 +60,12 @@ async def test_how_a_labeler_stands(site: Site, capsys: Capture) -> None:
     assert (one["did"], one["endpoint"], one["values"], one["seq"]) == (site.account.did, site.url, 2, 12)
     assert one["key"] == site.label_keys()[0][1] and not one["paused"] and one["signedWithOlderKeys"] == 0
     assert [(row["priority"], row["labels"]) for row in one["waiting"]] == [(0, 1), (2, 2)]
-    assert 90 <= one["waiting"][1]["oldestSeconds"] < 120 and one["subscribers"] == [{"cursor": 12}]
+    assert 90 <= one["waiting"][1]["oldestSeconds"] < 120 and one["subscribers"] == [reader]
     assert await site.run("status") == 0
     said = capsys.readouterr().out
-    assert "waiting      2 of priority 2, the oldest for 9" in said and "subscribers  1" in said
+    assert (
+        "waiting      2 of priority 2, the oldest for 9" in said and "subscribers  1\n  192.0.2.7 (cbor) of did" in said
+    )
 
 
 async def test_without_a_key_the_code_is_1(site: Site, capsys: Capture) -> None:

@@ -5,6 +5,7 @@ import json
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from labeler.pages import PAGE, floor_key
 from models import labelers, meta
 from models.commits import CommitWatch
 from service import labelling
+from service.cli import main
 from tests.service_process import PATIENCE, Service
 from tests.stream_site import (
     FIRST,
@@ -361,6 +363,62 @@ async def test_subscribers_are_told_of(site: tuple[Site, Labels]) -> None:
             ("cbor", 5, 0),
             ("json", 5, 0),
         ]
+
+
+async def test_status_names_subscribers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those furthest behind first, twenty of them: `communities status` all, `labeler status` those of each labeler."""
+    monkeypatch.setattr(labelling, "REPORT_SECONDS", 0.01)
+    config = configure(tmp_path)
+    for name, value in {"DATA": config.data, "LABELS": config.labels, "LABELER_KEY": config.labeler_key}.items():
+        monkeypatch.setenv(f"COMMUNITIES_{name}", str(value))
+    monkeypatch.chdir(tmp_path)
+
+    async def said(*words: str) -> str:
+        capsys.readouterr()
+        await asyncio.to_thread(main, words)
+        return capsys.readouterr().out
+
+    async def until(there: Callable[[list[Any]], bool]) -> list[Any]:
+        async with asyncio.timeout(30 * PATIENCE):
+            while True:
+                readers: list[Any] = json.loads(await said("status", "--json"))["labelSubscribers"] or []
+                if there(readers):
+                    return readers
+                await asyncio.sleep(0.05)
+
+    with labels_in(config) as labels:
+        labels.fill(5)
+        async with served(config) as door, AsyncExitStack() as stack:
+            other = await stack.enter_async_context(door.subscriber(0, SECOND_HOST))
+            for number in range(22):
+                client = {"X-Forwarded-For": f"192.0.2.{number}"}
+                one = await stack.enter_async_context(door.subscriber(2, headers=client))
+                await one.take(3)
+            readers = await until(lambda readers: sum(one["cursor"] == 5 for one in readers) == 22)
+            assert {one["labeler"] for one in readers} == {FIRST, SECOND} and readers[0]["labeler"] == SECOND
+            assert (readers[0]["cursor"], readers[0]["lag"], readers[1]["client"]) == (0, 0, "192.0.2.0")
+            text = await said("status")
+            assert "readers  of labels: 23\n" in text and "reader   and 3 more, none further behind\n" in text
+            line = f"reader   192.0.2.7 (cbor) of {FIRST}: cursor 5, up to date, since 20"
+            assert line in text and text.count("reader   ") == 21
+            first, second = (await said("labeler", "status")).split("\n\n")
+            assert "subscribers  22\n  192.0.2.0 (cbor)" in first and SECOND not in first and "and 2 more" in first
+            assert f"subscribers  1\n  address unknown (cbor) of {SECOND}: cursor 0" in second
+            counts = [len(one["subscribers"]) for one in json.loads(await said("labeler", "status", "--json"))]
+            assert counts == [22, 1]
+            assert not other.ws.closed
+        assert await until(lambda readers: not readers) == [], "it says when it stops that nobody is left"
+        lagging = {"labeler": FIRST, "client": "2001:db8::/64", "format": "json", "cursor": 4, "since": 0}
+        lags = json.dumps({"subscribers": [lagging | {"lag": lag} for lag in (0, 1, 7)]})
+        labels.run("UPDATE process SET at = unixepoch() * 1000000, report = ? WHERE name = 'serve'", lags)
+        assert [one["lag"] for one in await until(bool)] == [7, 1, 0]
+        text = await said("status")
+        assert text.index("at most 7 labels behind, since 1970-01-01T00:00:00Z") < text.index("at most 1 label behind")
+        labels.run("UPDATE process SET at = at - 600000000 WHERE name = 'serve'")
+        assert "readers  of labels: unknown: no sign of life from the web process for 6" in await said("status")
+        assert json.loads(await said("status", "--json"))["labelSubscribers"] is None
 
 
 async def test_a_fault_of_the_database_does_not_end_the_reports(
