@@ -1,6 +1,6 @@
 """social.communities.label: what moderators say of posts and accounts of their community, by its labeler."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from civic.entry import expiry, reason_and_rule
@@ -24,11 +24,11 @@ ACCOUNT, RECORD = f"{NSID}defs#account", "com.atproto.repo.strongRef"
 _TAKEN = frozenset(("$type", "community", "subject", "add", "remove", "expiresAt", "reason", "rule", "labeler"))
 
 
-def procedures(labelers: Sequence[Declared]) -> tuple[Procedure, ...]:
-    """The procedure, for a service that is these labelers."""
+def procedures(labelers: Callable[[], Sequence[Declared]]) -> tuple[Procedure, ...]:
+    """The procedure, for a service that is these labelers, asked for at each call."""
 
     def label(visit: Visit, body: Mapping[str, Any]) -> Answer:
-        return _label(visit, labelers, body)
+        return _label(visit, labelers(), body)
 
     return (Procedure("label", label),)
 

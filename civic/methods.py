@@ -73,20 +73,20 @@ class CivicMethods:
         keep: int,
         limiter: RateLimit,
         counts: Counter[str],
-        labelers: Sequence[Labeler] = (),
+        labelers: Callable[[], Sequence[Labeler]] = tuple,
         intake: Intake | None = None,
         more: Sequence[Procedure] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`auth` must take tokens for this service alone; `limiter` bounds procedures per caller; `counts` takes what
-        was called; `labelers` are those that this service is; `more`: procedures besides PROCEDURES; `clock` gives
-        seconds. The rest: see `Visit`.
+        was called; `labelers` are those that this service is, asked for at each call: always of the same DIDs; `more`:
+        procedures besides PROCEDURES; `clock` gives seconds. The rest: see `Visit`.
         """
         self._database = database
         self._auth = auth
-        self._labelers = {audience: one for one in labelers for audience in (one.did, one.did + LABELER)}
+        self._labelers = labelers
         # What is sent to a labeler can report, and nothing else: no token for it decides anything.
-        self._labelers_auth = auth.also(self._labelers)
+        self._labelers_auth = auth.also(self._by_audience())
         self._intake = intake or Intake()
         self._catalog = catalog
         self._site = site
@@ -101,6 +101,9 @@ class CivicMethods:
         # Neither a long list nor waiting for another writer may hold up the event loop, which serves the feeds.
         self._reader = ThreadPoolExecutor(1, "civic-reader")
         self._writer = ThreadPoolExecutor(1, "civic-writer")
+
+    def _by_audience(self) -> dict[str, Labeler]:
+        return {audience: one for one in self._labelers() for audience in (one.did, one.did + LABELER)}
 
     def methods(self) -> list[server.Query | server.Procedure]:
         """What to mount."""
@@ -158,7 +161,7 @@ class CivicMethods:
                 if not tokens.use_up(connection, token.iss, token.jti_key, token.exp):
                     raise JwtReplayed()
                 visit = self._visit(self._writable, connection, token.iss)
-                answer = procedure.act(replace(visit, labeler=self._labelers.get(token.aud), host=host), body)
+                answer = procedure.act(replace(visit, labeler=self._by_audience().get(token.aud), host=host), body)
                 self._catalog.check_output(nsid(procedure.name), answer)
                 return answer
         except RefusedError as refusal:

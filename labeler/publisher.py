@@ -5,18 +5,22 @@ replaced meanwhile is no longer there under its number and is left out. Subscrib
 connection a commit is on the disk before anybody can read it (S159).
 """
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import orjson
 from playhouse.apsw_ext import APSWDatabase
 
+from labeler.holding import hold, let_go, only_held, undeclared
 from labeler.label import Label, sign
 from labeler.outbox import Waiting, following, labelers_waiting
 from labeler.pacing import Pace
 from labeler.seq import Turn
 from labeler.signing_key import Signer
 from models.database import Connection, check_in_place, file_identity, sql, writing
+
+log = logging.getLogger(__name__)
 
 MOST = 1024
 """Labels in one transaction: about 20 ms, and the disk. Of every index it writes each page once, and the more labels
@@ -39,7 +43,8 @@ class Publisher:
     """Publishes from one database; used by the thread that made the connection.
 
     `signers`: by the row of the labeler, those that may sign now; it is asked at each step. What others have to say
-    waits. `clock`: seconds since 1970. `signing`: the seconds in which labels are signed for one transaction.
+    waits. `clock`: seconds since 1970. `signing`: the seconds in which labels are signed for one transaction. `values`:
+    by the row of the labeler, what it may say now, asked at each step; other values are held back. None: anything.
     """
 
     def __init__(
@@ -50,12 +55,15 @@ class Publisher:
         clock: Callable[[], float] = time.time,
         *,
         signing: float = SIGNING_SECONDS,
+        values: Callable[[], Mapping[int, Collection[str]]] | None = None,
     ) -> None:
         self._database = database
         self._connection = sql(database)
         self._connection.execute("PRAGMA synchronous = full")
         self._identity = file_identity(database)
         self._signers, self._pace, self._clock, self._signing = signers, pace, clock, signing
+        self._values = values
+        self._declared: Mapping[int, Collection[str]] = {}
         self._turn: Turn | None = None
         self.wait: float | None = None
         """After a step: in how many seconds the pace lets more of what waits go; None: nothing waits that may go."""
@@ -98,18 +106,45 @@ class Publisher:
         self.wait = None
         waiting = labelers_waiting(self._connection)
         signers = dict(self._signers()) if waiting else {}  # as they are now, for all of this step
+        if waiting and self._values is not None:
+            self._declare(self._values())
         rows: list[Waiting] = []
         for labeler in waiting:
             if labeler not in signers:
                 continue
             budget = self._pace.budget(self._connection, labeler, now)
             left = MOST - len(rows)
-            found = following(self._connection, labeler, now, min(budget.singles, left), min(budget.batched, left))
+            limits = min(budget.singles, left), min(budget.batched, left)
+            found = following(self._connection, labeler, now, *limits)
+            while self._values is not None and self._hold(labeler, found):
+                found = following(self._connection, labeler, now, *limits)
             rows.extend(found)
-            if not found:
+            if not found and not only_held(self._connection, labeler):
                 seconds = self._pace.wait(self._connection, labeler, now) / 1000
                 self.wait = seconds if self.wait is None else min(self.wait, seconds)
         return rows, signers
+
+    def _declare(self, values: Mapping[int, Collection[str]]) -> None:
+        """From now on these values go out, also those that were held back."""
+        if values != self._declared:
+            with writing(self._database) as connection:
+                for labeler, declared in values.items():
+                    if freed := let_go(connection, labeler, declared):
+                        log.info("%d labels whose values are declared again go out", freed)
+            self._declared = values
+
+    def _hold(self, labeler: int, found: Iterable[Waiting]) -> bool:
+        """Hold back what must not go out; whether there was anything."""
+        values = undeclared(found, self._declared.get(labeler, ()))
+        if not values:
+            return False
+        with writing(self._database) as connection:
+            held = hold(connection, labeler, values)
+        log.warning(
+            "%d labels are held back, because labels.toml does not declare %s: declare it again, or take them back"
+            " (communities label remove, or retract)", held, ", ".join(sorted(values)),
+        )  # fmt: skip
+        return True
 
     def _publish(
         self, connection: Connection, turn: Turn, signed: Signed, signers: Mapping[int, Signer]

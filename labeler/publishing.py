@@ -39,7 +39,7 @@ class Publishing:
 
     `signers`: who may sign now, by the row of the labeler; asked at each step, so it must be quick. `negating`: the
     rows of the labelers whose labels are negated when they expire. `beside`: a small piece of other work in that
-    thread, done while nothing waits; it says whether there is more.
+    thread, done while nothing waits; it says whether there is more. `values`: see `Publisher`.
     """
 
     def __init__(
@@ -51,9 +51,10 @@ class Publishing:
         pace: Pace | None = None,
         clock: Callable[[], float] = time.time,
         beside: Callable[[APSWDatabase], bool] = lambda database: False,
+        values: Callable[[], Mapping[int, Collection[str]]] | None = None,
     ) -> None:
         self._path, self._signers, self._negating, self._beside = path, signers, negating, beside
-        self._pace, self._clock = pace or Pace(), clock
+        self._pace, self._clock, self._values = pace or Pace(), clock, values
         self.counts = {"published": 0, "expired": 0, "faults": 0}
         self.state = "stopped"
         """In a word or sentence: stopped, waiting (another process publishes), publishing, or what is wrong."""
@@ -90,7 +91,9 @@ class Publishing:
             database = open_database(self._path)
             stack.callback(database.close)
             connection = sql(database)
-            publisher = Publisher(database, lambda: self._signers(connection), self._pace, self._clock)
+            publisher = Publisher(
+                database, lambda: self._signers(connection), self._pace, self._clock, values=self._values
+            )
             publisher.take_turn()
             expiry = Expiry(database)
             watch = CommitWatch(self._path)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from models.database import Connection
 
 NEW, ACTIVE, HELD, RETIRED = "new", "active", "held", "retired"
+HELD_BACK = 100
+"""Is added to the priority of what waits and is not to go out, because its value is not declared any more."""
 
 
 class KeyRow(NamedTuple):
@@ -89,12 +91,19 @@ def last_seq(connection: Connection, labeler: int) -> int:
 
 
 def waiting(connection: Connection, labeler: int) -> list[Waiting]:
-    """What waits in the outbox, by priority."""
+    """What waits in the outbox to go out, by priority."""
     rows = connection.execute(
-        "SELECT priority, count(*), min(cts) FROM label_outbox WHERE labeler = ? GROUP BY priority ORDER BY priority",
-        (labeler,),
+        "SELECT priority, count(*), min(cts) FROM label_outbox WHERE labeler = ? AND priority < ?"
+        " GROUP BY priority ORDER BY priority",
+        (labeler, HELD_BACK),
     )
     return [Waiting(*row) for row in rows]
+
+
+def held_back(connection: Connection, labeler: int) -> dict[str, int]:
+    """How many labels are held back in the outbox, by value."""
+    query = "SELECT val, count(*) FROM label_outbox WHERE labeler = ? AND priority >= ? GROUP BY val ORDER BY val"
+    return dict(connection.execute(query, (labeler, HELD_BACK)).fetchall())
 
 
 def signed_by(connection: Connection, key: int) -> int:

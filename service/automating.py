@@ -4,9 +4,9 @@ and reads other labelers. Without rules and inputs there is nothing of this.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -18,6 +18,7 @@ from labeler.ages import Ages
 from labeler.automation import Automation
 from labeler.foreign import ForeignLabels
 from labeler.labels_file import LabelsFile
+from labeler.labels_in_force import LabelsInForce
 from models import foreign_labels
 from models.commits import CommitWatch
 from models.database import writing
@@ -42,21 +43,62 @@ async def automating(
     config: Config,
     database: APSWDatabase,
     session: aiohttp.ClientSession,
+    declared: LabelsInForce,
+    clock: Callable[[], float],
+) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Work in the background for as long as this is open. `session`: guarded; `clock`: seconds. What it gives ends the
+    work, and begins it with what is declared now; not to be cancelled. Raises errors of the database.
+    """
+    async with AsyncExitStack() as running:
+
+        async def begin() -> None:
+            await running.aclose()
+            await running.enter_async_context(_working(config, database, session, declared.file, clock))
+
+        await begin()
+        yield begin
+
+
+@asynccontextmanager
+async def _working(
+    config: Config,
+    database: APSWDatabase,
+    session: aiohttp.ClientSession,
     declared: LabelsFile,
     clock: Callable[[], float],
 ) -> AsyncIterator[None]:
-    """Work in the background for as long as this is open. `session`: guarded; `clock`: seconds."""
-    automation = Automation(database, declared.labelers, declared.rules, declared.inputs, clock)
-    automation.begin()
-    if not declared.rules and not declared.inputs:
-        yield
-        return
     # One thread with a connection of its own: nothing of this may hold up the event loop, which serves the feeds.
     thread = ThreadPoolExecutor(1, "label-rules")
 
     async def in_thread(work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(thread, work)
 
+    automation = Automation(database, declared.labelers, declared.rules, declared.inputs, clock)
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        await in_thread(automation.begin)
+        if declared.rules or declared.inputs:
+            work = _work(config, database, session, declared, clock, automation, in_thread)
+            tasks += [asyncio.create_task(one) for one in work]
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await in_thread(database.close)
+        thread.shutdown()
+
+
+def _work(
+    config: Config,
+    database: APSWDatabase,
+    session: aiohttp.ClientSession,
+    declared: LabelsFile,
+    clock: Callable[[], float],
+    automation: Automation,
+    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
+) -> list[Coroutine[Any, Any, None]]:
+    """What is to be done, each for ever."""
     ages = Ages(database, session, config.plc_url.rstrip("/"), in_thread, clock)
     watch = CommitWatch(config.database)
 
@@ -98,15 +140,7 @@ async def automating(
         work.append(_lasting("ages", ask))
     if foreign:
         work.append(_lasting("expiry", expire))
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await in_thread(database.close)
-        thread.shutdown()
+    return work
 
 
 async def _lasting(name: str, work: Callable[[], Any]) -> None:

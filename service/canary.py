@@ -7,7 +7,7 @@ stands in the log, in the process row `canary`, and in `/metrics`.
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -29,16 +29,20 @@ STEP_SECONDS = 300.0
 """How long each step may take."""
 
 
-async def keep_watching(config: Config, declared: Sequence[Declared], first: float = FIRST_SECONDS) -> None:
-    """Try every `canary_hours`, until cancelled; never, if no post is named. `first`: seconds before the first time."""
-    if not config.canary_post or not declared:
+async def keep_watching(
+    config: Config, declared: Callable[[], Sequence[Declared]], first: float = FIRST_SECONDS
+) -> None:
+    """Try every `canary_hours`, until cancelled; never, if no post is named. `declared`: the labelers as they are
+    declared now; `first`: seconds before the first time.
+    """
+    if not config.canary_post or not declared():
         return
     await asyncio.sleep(first)
     while True:
         try:
             outcomes = [
                 await try_once(config, one)
-                for one in declared
+                for one in declared()
                 if config.canary_value in one.values and not config.canary_post.startswith(f"at://{one.did}/")
             ]
             await asyncio.to_thread(_store, config, outcomes)

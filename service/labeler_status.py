@@ -61,6 +61,7 @@ def standing(connection: Connection, declared: Declared, told: Told | None, now:
             {"priority": one.priority, "labels": one.labels, "oldestSeconds": max(0, now - one.oldest) // 1000}
             for one in waiting
         ],
+        "heldBack": {} if labeler is None else labelers.held_back(connection, labeler),
         "signedWithOlderKeys": progress.left if progress else 0,
         "subscribers": list(told.subscribers) if told and told.current else None,
     }
@@ -82,6 +83,8 @@ def _for_people(one: Mapping[str, Any], told: Told | None) -> Iterator[str]:
         )
     if not one["waiting"]:
         yield "waiting      nothing"
+    for value, count in one["heldBack"].items():
+        yield f"held back    {count:,} {value}: labels.toml does not declare it; declare it again, or take them back"
     if one["signedWithOlderKeys"]:
         yield f"to sign anew {one['signedWithOlderKeys']:,}"
     for number, line in enumerate(lines(told) if told else ()):

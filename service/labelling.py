@@ -9,7 +9,7 @@ import logging
 import resource
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,12 +21,12 @@ from aiohttp import web
 from playhouse.apsw_ext import APSWDatabase
 
 from labeler import doors
+from labeler.labels_in_force import LabelsInForce
 from labeler.pacing import Pace
 from labeler.publishing import Publishing
 from labeler.rotation import resign_some
 from labeler.signing_key import KeyFaultError, KeyRing, signers
 from labeler.subscriber import LIMITS, Limits
-from labeler.vocabulary import Declared
 from models import labelers
 from models.commits import CommitWatch
 from models.database import open_database, sql, writing
@@ -109,7 +109,7 @@ class Labelling:
 @asynccontextmanager
 async def labelling(
     config: Config,
-    declared: Sequence[Declared],
+    declared: LabelsInForce,
     clock: Callable[[], float] = time.time,
     limits: Limits = LIMITS,
 ) -> AsyncIterator[Labelling | None]:
@@ -117,14 +117,14 @@ async def labelling(
 
     Raises ConfigError and DatabaseError.
     """
-    if not declared:
+    if not declared.labelers():
         yield None
         return
     # Its own connection: feeds keep a moment of theirs open, and labels are to be seen as soon as they are there.
     database = open_database(config.database)
     try:
         with writing(database) as connection:
-            identities = doors.know(connection, declared)
+            identities = doors.know(connection, declared.labelers())
         watch, proxies = CommitWatch(config.database), Proxies(config.trusted_proxies)
         limits = replace(limits, total=min(limits.total, _open_files() // 2))
         served = doors.LabelDoors(sql(database), identities, watch, proxies, limits=limits, clock=clock)
@@ -152,7 +152,7 @@ def _open_files() -> int:
 
 
 def _publishing(
-    config: Config, declared: Sequence[Declared], identities: Sequence[doors.Identity], clock: Callable[[], float]
+    config: Config, declared: LabelsInForce, identities: Sequence[doors.Identity], clock: Callable[[], float]
 ) -> Publishing:
     try:
         ring = KeyRing(config.labeler_passphrase, config.labeler_key)
@@ -166,7 +166,7 @@ def _publishing(
             log.error("labels of %s wait: %s", did, error)
 
     def signing(connection: Any) -> Any:
-        return signers(connection, declared, ring, note)
+        return signers(connection, declared.labelers(), ring, note)
 
     def beside(database: APSWDatabase) -> bool:
         """After a new key: sign a piece of what stands anew."""
@@ -176,12 +176,20 @@ def _publishing(
                     return resign_some(connection, signer) > 0
         return False
 
-    negating = {one.id for one, wanted in zip(identities, declared, strict=True) if wanted.negate_expired}
+    numbers = {one.did: one.id for one in identities}
+
+    def negating(_: Any) -> set[int]:
+        return {numbers[one.did] for one in declared.labelers() if one.negate_expired}
+
+    def values() -> dict[int, Collection[str]]:
+        return {numbers[did]: values for did, values in declared.values().items()}
+
     return Publishing(
         config.database,
         signing,
-        lambda connection: negating,
+        negating,
         pace=Pace.times(config.label_pace),
         clock=clock,
         beside=beside,
+        values=values,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from models.database import open_database, sql
 from service.config import Config
 from service.label_subscribers import Told, lines, read_subscribers
+from service.labels_watch import labels_fault
 from service.rule_status import rules_status
 from service.status import read_status, sizes
 
@@ -28,6 +29,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     try:
         status, rows = read_status(sql(database), config.source_urls), sizes(sql(database))
         status["labelRules"] = rules_status(sql(database), int(time.time() * 1_000_000))
+        status["labelsFault"] = labels_fault(sql(database))
         told = read_subscribers(sql(database), time.time())
         status["labelSubscribers"] = list(told.subscribers) if told and told.current else None
     finally:
@@ -53,6 +55,8 @@ def _for_people(status: Mapping[str, Any], rows: Mapping[str, int], told: Told |
             yield f"from     {one['url']} ({one['kind']}): {one['state']}, lag {_seconds(one['lagSeconds'])}"
     if status["rulesFault"]:
         yield f"rules    the file has faults, the last good rules are in force:\n{status['rulesFault']}"
+    if status["labelsFault"]:
+        yield f"labels   labels.toml has changed, and what it said before is in force:\n{status['labelsFault']}"
     for state, count in report.get("accounts", {}).items():
         yield f"accounts {count:>12,}  {state}"
     for title in ("gaps", "applied", "dropped", "closes"):

@@ -31,7 +31,7 @@ from firehose.proofs import Proofs
 from firehose.resync import Resync
 from firehose.sweep import Sweep
 from firehose.waiting import pause
-from labeler.labels_file import read_labels
+from labeler.labels_in_force import LabelsInForce
 from labeler.subscriber import LIMITS, Limits
 from lexicons.catalog import documents
 from models import meta
@@ -43,6 +43,7 @@ from service.automating import automating
 from service.config import Config
 from service.label_metrics import render_labels
 from service.labelling import Labelling, labelling
+from service.labels_watch import forget_fault, keep_in_force, render_fault
 from service.process import settle
 from service.rule_status import render_rules
 from service.status import public_status, read_status, render_metrics, sizes
@@ -169,16 +170,17 @@ async def serving(
 
     `clock`: of what it stores, in seconds; `limits`: of those who subscribe to labels.
     """
-    declared = read_labels(config.labels)
+    declared = LabelsInForce(config.labels)
     database = open_database(config.database)
     try:
         with writing(database) as connection:
             key = meta.secret(connection, "cursor_key")
+            forget_fault(connection)
         connection = sql(database)
         async with (
             egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session,
-            labelling(config, declared.labelers, clock, limits) as labels,
-            automating(config, database, session, declared, clock),
+            labelling(config, declared, clock, limits) as labels,
+            automating(config, database, session, declared, clock) as automate_again,
         ):
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
             auth = ServiceAuth(resolver, frozenset((config.did, f"{config.did}#bsky_fg")))
@@ -229,7 +231,9 @@ async def serving(
                 if labels:
                     text += render_labels(labels.report(), await labels.waiting(), time.time())
                     text += canary.render_canary(canary.last(connection))
-                text += render_rules(declared.rules, declared.inputs, connection, int(clock() * 1_000_000))
+                file = declared.file
+                text += render_rules(file.rules, file.inputs, connection, int(clock() * 1_000_000))
+                text += render_fault(declared)
                 return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
             public = web.Application()
@@ -242,11 +246,14 @@ async def serving(
             try:
                 side = await listen(private, config.metrics_host, config.metrics_port)
                 watching = asyncio.create_task(canary.keep_watching(config, declared.labelers))
+                ending = asyncio.Event()
+                reading = asyncio.create_task(keep_in_force(config, declared, automate_again, ending))
                 try:
                     yield door, side
                 finally:
                     watching.cancel()
-                    await asyncio.gather(watching, return_exceptions=True)
+                    ending.set()
+                    await asyncio.gather(watching, reading, return_exceptions=True)
                     await side.close()
             finally:
                 await door.close()

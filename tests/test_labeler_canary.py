@@ -75,7 +75,7 @@ async def test_the_standing_canary_tries_and_tells(site: Site) -> None:
     assert await site.run("publish") == 0
     config = site.config(canary_post=POST)
     async with publishing(site):
-        watching = asyncio.create_task(canary.keep_watching(config, [only(site)], first=0))
+        watching = asyncio.create_task(canary.keep_watching(config, lambda: [only(site)], first=0))
         try:
             async with asyncio.timeout(30 * PATIENCE):
                 while not (found := rows(site, "SELECT report FROM process WHERE name = 'canary'")):
@@ -113,7 +113,7 @@ async def test_a_fault_of_the_machine_does_not_end_the_standing_canary(
 
     monkeypatch.setattr(canary, "try_once", busy)
     config = replace(site.config(canary_post=POST), canary_hours=0)
-    watching = asyncio.create_task(canary.keep_watching(config, [only(site)], first=0))
+    watching = asyncio.create_task(canary.keep_watching(config, lambda: [only(site)], first=0))
     await asyncio.wait_for(again.wait(), 10 * PATIENCE)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
@@ -122,7 +122,7 @@ async def test_a_fault_of_the_machine_does_not_end_the_standing_canary(
 
 async def test_without_a_post_nothing_is_tried(site: Site) -> None:
     await site.set_up()
-    await asyncio.wait_for(canary.keep_watching(site.config(), [only(site)], first=0), 10 * PATIENCE)
+    await asyncio.wait_for(canary.keep_watching(site.config(), lambda: [only(site)], first=0), 10 * PATIENCE)
     assert rows(site, "SELECT * FROM label_event") == []
 
 
