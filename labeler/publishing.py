@@ -18,7 +18,7 @@ from labeler.publisher import Publisher
 from labeler.seq import SeqError, TurnLostError
 from labeler.signing_key import Signer
 from models.commits import CommitWatch
-from models.database import MACHINE_FAULTS, Connection, DatabaseError, open_database, sql
+from models.database import MACHINE_FAULTS, Connection, DatabaseError, DatabaseMixedError, open_database, sql
 from models.lock import LockError, only_one
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,9 @@ class Publishing:
         """In a word or sentence: stopped, waiting (another process publishes), publishing, or what is wrong."""
 
     def run(self, stop: threading.Event) -> None:
-        """Publish until `stop`, or until another publisher has taken the turn. Faults of the machine are waited out."""
+        """Publish until `stop`, or until another publisher has taken the turn, or the file was replaced and must not be
+        opened as it is. Faults of the machine are waited out.
+        """
         pause = RETRY_SECONDS
         while not stop.is_set():
             before = self.counts["published"]
@@ -71,7 +73,7 @@ class Publishing:
                 self.state = f"waiting: {error}"
                 stop.wait(RETRY_SECONDS)
                 continue
-            except TurnLostError as error:
+            except (TurnLostError, DatabaseMixedError) as error:
                 log.error("labels are not published here any more: %s", error)
                 self.state = f"stopped: {error}"
                 return

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import apsw
 import peewee
@@ -72,6 +72,14 @@ class Connection(Protocol):
 
 class DatabaseError(Exception):
     """The database cannot be used; the message says which file, why, and what to do."""
+
+
+class DatabaseMovedError(DatabaseError):
+    """The file was deleted or replaced while it was in use."""
+
+
+class DatabaseMixedError(DatabaseMovedError):
+    """And what SQLite wrote beside the old file still lies there: it would be taken for a part of the new one."""
 
 
 def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
@@ -162,16 +170,41 @@ def writing(database: APSWDatabase) -> Iterator[Connection]:
         yield sql(database)
 
 
-def file_identity(database: APSWDatabase) -> tuple[int, int] | None:
-    """Which file the database's name stands for now (device and inode); None when there is none."""
+class Identity(NamedTuple):
+    """Which files the names of a database stand for, by device and inode; None: there is none. `wal_index`: of
+    `*-shm`, which is there from the first connection to the last.
+    """
+
+    file: tuple[int, int] | None
+    wal_index: tuple[int, int] | None
+
+
+def file_identity(database: APSWDatabase | Path) -> Identity:
+    """Of a database that is open: as its names stand now."""
+    path = database if isinstance(database, Path) else Path(database.database)
+    return Identity(_inode(path), _inode(Path(f"{path}-shm")))
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
     try:
-        found = Path(database.database).stat()
+        found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
 
 
-def check_in_place(database: APSWDatabase, identity: tuple[int, int] | None) -> None:
-    """Raise DatabaseError when the file was deleted or replaced: what is written would go to a file without a name."""
-    if file_identity(database) != identity:
-        raise DatabaseError(f"{database.database}: the file was deleted or replaced while it was in use")
+def check_in_place(database: APSWDatabase | Path, identity: Identity) -> None:
+    """Raise DatabaseMovedError when the file was deleted or replaced: what is written would go to a file without a
+    name, and what is read is what nobody else sees. DatabaseMixedError: it must not be opened as it is.
+    """
+    now = file_identity(database)
+    if now.file == identity.file:
+        return
+    path = database if isinstance(database, Path) else Path(database.database)
+    said = f"{path}: the file was deleted or replaced while it was in use"
+    if now.wal_index is None or now.wal_index != identity.wal_index:
+        raise DatabaseMovedError(f"{said}; start again to go on with what is there now")
+    raise DatabaseMixedError(
+        f"{said}, and {path.name}-wal beside it is still that of the old file: whoever opens them together mixes the"
+        f" two. Stop the service, remove {path}, {path}-wal and {path}-shm, put the copy there, and start"
+    )

@@ -112,7 +112,7 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:
         expected = _expected()
         if isinstance(error, expected):
-            return _fail("error", error, 2 if isinstance(error, expected[:2]) else 1)
+            return _fail("error", error, 2 if isinstance(error, expected[:3]) else 1)
         raise
 
 
@@ -124,12 +124,12 @@ def _env_file(named: Path | None) -> Path | None:
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    """Faults that a person can mend, the first two of configuration; imported late, with the packages."""
+    """Faults that a person can mend, the first three before a new start; imported late, with the packages."""
     from communities.toml_file import DeclarationError
-    from models.database import DatabaseError
+    from models.database import DatabaseError, DatabaseMixedError
     from models.lock import LockError
 
-    return (DeclarationError, LockError, DatabaseError, CommandError)
+    return (DeclarationError, LockError, DatabaseMixedError, DatabaseError, CommandError)
 
 
 def _fail(what: str, error: Exception, code: int) -> int:

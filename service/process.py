@@ -5,8 +5,15 @@ import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import uvloop
+
+from firehose.waiting import pause
+from models.database import check_in_place, file_identity
+
+LOOK_SECONDS = 2.0
+"""From one look at the database's file to the next."""
 
 
 def run_until_stopped(main: Callable[[asyncio.Event], Awaitable[None]], *, supervised: bool) -> None:
@@ -25,6 +32,16 @@ def run_until_stopped(main: Callable[[asyncio.Event], Awaitable[None]], *, super
         await main(stop)
 
     uvloop.run(run())
+
+
+async def while_in_place(database: Path, stop: asyncio.Event) -> None:
+    """Wait for `stop`, with `database` open. Raises DatabaseMovedError when its file is deleted or replaced: our
+    connections would go on with the old one.
+    """
+    identity = file_identity(database)
+    while not stop.is_set():
+        await pause(stop, LOOK_SECONDS)
+        check_in_place(database, identity)
 
 
 def settle() -> None:

@@ -4,10 +4,11 @@ import argparse
 import asyncio
 import logging
 
+from models.database import DatabaseMovedError
 from service import logs
 from service.config import Config
 from service.env_file import ConfigError
-from service.process import run_until_stopped, settle
+from service.process import run_until_stopped, settle, while_in_place
 
 HELP = "Serve the feeds from the database, until stopped."
 
@@ -20,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    """Serve until told to stop."""
+    """Serve until told to stop. Raises DatabaseMovedError when the database is no longer the one that is served."""
     from service.wiring import serving
 
     logs.configure(config.log_level, "web", as_json=args.json)
@@ -31,7 +32,11 @@ def run(config: Config, args: argparse.Namespace) -> int:
             here = f"http://{config.listen_host}:{door.port}/xrpc"
             log.info("serving %s on port %d, metrics on port %d", config.did, door.port, side.port)
             log.info("which feeds there are: curl %s/app.bsky.feed.describeFeedGenerator", here)
-            await stop.wait()
+            try:
+                await while_in_place(config.database, stop)
+            except DatabaseMovedError as error:
+                log.error("stopping: %s", error)  # in good order, which takes a moment
+                raise
             log.info("stopping")
 
     try:
