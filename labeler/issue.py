@@ -143,6 +143,8 @@ def _issue(events: "_Events", outbox: Outbox, vocabulary: Vocabulary, wanted: Wa
         for slot in slots:
             sayer.negate(slot, event)
         sayer.settle(slots)
+        # What was cancelled before it was published was never said, for whoever comes behind in the same transaction too.
+        known[val] = {slot.cid: slot for slot in slots if slot.published is not None or slot.waiting is not None}
     for val in added:
         versions = known.setdefault(val, {})
         level = priority(urgent=_hides(vocabulary, val), batch=batch)

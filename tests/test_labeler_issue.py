@@ -96,6 +96,14 @@ def test_many_together_are_as_one_behind_the_other(rounds: list[tuple[list[dict[
         apart.close()
 
 
+def test_what_is_cancelled_among_many_can_be_said_again(site: LabelSite) -> None:
+    steps: list[dict[str, Any]] = [{"add": ("spam",)}, {"remove": ("spam",)}, {"remove": ("spam",)}, {"add": ("spam",)}]
+    with writing(site.database) as connection:
+        done = issue_all(connection, site.vocabularies[1], [site.wanted(POST, **one) for one in steps], START)
+    assert [one.event for one in done if isinstance(one, Issued)] == [1, 2, None, 3]
+    assert held(site) == [("", "spam")] and site.count("label_outbox") == 1
+
+
 def test_many_together_are_of_one_labeler(site: LabelSite) -> None:
     with writing(site.database) as connection:
         assert issue_all(connection, site.vocabularies[1], (), START) == []
