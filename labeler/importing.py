@@ -53,7 +53,7 @@ def read_lines(lines: Iterable[str], vocabulary: Vocabulary, now: int) -> Iterat
             begun = True
             continue
         if not begun and not text.startswith("{"):
-            header = [name.strip() for name in next(csv.reader([text]))]
+            header = _header(text)
             if fault := _fault_of_header(header):
                 yield Fault(number, fault)
                 return
@@ -65,6 +65,14 @@ def read_lines(lines: Iterable[str], vocabulary: Vocabulary, now: int) -> Iterat
             yield _line(number, fields, vocabulary, now)
         except ValueError as error:
             yield Fault(number, str(error))
+
+
+def _header(text: str) -> list[str]:
+    """The names of the columns; none where the line is no CSV at all."""
+    try:
+        return [name.strip() for name in next(csv.reader([text]))]
+    except csv.Error:  # a carriage return in it: something binary, or lines that end as on very old machines
+        return []
 
 
 def _fault_of_header(header: list[str]) -> str | None:

@@ -143,7 +143,7 @@ def _issue(events: "_Events", outbox: Outbox, vocabulary: Vocabulary, wanted: Wa
         for slot in slots:
             sayer.negate(slot, event)
         sayer.settle(slots)
-        # What was cancelled before it was published was never said, for whoever comes behind in the same transaction too.
+        # What was cancelled before it was published was never said, also for who comes behind in this transaction.
         known[val] = {slot.cid: slot for slot in slots if slot.published is not None or slot.waiting is not None}
     for val in added:
         versions = known.setdefault(val, {})

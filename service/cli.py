@@ -6,6 +6,7 @@ Exit codes: 0 good; 1 the command found or met a fault; 2 wrong usage or configu
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,6 +99,8 @@ def main(argv: Sequence[str]) -> int:
         return int(stop.code or 0)
     if command is None:
         parser.error(f"no such command: {name}")
+    if not all(map(_is_text, argv)):
+        return _fail("error", "an argument is not UTF-8; see how this terminal, or what called, writes text", 2)
     try:
         check_ownership()
         return command.run(read_config(os.environ, _env_file(args.env_file)), args)
@@ -116,6 +119,11 @@ def main(argv: Sequence[str]) -> int:
         raise
 
 
+def _is_text(word: str) -> bool:
+    """Whether nothing stands in it for bytes that were no UTF-8: it could be neither stored nor looked up."""
+    return not re.search("[\ud800-\udfff]", word)
+
+
 def _env_file(named: Path | None) -> Path | None:
     """The file with settings: the one that was named, which must be there, or `.env` if there is one."""
     if named is not None:
@@ -132,6 +140,6 @@ def _expected() -> tuple[type[Exception], ...]:
     return (DeclarationError, LockError, DatabaseMixedError, DatabaseError, CommandError)
 
 
-def _fail(what: str, error: Exception, code: int) -> int:
+def _fail(what: str, error: Exception | str, code: int) -> int:
     print(f"communities: {what}: {error}", file=sys.stderr)
     return code

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 import tempfile
@@ -58,8 +59,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
         if bad and not args.skip_bad:
             raise CommandError(f"nothing was changed: {bad:,} of {good + bad:,} lines are bad (or say --skip-bad)")
         changed = refused = done = 0
-        if not args.dry_run:
-            for piece in _pieces(content, declared, now):
+        try:
+            for piece in () if args.dry_run else _pieces(content, declared, now):
                 wanted = [_wanted(which, line, args.reason, batch) for line in piece]
                 with writing(database) as connection:
                     issued = issue_all(connection, declared, wanted, now)
@@ -72,6 +73,15 @@ def run(config: Config, args: argparse.Namespace) -> int:
                 done += len(piece)
                 if not args.json and sys.stderr.isatty():
                     print(f"\r{done:,} of {good:,}", end="", file=sys.stderr, flush=True)
+        except BaseException:
+            # Otherwise nobody would ever hear by which name what was done until now is taken back.
+            if done:
+                print(
+                    f"\nstopped; of {good:,} lines at least {done:,} are applied. To go on, do it again with"
+                    f" {_named(batch)}; to take it back: communities label retract {_named(batch)}",
+                    file=sys.stderr,
+                )
+            raise
     if not args.json and sys.stderr.isatty():
         print("\r", end="", file=sys.stderr)
     told = {"lines": good + bad, "changed": changed, "bad": bad + refused, "batch": batch, "dryRun": args.dry_run}
@@ -81,8 +91,14 @@ def run(config: Config, args: argparse.Namespace) -> int:
         print(f"{good:,} lines are good, {bad:,} bad; nothing was changed")
     else:
         print(f"{changed:,} labels changed, {good - changed - refused:,} were so already, {bad + refused:,} bad lines")
-        print(f"to take it back: communities label retract --batch {plain(batch)}")
+        if changed:
+            print(f"to take it back: communities label retract {_named(batch)}")
     return 1 if bad or refused else 0
+
+
+def _named(batch: str) -> str:
+    """The batch as a shell takes it."""
+    return f"--batch {shlex.quote(plain(batch))}"
 
 
 def _wanted(which: Target, line: Line, reason: str, batch: str) -> Wanted:

@@ -255,6 +255,14 @@ def test_an_interrupted_command_is_code_130(monkeypatch: pytest.MonkeyPatch) -> 
     assert main(["cursor", "show"]) == 130
 
 
+@pytest.mark.parametrize(
+    "words", [["label", "list", "\udcff"], ["label", "retract", "--batch", "\udcff"], ["takedown", "\udcff"]]
+)
+def test_what_is_no_text_is_refused_wherever_it_stands(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert "not UTF-8" in capsys.readouterr().err
+
+
 def test_our_own_faults_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service.cursor, "run", raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):

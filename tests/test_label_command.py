@@ -3,9 +3,11 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service import label_import
 from tests.civic_posts import a_cid
 from tests.label_scene import AUTHOR, LABELER, LABELS, OTHER, POST, SECOND, Scene
 
@@ -129,10 +131,33 @@ def test_import_names_every_fault_and_applies_nothing(scene: Scene) -> None:
     assert scene.holds(POST) == {"spam"}
 
 
-@pytest.mark.parametrize("text", ["uri;val\n", "uri,val,val\nx,y,z\n", "uri,val,colour\n", "just text"])
+@pytest.mark.parametrize(
+    "text", ["uri;val\n", "uri,val,val\nx,y,z\n", "uri,val,colour\n", "just text", "uri,val\ra,b\r"]
+)
 def test_a_file_of_another_kind_is_refused_at_its_first_line(scene: Scene, text: str) -> None:
     (scene.folder / "a.csv").write_text(text)
     assert "a.csv:1: " in scene.label("import", "a.csv", code=1)
+
+
+def test_an_import_that_is_interrupted_says_how_to_go_on_and_how_to_take_it_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scene.folder / "a.csv").write_text(f"uri,val\n{POST},spam\n{AUTHOR},spam\n")
+    monkeypatch.setattr(label_import, "PIECE", 1)
+    issue_all, calls = label_import.issue_all, []
+
+    def interrupted(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return issue_all(*given)
+
+    monkeypatch.setattr(label_import, "issue_all", interrupted)
+    said = scene.label("import", "a.csv", "--batch", "two words", code=130)
+    assert "of 2 lines at least 1 are applied" in said and said.count("--batch 'two words'") == 2
+    assert scene.json("import", "a.csv", "--batch", "two words")[0]["changed"] == 1
+    assert scene.json("retract", "--batch", "two words")[0]["labels"] == 2
+    assert "to take it back" not in scene.label("import", "a.csv", "--dry-run")
 
 
 def test_import_from_standard_input_and_of_what_was_exported(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
