@@ -184,7 +184,8 @@ def _tags(values: list[str]) -> tuple[str, ...]:
 
 def _include(said: Mapping[str, Any]) -> Include:
     return Include(
-        hashtags=_tags(said.get("hashtags", [])),
+        # Reasons are kept one a line: a line break in a tag would say another one, such as that it was let in by hand.
+        hashtags=tuple(tag for tag in _tags(said.get("hashtags", [])) if "\n" not in tag),
         keywords=tuple(keyword for keyword in said.get("keywords", ()) if words(keyword)),
         mentions=tuple(said.get("mentions", ())),
         members=tuple(said.get("members", ())),

@@ -89,7 +89,7 @@ class Rows(ListRows):
         sort_at = row[1] if row else sort_micros(op.post.created_at, event_at, latest)
         if not row and items and sort_at < event_at - self._max_age:
             self.counts["post too old to admit"] += 1
-            items = {community: item for community, item in items.items() if item.evidence.endswith(BY_HAND)}
+            items = {community: item for community, item in items.items() if BY_HAND in item.evidence.split("\n")}
         applied = False
         if items and row:
             self._sql(

@@ -87,8 +87,8 @@ def test_a_community_that_says_everything() -> None:
         joinBy=["follow", "tag", "carrier-pigeon"],
         account=ALICE,
         include={
-            "hashtags": ["#Birds", "ＢＩＲＤＳ", "#"], "keywords": ["bird of the day", "!!"], "mentions": [ALICE],
-            "members": [BOB], "lists": [f"at://{BOB}/app.bsky.graph.list/l"], "joined": True,
+            "hashtags": ["#Birds", "ＢＩＲＤＳ", "#", "x\napproved"], "keywords": ["bird of the day", "!!"],
+            "mentions": [ALICE], "members": [BOB], "lists": [f"at://{BOB}/app.bsky.graph.list/l"], "joined": True,
         },
         require={"languages": ["en"], "media": ["image"]},
         exclude={

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ingest_site import Site, uris
+from tests.ingest_site import RULES, Site, uris
 from tests.world import Write
 
 POST = "app.bsky.feed.post"
@@ -136,6 +136,15 @@ async def test_old_posts_that_are_imported_do_not_flood_a_feed(site: Site) -> No
     alice.update(imported[0], {"text": "edited #python"})
     await site.caught_up()
     assert await site.feed("python") == uris(*fresh)
+
+
+async def test_an_old_post_is_not_taken_for_one_that_was_let_in_by_its_hashtag(site: Site) -> None:
+    (alice,) = site.people("alice")
+    await site.declare(RULES + '\n[[community]]\nslug = "dogs"\nname = "Dogs"\ninclude.hashtags = ["dogapproved"]\n')
+    alice.post("old #dogapproved", created_at=iso(datetime.now(UTC) - timedelta(days=400)))
+    fresh = alice.post("new #dogapproved")
+    await site.caught_up()
+    assert await site.feed("dogs") == [fresh.uri]
 
 
 @pytest.mark.parametrize(
