@@ -90,7 +90,11 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
     if APSWDatabase.server_version < OLDEST_SQLITE:
         version = ".".join(map(str, APSWDatabase.server_version))
         raise DatabaseError(f"SQLite {version} is too old (its WAL can corrupt data); update the package apsw")
-    if readonly and not path.exists():
+    try:
+        missing = readonly and not path.exists()
+    except OSError as error:  # of a folder that may not be entered nobody knows
+        raise DatabaseError(f"{path}: the database cannot be opened: {error}{advice(error)}") from error
+    if missing:
         raise DatabaseError(f"{path}: no such database; start `communities run` (or `ingest`) first")
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     database = APSWDatabase(
@@ -127,12 +131,12 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
                 migrations.migrate(connection)
     except Exception as error:  # OSError, apsw.Error, SchemaError, and what peewee makes of them while it connects
         database.close()
-        raise DatabaseError(f"{path}: the database cannot be opened: {error}{_advice(error)}") from error
+        raise DatabaseError(f"{path}: the database cannot be opened: {error}{advice(error)}") from error
     return database
 
 
-def _advice(error: Exception) -> str:
-    """What to do about a database that cannot be opened, to stand behind the reason; empty when that says it all."""
+def advice(error: Exception) -> str:
+    """What to do about a database that cannot be used, to stand behind the reason; empty when that says it all."""
     causes = (error, error.__cause__, error.__context__)  # peewee's own exception stands before SQLite's
     if any(isinstance(cause, (apsw.NotADBError, apsw.CorruptError)) for cause in causes):
         return "; put back a backup, or move the file away to begin anew"
@@ -140,6 +144,8 @@ def _advice(error: Exception) -> str:
         return "; the folder and the file must be writable for the user who runs this"
     if any(isinstance(cause, apsw.FullError) for cause in causes):
         return "; make room"
+    if any(isinstance(cause, apsw.BusyError) for cause in causes):
+        return "; another process writes for long, as after an update, when it brings the schema up to date: try again"
     return ""
 
 

@@ -116,6 +116,10 @@ def main(argv: Sequence[str]) -> int:
         expected = _expected()
         if isinstance(error, expected):
             return _fail("error", error, 2 if isinstance(error, expected[:3]) else 1)
+        from models.database import MACHINE_FAULTS, advice
+
+        if isinstance(error, MACHINE_FAULTS):
+            return _fail("error", f"the database cannot be used: {error}{advice(error)}", 1)
         raise
 
 

@@ -2,11 +2,14 @@
 
 import io
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from models import database
+from models.database import open_database, writing
 from service import label_import
 from tests.civic_posts import a_cid
 from tests.label_scene import AUTHOR, LABELER, LABELS, OTHER, POST, SECOND, Scene
@@ -158,6 +161,19 @@ def test_an_import_that_is_interrupted_says_how_to_go_on_and_how_to_take_it_back
     assert scene.json("import", "a.csv", "--batch", "two words")[0]["changed"] == 1
     assert scene.json("retract", "--batch", "two words")[0]["labels"] == 2
     assert "to take it back" not in scene.label("import", "a.csv", "--dry-run")
+
+
+def test_a_database_that_others_write_for_long_is_told_of(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
+    with closing(open_database(scene.path)) as other, writing(other):
+        assert "locked; another process writes" in scene.label("add", POST, "spam", code=1)
+        assert scene.holds(POST) == set()
+    scene.label("add", POST, "spam")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told_of(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMUNITIES_DATA", "x" * 300)
+    assert "communities.db: the database cannot be opened" in scene.label("list", code=1)
 
 
 def test_import_from_standard_input_and_of_what_was_exported(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
