@@ -189,19 +189,19 @@ async def test_a_caller_is_bounded_when_he_can_be_told_from_others(site: tuple[S
     door, _ = site
 
     async def count(address: str) -> int:
+        """How many are answered until one is refused."""
         for number in range(1200):
-            status, _ = await door.ask(patterns("*"), X_Forwarded_For=address)
-            if status == 429:
-                return number
+            url = f"{door.url(QUERY)}?{patterns('*')}"
+            async with door.client.get(url, headers={"X-Forwarded-For": address}) as answer:
+                if answer.status == 429:
+                    assert answer.headers["RateLimit-Policy"] == "1000;w=20"
+                    assert "RateLimit-Policy" in answer.headers["Access-Control-Expose-Headers"]
+                    return number
         return 1200
 
     # What stands before the address that our own proxy has written is the caller's invention.
     assert 1000 <= await count("1.2.3.4, 2001:db8:1:2::7") < 1200
-    assert (await door.ask(patterns("*"), X_Forwarded_For="9.9.9.9, 2001:db8:1:2:ffff::"))[0] == 429
-    forwarded = {"X-Forwarded-For": "2001:db8:1:2::7"}
-    async with door.client.get(door.url(QUERY) + "?" + patterns("*"), headers=forwarded) as answer:
-        assert (answer.status, answer.headers["RateLimit-Policy"]) == (429, "1000;w=20")
-        assert "RateLimit-Policy" in answer.headers["Access-Control-Expose-Headers"]
+    assert await count("9.9.9.9, 2001:db8:1:2:ffff::") < 100  # what came free meanwhile
     assert (await door.ask(patterns("*"), X_Forwarded_For="2001:db8:1:3::7"))[0] == 200
     assert (await door.ask(patterns("*")))[0] == 200
 
