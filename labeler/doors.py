@@ -1,6 +1,5 @@
 """The public side of labelers: which labeler a request means, its methods, and who it says that it is."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from aiohttp import web
 from labeler import query, stream
 from labeler.frames import NSID
 from labeler.subscriber import LIMITS, Limits
+from labeler.turns import Turns
 from models import labelers
 from models.commits import CommitWatch
 from models.database import Connection
@@ -83,7 +83,7 @@ class LabelDoors:
         self._connection = connection
         self._proxies = proxies
         self._limiter = limiter or RateLimit(QUERIES_PER_SECOND, QUERIES_BURST)
-        self._turn = asyncio.Semaphore(1)
+        self._turns = Turns()
 
     def methods(self) -> list[Query]:
         """The methods, for `mount`."""
@@ -110,19 +110,17 @@ class LabelDoors:
         if params["sources"] and labeler.did not in params["sources"]:
             query.read_patterns(params["uriPatterns"])
             return query.answer(())
-        # One after the other, and whatever else waits for the loop (the feeds do) comes between: a thousand of the
-        # costly ones at once would hold everything up for seconds.
-        async with self._turn:
-            try:
-                found = query.find(
-                    self._connection, labeler.id, params["uriPatterns"], params["cursor"], params["limit"]
-                )
-            except (apsw.BusyError, apsw.IOError) as error:
-                log.error("labels cannot be read: %s", error)
-                raise NotEnoughResources("Labels cannot be read now; try again later.") from error
-            answer = query.answer(found)
-            await asyncio.sleep(0)
-        return answer
+        # A thousand of the costly ones at once would hold everything up for seconds.
+        return await self._turns.run(lambda: self._page(labeler, params))
+
+    def _page(self, labeler: Identity, params: Mapping[str, Any]) -> bytes:
+        try:
+            return query.answer(
+                query.find(self._connection, labeler.id, params["uriPatterns"], params["cursor"], params["limit"])
+            )
+        except (apsw.BusyError, apsw.IOError) as error:
+            log.error("labels cannot be read: %s", error)
+            raise NotEnoughResources("Labels cannot be read now; try again later.") from error
 
     async def subscribe_labels(self, call: Call) -> Answer:
         """Labels as they are published."""

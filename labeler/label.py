@@ -8,6 +8,7 @@ import hashlib
 import re
 import time
 from binascii import b2a_base64
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -94,10 +95,24 @@ def check(signed: bytes, key: PublicKey) -> bool:
 
 def to_json(signed: bytes) -> dict[str, Any]:
     """A signed label as JSON has it."""
-    # It decodes twice as fast; only what it encodes may be wrong (bytes that look like a CID).
-    said: dict[str, Any] = libipld.decode_dag_cbor(signed)
-    said["sig"] = {"$bytes": b2a_base64(said["sig"], newline=False).rstrip(b"=").decode()}
-    return said
+    return all_to_json((signed,))[0]
+
+
+def all_to_json(signed: Sequence[bytes]) -> list[dict[str, Any]]:
+    """Signed labels as JSON has them."""
+    # It decodes twice as fast as the other library, and one list faster than many labels; only what it encodes may be
+    # wrong (bytes that look like a CID).
+    labels: list[dict[str, Any]] = libipld.decode_dag_cbor(_list_of(len(signed)) + b"".join(signed))
+    for said in labels:
+        said["sig"] = {"$bytes": b2a_base64(said["sig"], newline=False).rstrip(b"=").decode()}
+    return labels
+
+
+def _list_of(count: int) -> bytes:
+    """How a list of so many (65,535 at most) begins in CBOR."""
+    if count < 24:
+        return bytes((0x80 | count,))
+    return bytes((0x98, count)) if count < 0x100 else b"\x99" + count.to_bytes(2, "big")
 
 
 @lru_cache(maxsize=1024)

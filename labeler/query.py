@@ -5,7 +5,7 @@ answer goes by `seq`, so the way to it depends on how many subjects begin so:
 
 - all: the labels are read by `seq`;
 - very many: the next 128 labels, or 512, which are looked through first, fill the page;
-- few (FEW at most): they are read by name and put in order. Where several are among the next ones nobody asks;
+- few (FEW at most): they are read by name and put in order. Where one is among the next ones nobody asks;
 - many: labels are walked in blocks of 4,096 `seq`s, within each of which an index has the subjects by name, up to the
   end of the block that fills the page. A million labels are 244 blocks, a look-up each.
 
@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from labeler.frames import Rows
-from labeler.label import to_json
-from models.database import Connection
+from labeler.label import all_to_json
+from models.database import Connection, Cursor
 from xrpc.errors import InvalidRequest
 from xrpc.params import DidParam, IntParam, ListParam, Params, StringParam
 
@@ -28,7 +28,6 @@ MOST_PATTERNS = 50
 MOST_SOURCES = 50
 LARGEST_SEQ = 2**53 - 1
 FEW = 1000
-SEVERAL = 2
 LOOKED = (128, 512)
 BLOCK_BITS = 12
 """As in the index `label_block`."""
@@ -76,65 +75,76 @@ def read_patterns(patterns: Sequence[str]) -> tuple[list[str], list[Range] | Non
     return sorted(uri for uri in exact if not uri.startswith(covered)), [(one, one + _LAST) for one in widest]
 
 
-def find(connection: Connection, labeler: int, patterns: Sequence[str], cursor: int, limit: int) -> Rows:
-    """The labels that match, behind `cursor`, in order, `limit` at most. Raises InvalidRequest."""
+def find(connection: Connection, labeler: int, patterns: Sequence[str], after: int, limit: int) -> Rows:
+    """The labels that match, behind the `seq` `after`, in order, `limit` at most. Raises InvalidRequest."""
     exact, ranges = read_patterns(patterns)
+    cursor = connection.cursor()
+    if ranges is None:
+        return cursor.execute(STREAM, (labeler, after, limit)).fetchall()
     # What is found by several statements is of one moment: meanwhile a label may be replaced.
-    connection.execute("BEGIN")
+    cursor.execute("BEGIN")
     try:
-        if ranges is None:
-            return connection.execute(STREAM, (labeler, cursor, limit)).fetchall()
         found: list[tuple[int, bytes]] = []
         for uri in exact:
-            found += connection.execute(NAMED, (labeler, uri, cursor)).fetchall()
+            found += cursor.execute(NAMED, (labeler, uri, after)).fetchall()
         if ranges:
-            found += _begin_so(connection, labeler, ranges, cursor, limit)
+            found += _begin_so(cursor, labeler, ranges, after, limit)
         return sorted(found)[:limit]
     finally:
-        connection.execute("COMMIT")
+        cursor.execute("COMMIT")
 
 
-def _begin_so(connection: Connection, labeler: int, ranges: Sequence[Range], cursor: int, limit: int) -> Rows:
-    """The first labels behind `cursor` of subjects in one of the ranges: `limit` if there are so many."""
+def _begin_so(cursor: Cursor, labeler: int, ranges: Sequence[Range], after: int, limit: int) -> Rows:
+    """The first labels behind `after` of subjects in one of the ranges: `limit` if there are so many."""
     near: Rows = ()
     said = _said(ranges)
     for looked in LOOKED:
-        near = connection.execute(said.next, (labeler, cursor, *said.ranges, looked, limit)).fetchall()
+        near = cursor.execute(said.next, (labeler, after, *said.ranges, looked, limit)).fetchall()
         if len(near) >= limit:
             return near
         if 4 * len(near) < limit:
             break  # so it would be among four times as many
-    if len(near) >= SEVERAL:
-        # How many blocks have enough, if it goes on so, and the rest of the first one.
-        blocks = 2 + (limit * looked // len(near) >> BLOCK_BITS)
-        found = connection.execute(said.near, (labeler, cursor, *said.ranges, blocks, limit)).fetchall()
-        return found if len(found) >= limit else _walk(connection, labeler, ranges, cursor, limit)
+    if near:
+        # So many whole blocks have enough, if it goes on so; what is left of the first one is none.
+        blocks = 1 + (limit * looked // len(near) >> BLOCK_BITS)
+        found = _near(cursor, labeler, said, after, blocks, limit)
+        return found if len(found) >= limit else _walk(cursor, labeler, ranges, after, limit)
     found = []
     wide: list[Range] = []
     most = FEW // len(ranges)
     for one in ranges:
-        if connection.execute(MORE, (labeler, *one, most)).fetchone():
+        if cursor.execute(MORE, (labeler, *one, most)).fetchone():
             wide.append(one)
         else:
-            found += connection.execute(BY_NAME, (labeler, *one, cursor, limit)).fetchall()
+            found += cursor.execute(BY_NAME, (labeler, *one, after, limit)).fetchall()
     if wide:
-        found += _walk(connection, labeler, wide, cursor, limit)
+        found += _walk(cursor, labeler, wide, after, limit)
     return found
 
 
-def _walk(connection: Connection, labeler: int, ranges: Sequence[Range], cursor: int, limit: int) -> Rows:
+def _near(cursor: Cursor, labeler: int, said: "_Said", after: int, blocks: int, limit: int) -> list[tuple[int, bytes]]:
+    """The same, of the next blocks, and of one more if they have not enough."""
+    found: list[tuple[int, bytes]] = cursor.execute(said.near, (labeler, after, *said.ranges, blocks, limit)).fetchall()
+    if found and len(found) < limit:
+        # Nothing of the block in which the last one stands is left.
+        after = ((max(found)[0] >> BLOCK_BITS) + 1 << BLOCK_BITS) - 1
+        found += cursor.execute(said.near, (labeler, after, *said.ranges, 1, limit - len(found))).fetchall()
+    return found
+
+
+def _walk(cursor: Cursor, labeler: int, ranges: Sequence[Range], after: int, limit: int) -> Rows:
     """The same, block by block as far as it takes."""
     said = _said(ranges)
     found: list[int] = []
     filled = LARGEST_SEQ
-    for (seq,) in connection.execute(said.blocks, (labeler, cursor, *said.ranges)):
+    for (seq,) in cursor.execute(said.blocks, (labeler, after, *said.ranges)):
         if seq >> BLOCK_BITS > filled:
             break
         found.append(seq)
         if len(found) == limit:
             filled = seq >> BLOCK_BITS  # the rest of this block may stand before what was found
     first = sorted(found)[:limit]
-    return connection.execute(SIGNED, (orjson.dumps(first).decode(),)).fetchall() if first else ()
+    return cursor.execute(SIGNED, (orjson.dumps(first).decode(),)).fetchall() if first else ()
 
 
 class _Said(NamedTuple):
@@ -154,7 +164,7 @@ def _said(ranges: Sequence[Range]) -> _Said:
 
 def answer(rows: Rows) -> bytes:
     """The page as it is sent. Without a label it has no cursor: that is the end."""
-    said: dict[str, Any] = {"labels": [to_json(signed) for _, signed in rows]}
+    said: dict[str, Any] = {"labels": all_to_json([signed for _, signed in rows])}
     return orjson.dumps({"cursor": str(rows[-1][0]), **said} if rows else said)
 
 

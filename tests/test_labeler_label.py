@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from labeler.label import (
     _USUAL_SUBJECT,
     Label,
+    all_to_json,
     check,
     fault_of_subject,
     fault_of_value,
@@ -107,6 +108,12 @@ def test_what_is_signed_is_the_fields_alone_in_their_canonical_form(label: Label
     shown = to_json(data)
     assert base64.b64decode(shown["sig"]["$bytes"] + "=" * (-len(shown["sig"]["$bytes"]) % 4)) == said["sig"]
     assert {**shown, "sig": 0} == {**said, "sig": 0} and json.dumps(shown)
+
+
+@given(st.lists(labels, min_size=1, max_size=3), st.sampled_from((0, 1, 23, 24, 250, 255, 256, 500)))
+def test_many_labels_as_json_are_what_another_library_says_of_each(some: list[Label], count: int) -> None:
+    signed = ([sign(KEY, one) for one in some] * count)[:count]
+    assert all_to_json(signed) == [decode_dag_cbor(one, atjson_mode=True) for one in signed]
 
 
 @pytest.mark.parametrize("name", ["src", "uri", "val", "cts", "exp"])

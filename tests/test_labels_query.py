@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from labeler import query
 from labeler.label import Label, check, to_json
+from labeler.turns import BUDGET
 from models.database import Connection
 from tests.didnet import plc
 from tests.stream_site import (
@@ -103,6 +105,39 @@ async def test_others_are_answered_between_costly_queries(
     assert len(done) == 100
     for one in (writer, *(one for _, one in many)):
         one.close()
+
+
+async def test_of_many_cheap_queries_a_turn_has_what_its_budget_holds(
+    site: tuple[Site, Labels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several are answered in a turn of the loop, but never so many that others would wait for all of them."""
+    door, labels = site
+    labels.fill(1)
+    loop, find = asyncio.get_running_loop(), query.find
+    turn, turns, stopped = 0, Counter[int](), False
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        if not stopped:
+            loop.call_soon(count)
+
+    def cheap(*given: Any) -> Any:
+        time.sleep(BUDGET / 8)
+        turns[turn] += 1
+        return find(*given)
+
+    monkeypatch.setattr(query, "find", cheap)
+    many = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(300)]
+    count()
+    for _, one in many:
+        one.write(f"GET /xrpc/{QUERY}?uriPatterns=* HTTP/1.1\r\nHost: {FIRST_HOST}\r\n\r\n".encode())
+    for other, one in many:
+        assert b" 200 " in await other.readline()
+        one.close()
+    stopped = True
+    # Turns are counted somewhere within a turn of the loop, so that a count may have the parts of two.
+    assert sum(turns.values()) == 300 and 1 < max(turns.values()) <= 16, turns
 
 
 async def test_s55_pages_go_by_seq_and_end(site: tuple[Site, Labels]) -> None:
