@@ -20,6 +20,8 @@ from communities.admission import BANNED, BY_HAND, PENDING, REMOVED
 from communities.matching import JOINED, SUBMITTED
 
 MOST_BYTES = 200
+_LONGEST_KEPT = 500
+"""Characters of evidence whose code is remembered."""
 _KINDS = {"hashtag": "h", "keyword": "k", "mention": "m", "member": "a", "list": "l"}
 _WORDS = {JOINED: "j", SUBMITTED: "s", BY_HAND: "y"}
 _STATES = {PENDING: "p", REMOVED: "r", BANNED: "b"}
@@ -55,10 +57,17 @@ def short_code(evidences: Iterable[str], hidden: int = 0) -> str:
     return ";".join(told)
 
 
-@lru_cache(10_000)
 def code_of(evidence: str) -> str:
     """The code of an item that is shown, kept with it. `evidence`: as it is stored, one reason a line."""
+    # Whose thousand lists select every post of theirs must not fill the memory with reasons.
+    return _usual_code(evidence) if len(evidence) <= _LONGEST_KEPT else _code(evidence)
+
+
+def _code(evidence: str) -> str:
     return short_code(filter(None, evidence.split("\n")))
+
+
+_usual_code = lru_cache(10_000)(_code)
 
 
 def read_short_code(code: str) -> Told:

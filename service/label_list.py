@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from communities.decision_view import moment
-from labeler.label import timestamp, to_json
+from labeler.label import fault_of_subject, timestamp, to_json
 from labeler.labels_file import read_labels
 from labeler.standing import Held, active
 from models import labelers as labeler_rows
@@ -50,6 +50,8 @@ def arguments_of_export(parser: argparse.ArgumentParser) -> None:
 
 def show(config: Config, args: argparse.Namespace) -> int:
     """List them."""
+    if args.subject is not None and (fault := fault_of_subject(args.subject)):
+        raise CommandError(f"{plain(args.subject)[:300]}: {fault}")  # of a handle it would say that no label holds
     with opened(config, readonly=True) as database:
         connection = sql(database)
         labeler, did = _labeler(config, connection, args.labeler)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import communities.short_code as short_code_module
 from communities.short_code import MOST_BYTES, Told, code_of, read_short_code, short_code
 
 KINDS = st.sampled_from(["hashtag", "keyword", "mention", "member", "list"])
@@ -53,6 +54,13 @@ def test_it_fits_and_can_be_read_back(evidences: list[str], hidden: int) -> None
 def test_the_code_that_is_kept_is_of_the_lines_that_are_kept(evidences: list[str]) -> None:
     kept = "\n".join(evidences)
     assert code_of(kept) == short_code([line for line in kept.split("\n") if line])
+
+
+def test_the_codes_of_very_many_reasons_are_not_remembered() -> None:
+    before = short_code_module._usual_code.cache_info().currsize
+    lists = "\n".join(f"list:at://did:plc:a/app.bsky.graph.list/{number}" for number in range(5000))
+    assert code_of(lists).endswith(";+") and len(code_of(lists)) <= MOST_BYTES
+    assert short_code_module._usual_code.cache_info().currsize == before
 
 
 @pytest.mark.parametrize("code", ["x", "h", "x:y", "h:a;", ";", "p;h:a", "h:a;h:a", "+;p", "h:%", "h:a" * 80, "p;p"])

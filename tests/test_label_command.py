@@ -171,6 +171,13 @@ def test_a_database_that_others_write_for_long_is_told_of(scene: Scene, monkeypa
     scene.label("add", POST, "spam")
 
 
+@pytest.mark.parametrize(
+    "subject", ["alice.example", "https://bsky.app/profile/alice.example/post/3k", "at://alice.example"]
+)
+def test_what_cannot_be_labelled_is_not_said_to_have_no_label(scene: Scene, subject: str) -> None:
+    assert "a subject is a DID" in scene.label("list", subject, code=1)
+
+
 def test_a_folder_that_may_not_be_looked_into_is_told_of(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMMUNITIES_DATA", "x" * 300)
     assert "communities.db: the database cannot be opened" in scene.label("list", code=1)
