@@ -84,6 +84,11 @@ def run(config: Config, args: argparse.Namespace) -> int:
             raise
     if not args.json and sys.stderr.isatty():
         print("\r", end="", file=sys.stderr)
+    if not args.dry_run and done != good:
+        raise CommandError(
+            f"{args.file} was changed while it was read: {done:,} lines were applied, and {good:,} had been found good;"
+            f" do it again with {_named(batch)}"
+        )
     told = {"lines": good + bad, "changed": changed, "bad": bad + refused, "batch": batch, "dryRun": args.dry_run}
     if args.json:
         print(json.dumps(told))

@@ -163,6 +163,20 @@ def test_an_import_that_is_interrupted_says_how_to_go_on_and_how_to_take_it_back
     assert "to take it back" not in scene.label("import", "a.csv", "--dry-run")
 
 
+def test_a_file_that_is_changed_while_it_is_imported_is_told_of(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = scene.folder / "a.csv"
+    file.write_text(f"uri,val\n{POST},spam\n{AUTHOR},spam\n")
+    pieces = label_import._pieces
+
+    def changed(*given: Any) -> Any:
+        file.write_text(f"uri,val\n{POST},spam\nnobody,spam\n")
+        return pieces(*given)
+
+    monkeypatch.setattr(label_import, "_pieces", changed)
+    said = scene.label("import", "a.csv", "--batch", "b", code=1)
+    assert "was changed while it was read: 1 lines were applied, and 2 had" in said and "--batch b" in said
+
+
 def test_a_database_that_others_write_for_long_is_told_of(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
     with closing(open_database(scene.path)) as other, writing(other):
