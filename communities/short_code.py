@@ -59,7 +59,7 @@ def short_code(evidences: Iterable[str], hidden: int = 0) -> str:
 
 def code_of(evidence: str) -> str:
     """The code of an item that is shown, kept with it. `evidence`: as it is stored, one reason a line."""
-    # Whose thousand lists select every post of theirs must not fill the memory with reasons.
+    # Whose hundred lists select every post of theirs must not fill the memory with reasons.
     return _usual_code(evidence) if len(evidence) <= _LONGEST_KEPT else _code(evidence)
 
 
