@@ -107,18 +107,17 @@ def issue_all(
     labelers = {one.labeler for one in wanted}
     if len(labelers) > 1:
         raise ValueError("labels of several labelers are issued one after the other")
+    values = vocabulary.values
+    refused = [_refusal(vocabulary, values, one, now) for one in wanted]
+    good = {one.uri for one, fault in zip(wanted, refused, strict=True) if fault is None}
     known: dict[str, Slots] = {}
     for labeler in labelers:
-        known = slots_of_all(connection, labeler, {one.uri for one in wanted})
-    events, outbox, values = _Events(connection), Outbox(connection), vocabulary.values
-    done: list[Issued | LabelRefusedError] = []
-    for one in wanted:
-        try:
-            _check(vocabulary, values, one, now)
-        except LabelRefusedError as refused:
-            done.append(refused)
-        else:
-            done.append(_issue(events, outbox, vocabulary, one, known.setdefault(one.uri, {}), now))
+        known = slots_of_all(connection, labeler, good)
+    events, outbox = _Events(connection), Outbox(connection)
+    done = [
+        _issue(events, outbox, vocabulary, one, known.setdefault(one.uri, {}), now) if fault is None else fault
+        for one, fault in zip(wanted, refused, strict=True)
+    ]
     events.flush()
     outbox.flush()
     return done
@@ -226,6 +225,14 @@ class _Events:
         if self._rows:
             self._connection.executemany(_NOTE, self._rows)
             self._rows.clear()
+
+
+def _refusal(vocabulary: Vocabulary, values: Set[str], wanted: Wanted, now: int) -> LabelRefusedError | None:
+    try:
+        _check(vocabulary, values, wanted, now)
+    except LabelRefusedError as refused:
+        return refused
+    return None
 
 
 def _check(vocabulary: Vocabulary, values: Set[str], wanted: Wanted, now: int) -> None:

@@ -4,6 +4,8 @@ A step is never edited once released; the next change is a new step, tested from
 Times are integer microseconds since 1970 (UTC), booleans 0 or 1.
 """
 
+import logging
+
 import apsw
 
 from models.steps_context import CONTEXT, context_of_evidence
@@ -32,6 +34,8 @@ STEPS: tuple[str, ...] = (
     SUBJECTS,
 )
 
+log = logging.getLogger(__name__)
+
 
 class SchemaError(Exception):
     """The file was made by a version with another schema."""
@@ -45,6 +49,11 @@ def migrate(connection: apsw.Connection) -> int:
     version = _version(connection)
     if version > len(STEPS):
         raise SchemaError(f"its schema ({version}) is newer than this version's ({len(STEPS)}); update communities")
+    if 0 < version < len(STEPS):
+        log.info(
+            "bringing the schema of the database from %d to %d; of a large one this takes minutes, and nothing is lost"
+            " if it is interrupted", version, len(STEPS),
+        )  # fmt: skip
     connection.create_scalar_function(context_of_evidence.__name__, context_of_evidence, 1)
     for step in STEPS[version:]:
         connection.execute(step)

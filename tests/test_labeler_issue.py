@@ -55,7 +55,7 @@ def test_nothing_is_left_of_a_transaction_that_fails(site: LabelSite) -> None:
 
 STEP = st.fixed_dictionaries(
     {
-        "uri": st.sampled_from([post(1), post(2), "did:plc:somebody", "no subject"]),
+        "uri": st.sampled_from([post(1), post(2), "did:plc:somebody", "no subject", "no \ud800"]),
         "cid": st.sampled_from(CIDS),
         "add": st.lists(st.sampled_from(["spam", "gore", "undeclared"]), max_size=2).map(tuple),
         "remove": st.lists(st.sampled_from(["spam", "gore"]), max_size=1).map(tuple),

@@ -454,7 +454,7 @@ def test_step_14_gives_stored_items_their_short_code(tmp_path: Path, monkeypatch
 
 
 def test_step_15_finds_the_events_of_a_subject_in_a_file_with_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "communities.db"
     subjects = [f"at://did:plc:{account}/app.bsky.feed.post/3lmnopqrstu2x" for account in "ab"] + ["did:plc:a"]
@@ -468,7 +468,9 @@ def test_step_15_finds_the_events_of_a_subject_in_a_file_with_rows(
         with writing(database) as connection:
             connection.executemany(insert, [(one,) for one in subjects])
         database.close()
-    database = open_database(path)
+    with caplog.at_level("INFO"):
+        database = open_database(path)
+    assert "bringing the schema of the database" in caplog.text  # of a large one it takes minutes
     with writing(database) as connection:
         connection.execute(insert, (subjects[2],))
     assert [was_done_by_rule(sql(database), 1, "r", one, "") for one in (*subjects, "did:plc:b")] == [True] * 3 + [
