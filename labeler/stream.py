@@ -21,6 +21,7 @@ from labeler.frames import error_frame, error_text, info_frame, info_text
 from labeler.pages import PAGE, Published
 from labeler.room import Room
 from labeler.subscriber import LIMITS, Limits, Subscriber, answered, check_handshake
+from labeler.turns import Turns
 from models.commits import CommitWatch
 from models.database import Connection
 from xrpc.errors import InvalidRequest, NotEnoughResources
@@ -35,7 +36,15 @@ CLIENT_FRAMES_PER_SECOND, CLIENT_FRAMES_BURST = 5.0, 100
 POLL_SECONDS = 0.003
 """How often it is looked whether anything was committed, while anybody listens: a comparison of 96 bytes."""
 TEXTS_AT_ONCE = 64
-"""Labels of JSON in one turn: a millisecond or two, compressed."""
+"""Labels of JSON in one turn."""
+REPLAY_BUDGET = 0.0002
+"""Seconds of a turn for those who are behind: a page, or some that are kept. With more, turns get longer, and little is
+sent faster.
+"""
+TEXTS_SECONDS = 0.001
+"""What TEXTS_AT_ONCE take at least, compressed: more than the budget, so that a turn has one such piece."""
+HANDSHAKE_SECONDS = 0.0005
+"""What a handshake takes, and the tasks that begin behind it."""
 _CURSOR = re.compile(r"[0-9]{1,16}")
 _POLICY, _GOING_AWAY, _BROKEN = 1008, 1001, 1011
 _ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
@@ -60,7 +69,9 @@ class Stream:
         self._limits = limits
         self._clock = clock
         self._published: dict[int, Published] = {}
-        self._gate = asyncio.Semaphore(limits.backfills)
+        # Whoever else waits for the loop comes between: two hundred who come at once, or are far behind, would hold
+        # everything up for tens of milliseconds. Those who come do not wait for those who are behind.
+        self._arrivals, self._replays = Turns(), Turns(REPLAY_BUDGET)
         self._looking: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -96,6 +107,9 @@ class Stream:
         if self._stopping:
             raise NotEnoughResources("The service is stopping")
         with self.room.taken(client):
+            await self._arrivals.take(HANDSHAKE_SECONDS)
+            if self._stopping:
+                raise NotEnoughResources("The service is stopping")
             request, ws = answered(request, self._limits)
             try:
                 await ws.prepare(request)
@@ -181,25 +195,26 @@ class Stream:
             if published.head <= one.cursor:
                 await more.wait()
                 continue
-            behind = published.head - one.cursor > PAGE
-            if behind:
-                # One page at a time is made for all who are behind, and whoever else waits for the loop comes between.
-                await self._gate.acquire()
-            try:
-                page = published.frames.after(one.cursor)
-                if page is None or one.ws.closed:
-                    await asyncio.sleep(0)
-                    continue
-                transport.write(page.data)
-                one.cursor = page.last
-                self.counts["labels sent"] += page.labels
-                if behind:
-                    await asyncio.sleep(0)
-            finally:
-                if behind:
-                    self._gate.release()
-            if protocol.writing_paused:
+            if published.head - one.cursor > PAGE:
+                sent = await self._replays.run(lambda: self._write_page(one, transport))
+            else:
+                sent = self._write_page(one, transport)
+            if not sent:
+                await asyncio.sleep(0)
+            elif protocol.writing_paused:
                 await self._drain(one)
+
+    def _write_page(self, one: Subscriber, transport: asyncio.Transport) -> bool:
+        """Send the next page, whether there is one. Raises ConnectionError."""
+        page = one.published.frames.after(one.cursor)
+        if page is None or one.ws.closed:
+            return False
+        if transport.is_closing():
+            raise ConnectionResetError
+        transport.write(page.data)
+        one.cursor = page.last
+        self.counts["labels sent"] += page.labels
+        return True
 
     async def _send_texts(self, one: Subscriber) -> None:
         published, protocol = one.published, one.request.protocol
@@ -216,18 +231,15 @@ class Stream:
             for start in range(0, page.labels, TEXTS_AT_ONCE):
                 texts = page.data[start : start + TEXTS_AT_ONCE]
                 # As above; each connection compresses for itself, so a turn is a part of a page.
-                await (self._in_turn(one, texts) if behind else self._write_texts(one, texts))
+                if behind:
+                    await self._replays.take(TEXTS_SECONDS)
+                await self._write_texts(one, texts)
                 if one.ws.closed:
                     return
                 if protocol.writing_paused:
                     await self._drain(one)
             one.cursor = page.last
             self.counts["labels sent"] += page.labels
-
-    async def _in_turn(self, one: Subscriber, texts: Sequence[str]) -> None:
-        async with self._gate:
-            await self._write_texts(one, texts)
-            await asyncio.sleep(0)
 
     async def _write_texts(self, one: Subscriber, texts: Sequence[str]) -> None:
         for text in texts:

@@ -19,8 +19,7 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`total` and `per_client`: connections. `drain`: seconds in which what was sent must leave for the most part;
-    `close`: for what is said at the end; `heartbeat`: between pings (half of it for the answer). `backfills`: pages
-    that are made for those behind before others have their turn.
+    `close`: for what is said at the end; `heartbeat`: between pings (half of it for the answer).
     """
 
     total: int = 2000
@@ -28,7 +27,6 @@ class Limits:
     drain: float = 30.0
     close: float = 5.0
     heartbeat: float = 30.0
-    backfills: int = 1
 
 
 LIMITS = Limits()

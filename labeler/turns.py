@@ -36,6 +36,13 @@ class Turns:
         self._waiting.append((work, done))
         return await done
 
+    async def take(self, seconds: float) -> None:
+        """Wait for a turn with time left, and take so much of it: for work that is not one function."""
+        await self.run(lambda: self._spend(seconds))
+
+    def _spend(self, seconds: float) -> None:
+        self._spent += seconds
+
     def _timed(self, work: Callable[[], T]) -> T:
         began = self._clock()
         try:

@@ -8,17 +8,20 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import WSMsgType
+from aiohttp import WSMsgType, web
 
 from labeler.frames import labels_frame, texts, websocket
-from labeler.pages import PAGE
-from labeler.subscriber import Limits
+from labeler.pages import PAGE, Pages
+from labeler.stream import HANDSHAKE_SECONDS, REPLAY_BUDGET, Stream
+from labeler.subscriber import Limits, Subscriber
+from labeler.turns import BUDGET
 from tests.service_process import PATIENCE, Service
 from tests.stream_site import (
     FIRST_HOST,
@@ -327,6 +330,75 @@ async def test_s76_200_from_the_beginning_and_others_are_served(
             f"{len(waits)} queries meanwhile, median {waits[len(waits) // 2] * 1e3:.1f} ms, worst {waits[-1] * 1e3:.1f}"
         )
         assert len(waits) > 20 and waits[-1] < 1.0 * PATIENCE
+
+
+@pytest.mark.parametrize("asked", [(), ("Sec-WebSocket-Protocol: xrpc.v1.json",)], ids=["cbor", "json"])
+async def test_s76_a_turn_of_the_loop_has_little_of_many_replays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...]
+) -> None:
+    """40 who come at once and replay: a few handshakes in a turn, a page (of JSON: a part of one), and then others."""
+    config, loop = configure(tmp_path), asyncio.get_running_loop()
+    handshakes, pages = Counter[int](), Counter[int]()
+    turn, stopped = 0, False
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        if not stopped:
+            loop.call_soon(count)
+
+    prepare, after, write_texts = web.WebSocketResponse.prepare, Pages.after, Stream._write_texts
+
+    async def prepared(self: web.WebSocketResponse, request: web.BaseRequest) -> object:
+        handshakes[turn] += not self.prepared  # it is called once more at the end
+        return await prepare(self, request)
+
+    def costly(self: Pages[bytes], seq: int) -> object:
+        if not asked:
+            pages[turn] += 1
+            time.sleep(REPLAY_BUDGET)
+        return after(self, seq)
+
+    async def read(reader: asyncio.StreamReader) -> None:
+        while await reader.read(1 << 16):
+            pass
+
+    async def texts_counted(self: Stream, one: Subscriber, some: Sequence[str]) -> None:
+        pages[turn] += 1
+        await write_texts(self, one, some)
+
+    monkeypatch.setattr(web.WebSocketResponse, "prepare", prepared)
+    monkeypatch.setattr(Pages, "after", costly)
+    monkeypatch.setattr(Stream, "_write_texts", texts_counted)
+    with labels_in(config) as labels:
+        labels.fill(4 * PAGE if asked else 20 * PAGE)
+        async with served(config) as door, door.subscriber() as live:
+            await until_subscribed(door, 1)
+            handshakes.clear()
+            count()
+            many = await asyncio.gather(*(handshake(door.port, "?cursor=0", *asked) for _ in range(40)))
+            reading = [asyncio.create_task(read(reader)) for reader, _ in many]
+            waits = []
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            for _ in range(5):
+                before = pages.total()
+                writer.write(b"GET /xrpc/_health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert b" 200 " in await reader.readline()
+                await reader.readuntil(b"}")
+                waits.append(pages.total() - before)
+            labels.fill(1, first=100_000)
+            await live.take(1)
+            shaken, sent = handshakes.copy(), pages.copy()
+            stopped = True
+            for one in reading:
+                one.cancel()
+            for _, one in (*many, (reader, writer)):
+                one.close()
+    # A turn is counted somewhere within, so that a count may have the parts of two, and the live label's page.
+    assert shaken.total() == 40 and max(shaken.values()) <= 2 * BUDGET / HANDSHAKE_SECONDS, shaken
+    assert max(sent.values()) <= 3, sent
+    assert max(waits) < 40, "whoever asks does not wait for all who replay"
+    assert 20 < sent.total() < 400, "nor does a live label"
 
 
 async def test_s77_the_end_of_the_service(tmp_path: Path, start_service: Callable[..., Service]) -> None:
