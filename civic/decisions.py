@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from civic import cursor
 from civic.people import NAME, PAGE
 from civic.visit import Answer, Query, Visit
 from communities import decisions
 from communities.access import readable
 from communities.decision_view import view
+from xrpc import cursor
 from xrpc.errors import Refused
 from xrpc.params import Params, StringParam
 

@@ -7,7 +7,6 @@ whatever comes, goes or moves meanwhile.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from civic import cursor
 from civic.people import NAME, PAGE
 from civic.views import viewer_state
 from civic.visit import Answer, Query, Visit
@@ -19,6 +18,7 @@ from communities.membership import Membership
 from communities.ranking import QUEUE, record_key
 from communities.relatives import MOST_BELOW
 from communities.text import fold, words
+from xrpc import cursor
 from xrpc.errors import InvalidRequest
 from xrpc.params import Params, StringParam
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from civic import cursor
 from civic.views import ROLE_OF, Place, member_view, place_of, viewer_state
 from civic.visit import Answer, Query, Visit
 from communities.access import Role, Standing, Status, readable
 from communities.directory import Settings
 from communities.members import read_membership
 from communities.membership import in_force
+from xrpc import cursor
 from xrpc.errors import InvalidRequest, Refused
 from xrpc.params import DidParam, IntParam, Param, Params, StringParam
 

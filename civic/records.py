@@ -5,12 +5,12 @@ with each. Nobody is shown anybody else's.
 from collections.abc import Mapping
 from typing import Any
 
-from civic import cursor
 from civic.people import PAGE
 from civic.visit import Answer, Query, Visit
 from communities.decision_view import moment
 from communities.outcome import FIRST, Place, Written, outcome, written_by
 from communities.refs import cid_text
+from xrpc import cursor
 from xrpc.params import Params, StringParam
 
 
