@@ -1,4 +1,5 @@
-"""The documents of `social.communities.*`, and the official ones that they refer to, from the JSON files beside this.
+"""The documents of `social.communities.*` with the official ones that they refer to, and those of the moderation API
+(`tools.ozone.*`, official and unchanged), from the JSON files beside this.
 
 They are only read here; `xrpc.lexicon.Catalog` checks them and judges with them.
 """
@@ -12,8 +13,20 @@ OURS = "social.communities."
 
 
 def documents() -> tuple[dict[str, Any], ...]:
-    """Every document, in the order of the NSIDs."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in _json_files(files("lexicons"))]
+    """Those of communities, in the order of the NSIDs."""
+    return _read("com", "social")
+
+
+def moderation_documents() -> tuple[dict[str, Any], ...]:
+    """Those of the moderation API, in the order of the NSIDs. They refer to profiles, which are not here: a catalog of
+    them is `partial`, and refuses an answer that has one.
+    """
+    return _read("tools")
+
+
+def _read(*folders: str) -> tuple[dict[str, Any], ...]:
+    paths = [path for folder in folders for path in _json_files(files("lexicons").joinpath(folder))]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return tuple(sorted(found, key=lambda document: str(document["id"])))
 
 

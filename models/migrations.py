@@ -15,6 +15,7 @@ from models.steps_label_rules import LABEL_RULES
 from models.steps_labels import LABELS, SUBJECTS
 from models.steps_layer import DECISIONS, FAMILIES, LAYER, REVISED
 from models.steps_moderation import REPORTS
+from models.steps_ozone import TEAM
 
 STEPS: tuple[str, ...] = (
     FIRST,
@@ -32,6 +33,7 @@ STEPS: tuple[str, ...] = (
     LABEL_RULES,
     CONTEXT,
     SUBJECTS,
+    TEAM,
 )
 
 log = logging.getLogger(__name__)

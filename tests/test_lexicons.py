@@ -14,7 +14,7 @@ from communities.access import Posting, Role, Scope, State, Type
 from communities.community import Exclude, Include, Require
 from communities.post import MEDIA
 from firehose.records import read_record
-from lexicons.catalog import OURS, documents
+from lexicons.catalog import OURS, documents, moderation_documents
 from lexicons.examples import METHODS, RECORDS
 from lexicons.page import page
 from xrpc.lexicon import Catalog, LexiconError
@@ -81,7 +81,17 @@ def test_they_stand_where_their_names_say() -> None:
     assert CATALOG.missing == frozenset()
     paths = (ROOT / "lexicons").rglob("*.json")
     names = {".".join(path.relative_to(ROOT / "lexicons").with_suffix("").parts) for path in paths}
-    assert names == set(BY_ID) == {*OFFICIAL, *(OURS + name for name in (*RECORDS, *METHODS, "defs"))}
+    moderation = {document["id"] for document in moderation_documents()}
+    assert set(BY_ID) == {*OFFICIAL, *(OURS + name for name in (*RECORDS, *METHODS, "defs"))}
+    assert names == {*BY_ID, *moderation}
+
+
+def test_those_of_the_moderation_api_are_the_official_ones(shared_data: Path) -> None:
+    for document in moderation_documents():
+        path = (shared_data / "lexicons").joinpath(*document["id"].split(".")).with_suffix(".json")
+        assert document == json.loads(path.read_text(encoding="utf-8"))
+    catalog = Catalog(moderation_documents(), partial=True)
+    assert catalog.missing == {"app.bsky.actor.defs#profileViewDetailed"}
 
 
 def described(schema: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:

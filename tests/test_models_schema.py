@@ -19,14 +19,16 @@ from models.database import DatabaseError, open_database, sql, writing
 from models.label_rule_tables import TABLES as LABEL_RULES
 from models.label_rules import was_done_by_rule
 from models.moderation_tables import TABLES as MODERATION
+from models.ozone_tables import TABLES as OZONE
 from models.steps_context import CONTEXT
 from models.steps_declared import REFUSED
 from models.steps_label_rules import LABEL_RULES as RULES_STEP
 from models.steps_labels import SUBJECTS
+from models.steps_ozone import TEAM
 from models.tables import TABLES as INDEX
 
 HOUR = 3_600_000_000
-TABLES = (*INDEX, *MODERATION, *LABEL_RULES)
+TABLES = (*INDEX, *MODERATION, *LABEL_RULES, *OZONE)
 
 
 @pytest.fixture
@@ -480,6 +482,43 @@ def test_step_15_finds_the_events_of_a_subject_in_a_file_with_rows(
     for change in ("UPDATE label_event SET reason = 'x'", "DELETE FROM label_event", replaced):
         with pytest.raises(apsw.ConstraintError, match="never"), writing(database) as connection:
             connection.execute(change)
+    database.close()
+
+
+def test_step_16_brings_teams_and_settings_to_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(TEAM)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO labeler (id, did) VALUES (1, 'did:plc:l')")
+            connection.executemany(
+                "INSERT INTO community (id, slug, name, description, owner, rule, declared)"
+                " VALUES (?, ?, '', '', ?, '{}', 1)",
+                [(1, "a", "did:plc:o"), (2, "b", None)],
+            )
+        database.close()
+    database = open_database(path)
+    plan = (
+        sql(database).execute("EXPLAIN QUERY PLAN SELECT id FROM community WHERE owner = ?", ("did:plc:o",)).fetchall()
+    )
+    assert "community_owner" in str(plan), plan
+    assert sql(database).execute("SELECT id FROM community WHERE owner = 'did:plc:o'").fetchall() == [(1,)]
+    assert sql(database).execute("SELECT count(*) FROM team_member").fetchone() == (0,)
+    member = "INSERT INTO team_member (labeler, did, role, at, changed_at, changed_by) VALUES (1, ?, ?, 5, 5, 'x')"
+    setting = (
+        "INSERT INTO setting (labeler, owner, key, value, manager, at, made_by, changed_at, changed_by)"
+        " VALUES (1, ?, 'a.b.c', '{}', ?, 5, 'x', 5, 'x')"
+    )
+    with writing(database) as connection:
+        connection.execute(member, ("did:plc:a", 4))
+        connection.execute(setting, ("", 4))
+        connection.execute(setting, ("did:plc:a", 0))
+    assert sql(database).execute("SELECT did, disabled FROM team_member").fetchall() == [("did:plc:a", 0)]
+    bad = [(member, ("did:plc:b", 0)), (member, ("did:plc:b", 5)), (setting, ("did:plc:b", 4)), (setting, ("", 0))]
+    for statement, bindings in bad:
+        with pytest.raises(apsw.ConstraintError), writing(database) as connection:
+            connection.execute(statement, bindings)
     database.close()
 
 
