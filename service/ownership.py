@@ -7,7 +7,7 @@ distribution alone; otherwise the service refuses to run.
 from collections.abc import Iterable, Mapping
 from importlib.metadata import packages_distributions
 
-PACKAGES = ("civic", "communities", "feedgen", "firehose", "labeler", "lexicons", "models", "service", "xrpc")
+PACKAGES = ("civic", "communities", "feedgen", "firehose", "labeler", "lexicons", "models", "ozone", "service", "xrpc")
 DISTRIBUTION = "communities"
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from playhouse.apsw_ext import APSWDatabase
 
 from civic.labels import procedures as label_procedures
 from civic.methods import CivicMethods
@@ -33,11 +35,13 @@ from firehose.sweep import Sweep
 from firehose.waiting import pause
 from labeler.labels_in_force import LabelsInForce
 from labeler.subscriber import LIMITS, Limits
-from lexicons.catalog import documents
+from labeler.vocabulary import Declared
+from lexicons.catalog import documents, moderation_documents
 from models import meta
 from models.commits import CommitWatch
 from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
+from ozone.methods import OzoneMethods
 from service import canary
 from service.automating import automating
 from service.config import Config
@@ -63,6 +67,8 @@ USER_AGENT = f"communities/{VERSION}"
 LOCK_SECONDS = 20.0
 INTERACTIONS_PER_SECOND, INTERACTIONS_BURST = 2.0, 60
 DECISIONS_PER_SECOND, DECISIONS_BURST = 1.0, 60
+MODERATION_READS_PER_SECOND, MODERATION_READS_BURST = 10.0, 300
+"""A moderator's open tab asks less than once a second."""
 
 COMMUNITIES = "#communities"
 """Our service entry to which clients send the methods of communities."""
@@ -221,6 +227,8 @@ async def serving(
                 clock=clock,
             )
 
+            moderation = _moderation(config, database, declared.labelers, resolver, key, methods.counts, clock)
+
             async def health(call: Call) -> Answer:
                 feeds.refresh()
                 return {"version": VERSION, **public_status(read_status(connection, config.source_urls))}
@@ -239,7 +247,9 @@ async def serving(
             public = web.Application()
             public.router.add_get("/.well-known/did.json", _did_document(config, labels))
             of_labels = labels.open_doors(public) if labels else []
-            mount(public, [*methods.methods(), *civic.methods(), *of_labels, Query("_health", Params(), health)])
+            of_moderation = moderation.methods() if moderation else []
+            own = Query("_health", Params(), health)
+            mount(public, [*methods.methods(), *civic.methods(), *of_labels, *of_moderation, own])
             private = web.Application()
             private.router.add_get("/metrics", metrics)
             door = await listen(public, config.listen_host, config.listen_port)
@@ -259,9 +269,39 @@ async def serving(
                 await door.close()
                 methods.close()
                 civic.close()
+                if moderation is not None:
+                    moderation.close()
                 feeds.close()
     finally:
         database.close()
+
+
+def _moderation(
+    config: Config,
+    database: APSWDatabase,
+    declared: Sequence[Declared],
+    resolver: DidResolver,
+    key: bytes,
+    counts: Counter[str],
+    clock: Callable[[], float],
+) -> OzoneMethods | None:
+    """The moderation API of the labelers; None without one."""
+    if not declared:
+        return None
+    return OzoneMethods(
+        database,
+        lambda audiences: ServiceAuth(resolver, audiences),
+        Catalog(moderation_documents(), partial=True),
+        declared,
+        site=site_roles(config),
+        key=key,
+        appview_url=config.appview_url,
+        resolvable=resolver.can_resolve,
+        reads=RateLimit(MODERATION_READS_PER_SECOND, MODERATION_READS_BURST),
+        writes=RateLimit(DECISIONS_PER_SECOND, DECISIONS_BURST),
+        counts=counts,
+        clock=clock,
+    )
 
 
 def did_document(config: Config) -> dict[str, Any] | None:

@@ -42,7 +42,7 @@ def test_the_invariants_are_numbered_and_their_tests_are_there() -> None:
 
 def test_the_files_that_the_architecture_names_are_there() -> None:
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    packages = "civic|communities|feedgen|firehose|labeler|models|service|xrpc"
+    packages = "civic|communities|feedgen|firehose|labeler|models|ozone|service|xrpc"
     named = re.findall(rf"`((?:{packages})/\w+)(?:\.py)?`", text)
     assert len(named) > 50
     assert sorted({name for name in named if not (ROOT / f"{name}.py").exists()}) == []

@@ -28,7 +28,8 @@ BELOW = {
     "feedgen": {"communities", "models", "xrpc"},
     "firehose": {"communities", "models", "xrpc", "lexicons"},
     "labeler": {"communities", "models", "xrpc", "lexicons"},
-    "service": {"civic", "communities", "feedgen", "firehose", "labeler", "lexicons", "models", "xrpc"},
+    "ozone": {"communities", "labeler", "models", "xrpc"},
+    "service": {"civic", "communities", "feedgen", "firehose", "labeler", "lexicons", "models", "ozone", "xrpc"},
 }  # fmt: skip
 
 

@@ -6,6 +6,8 @@
     │   └── UnknownFeed             400 UnknownFeed
     ├── Unauthorized                401 (never raised itself; carries WWW-Authenticate: Bearer)
     │   ├── AuthMissing             401 AuthMissing
+    │   ├── AuthenticationRequired  401 AuthenticationRequired
+    │   │   └── MemberDisabled      401 MemberDisabled
     │   └── BadJwt                  401 BadJwt
     │       ├── BadJwtType          401 BadJwtType
     │       ├── BadJwtKeyId         401 BadJwtKeyId           (ours)
@@ -98,6 +100,20 @@ class AuthMissing(Unauthorized):
 
     error = "AuthMissing"
     default = "Authentication required"
+
+
+class AuthenticationRequired(Unauthorized):
+    """Who calls is known and has no role for this; 401, as the reference server of the moderation API has it."""
+
+    error = "AuthenticationRequired"
+    default = "Your account has no role here"
+
+
+class MemberDisabled(AuthenticationRequired):
+    """The caller is of the team, and disabled."""
+
+    error = "MemberDisabled"
+    default = "Your membership of this team is disabled"
 
 
 class BadJwt(Unauthorized):

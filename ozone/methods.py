@@ -1,0 +1,195 @@
+"""The methods of the moderation API at the door: a token for a labeler, a caller with a role there, and a transaction.
+
+Each call needs a token whose audience is a labeler of this service, as its DID or with `#atproto_labeler`; a procedure
+uses it up. Clients send all of it through the moderator's own PDS, with the header `atproto-proxy`.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import apsw
+import peewee
+from aiohttp import web
+from playhouse.apsw_ext import APSWDatabase
+
+from communities.access import Site
+from labeler.vocabulary import Declared
+from models import labelers, tokens
+from models.database import Connection, sql, writing
+from ozone import server as config
+from ozone import settings, team
+from ozone.callers import caller
+from ozone.visit import NSID, Answer, Procedure, Query, Visit
+from xrpc import server
+from xrpc.auth import ServiceAuth, Token
+from xrpc.errors import (
+    AccountInactive,
+    AuthenticationRequired,
+    InvalidRequest,
+    JwtReplayed,
+    NotEnoughResources,
+    RateLimitExceeded,
+)
+from xrpc.lexicon import Catalog, LexiconError
+from xrpc.params import Params
+from xrpc.ratelimit import RateLimit
+from xrpc.server import Call
+
+log = logging.getLogger(__name__)
+
+QUERIES: tuple[Query, ...] = (*config.QUERIES, *team.QUERIES, *settings.QUERIES)
+PROCEDURES: tuple[Procedure, ...] = (*config.PROCEDURES, *team.PROCEDURES, *settings.PROCEDURES)
+MOST_BYTES = 128 * 1024
+"""Of a body: the longest setting, with room for its escapes."""
+LABELER = "#atproto_labeler"
+"""The service entry of a labeler, to which clients send these methods."""
+_AUTHORIZATION = "Authorization"
+
+
+class OzoneMethods:
+    """All of QUERIES and PROCEDURES, for the labelers of this service."""
+
+    def __init__(
+        self,
+        database: APSWDatabase,
+        auth: Callable[[frozenset[str]], ServiceAuth],
+        catalog: Catalog,
+        declared: Sequence[Declared],
+        *,
+        site: Mapping[str, Site],
+        key: bytes,
+        appview_url: str,
+        resolvable: Callable[[str], bool],
+        reads: RateLimit,
+        writes: RateLimit,
+        counts: Counter[str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`auth` makes what takes tokens for these audiences alone; `catalog`: of the documents of these methods;
+        `reads` and `writes` bound calls per caller; `counts` takes what was called; `clock` gives seconds. The rest:
+        see `Visit`.
+        """
+        self._database = database
+        self._declared = {audience: one for one in declared for audience in (one.did, one.did + LABELER)}
+        self._auth = auth(frozenset(self._declared))
+        self._catalog = catalog
+        self._site = site
+        self._key = key
+        self._appview_url = appview_url
+        self._resolvable = resolvable
+        self._reads = reads
+        self._writes = writes
+        self._counts = counts
+        self._clock = clock
+        # Neither reading nor waiting for another writer may hold up the event loop, which serves the feeds.
+        self._reader = ThreadPoolExecutor(1, "ozone-reader")
+        self._writer = ThreadPoolExecutor(1, "ozone-writer")
+
+    def methods(self) -> list[server.Query | server.Procedure]:
+        """What to mount."""
+        return [*map(self._query, QUERIES), *map(self._procedure, PROCEDURES)]
+
+    async def _token(self, call: Call, limiter: RateLimit, *, act: bool) -> Token:
+        token = await self._auth.require(call.request.headers.getall(_AUTHORIZATION, ()), call.nsid, act=act)
+        wait = limiter.allow(token.iss)
+        if wait is not None:
+            raise RateLimitExceeded(retry_after=wait)
+        return token
+
+    def _query(self, query: Query) -> server.Query:
+        method = NSID + query.name
+
+        async def handle(call: Call) -> server.Answer:
+            token = await self._token(call, self._reads, act=False)
+            params = {name: _plain(value) for name, value in call.params.items() if value is not None}
+            _judge(self._catalog.check_params, method, params)
+            self._counts[f"ozone {query.name}"] += 1
+            return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, query, token, params)
+
+        return server.Query(method, query.params, handle)
+
+    def _procedure(self, procedure: Procedure) -> server.Procedure:
+        method = NSID + procedure.name
+
+        async def authorize(call: Call) -> Token:
+            return await self._token(call, self._writes, act=True)
+
+        async def handle(call: Call) -> server.Answer:
+            if call.token is None:  # pragma: no cover - authorize has run
+                raise RuntimeError(f"{method} needs its authorize step")
+            _judge(self._catalog.check_input, method, call.body)
+            self._counts[f"ozone {procedure.name}"] += 1
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(self._writer, self._write, procedure, call.token, call.body)
+            return web.Response() if answer is None else answer
+
+        return server.Procedure(method, Params(), handle, max_body=MOST_BYTES, authorize=authorize)
+
+    def _read(self, query: Query, token: Token, params: Mapping[str, Any]) -> Answer:
+        """Runs in the reader's thread, on its own connection; the whole answer is of one moment."""
+        with self._database.atomic("DEFERRED"):
+            answer = query.answer(self._visit(sql(self._database), token), params)
+        self._catalog.check_output(NSID + query.name, answer)
+        return answer
+
+    def _write(self, procedure: Procedure, token: Token, body: Mapping[str, Any]) -> Answer | None:
+        """Runs in the writer's thread, on its own connection."""
+        try:
+            with writing(self._database) as connection:
+                if not tokens.use_up(connection, token.iss, token.jti_key, token.exp):
+                    raise JwtReplayed()
+                answer = procedure.act(self._visit(connection, token), body)
+                if answer is not None:
+                    self._catalog.check_output(NSID + procedure.name, answer)
+                return answer
+        except (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, peewee.OperationalError) as error:
+            log.error("%s could not be stored: %s", procedure.name, error)
+            raise NotEnoughResources("This cannot be stored now; try again later.") from error
+
+    def _visit(self, connection: Connection, token: Token) -> Visit:
+        """Raises AccountInactive, MemberDisabled, AuthenticationRequired."""
+        declared, now = self._declared[token.aud], int(self._clock() * 1_000_000)
+        if not tokens.is_shown(connection, token.iss):
+            raise AccountInactive("Your account is not active.")
+        labeler = labelers.find(connection, declared.did)
+        if labeler is None:  # pragma: no cover - its row is made before anything is served
+            raise RuntimeError(f"{declared.did} has no row")
+        who = caller(connection, labeler, declared, self._site, token.iss, now)
+        if who.role is None:
+            raise AuthenticationRequired("Your account does not moderate for this labeler")
+        return Visit(
+            connection,
+            labeler,
+            declared.did,
+            who,
+            who.role,
+            now,
+            self._site,
+            self._key,
+            self._appview_url,
+            self._resolvable,
+        )
+
+    def close(self) -> None:
+        """Let what is being read and written come to its end."""
+        for thread in (self._reader, self._writer):
+            thread.submit(self._database.close).result()
+            thread.shutdown()
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as lexicons know it: repeated ones are lists."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _judge(check: Callable[[str, Any], None], method: str, value: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest for what the lexicon refuses."""
+    try:
+        check(method, dict(value))
+    except LexiconError as error:
+        raise InvalidRequest(str(error)) from error

@@ -1,0 +1,73 @@
+"""One call of a method of the moderation API: who calls, whom, when. Each method is a plain function of it, inside one
+transaction.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from communities.access import Site
+from models.database import Connection
+from ozone.roles import Caller, Role
+from xrpc.errors import AuthenticationRequired
+from xrpc.params import Params
+
+NSID = "tools.ozone."
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """`labeler`: the number of the labeler that is called, `did`: its account. `role`: the caller's highest. `now`:
+    microseconds. `site`: whom the settings of the service name; `key`: of cursors; `appview_url`: where posts and
+    accounts are looked at; `resolvable`: whether an account is of a kind that can sign in.
+    """
+
+    connection: Connection
+    labeler: int
+    did: str
+    caller: Caller
+    role: Role
+    now: int
+    site: Mapping[str, Site]
+    key: bytes
+    appview_url: str
+    resolvable: Callable[[str], bool]
+
+    def administer(self, what: str) -> None:
+        """Raise AuthenticationRequired unless the caller is an admin of the team; `what` completes the sentence."""
+        if not self.caller.administers:
+            raise AuthenticationRequired(f"Must be an admin to {what}")
+
+    def scope(self, *parts: object) -> str:
+        """The name of a list of this labeler, for its cursors: all that selects and orders it."""
+        return repr((self.did, *parts))
+
+
+Answer = dict[str, Any]
+
+
+class Query(NamedTuple):
+    """A method that reads. `name`: what stands behind NSID; `answer` is called in a read transaction with the
+    parameters that were given or have a default.
+    """
+
+    name: str
+    params: Params
+    answer: Callable[[Visit, Mapping[str, Any]], Answer]
+
+
+class Procedure(NamedTuple):
+    """A method that changes something. `act` is called in an immediate transaction with the body, which fits the
+    lexicon; whatever it raises undoes all that it did. It returns None where the lexicon has no answer.
+    """
+
+    name: str
+    act: Callable[[Visit, Mapping[str, Any]], Answer | None]
+
+
+def moment(micros: int) -> str:
+    """A time as lexicons write it, with milliseconds as the reference server has them."""
+    at = _EPOCH + timedelta(microseconds=micros)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,141 @@
+"""Moderators who call the moderation API through HTTP with signed tokens, as their PDSes forward what the Ozone web UI
+asks. The site is two labelers: LABELER for every community, OTHER for `rust`.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from lexicons.catalog import moderation_documents
+from models import labelers, team
+from models.database import writing
+from models.team import MemberRow
+from ozone.roles import BY_TOKEN, Role
+from tests.civic_site import Town, town
+from tests.didnet import Account, plc
+from tests.feed_site import Reply, token
+from tests.label_scene import LABELER, LABELS, SECOND
+from xrpc.lexicon import Catalog
+
+NSID = "tools.ozone."
+STAFF_ADMIN, STAFF_MODERATOR = 33, 34
+"""Numbers of the accounts that the settings name."""
+CATALOG = Catalog(moderation_documents(), partial=True)
+ERRORS = {
+    document["id"]: {error["name"] for error in document["defs"].get("main", {}).get("errors", ())}
+    for document in moderation_documents()
+}
+ANY = {"InvalidRequest", "InvalidCursor", "LastAdmin", "AccountInactive", "PayloadTooLarge"}
+_NO_ANSWER = "team.deleteMember"
+
+
+class Desk:
+    """Where moderators sit: the town, and its moderation API."""
+
+    def __init__(self, place: Town) -> None:
+        self.place = place
+
+    def staff(self, number: int = STAFF_ADMIN) -> Account:
+        """Somebody whom the settings name."""
+        return self.place.person(number)
+
+    def member(self, role: Role = Role.ADMIN, *, disabled: bool = False, labeler: str = LABELER) -> Account:
+        """Somebody new who is of the team."""
+        who = self.place.person()
+        self.put(who.did, role, disabled=disabled, labeler=labeler)
+        return who
+
+    def put(self, did: str, role: Role, *, disabled: bool = False, labeler: str = LABELER) -> None:
+        """A row of the team."""
+        with writing(self.place.writer.database) as connection:
+            now = self.place.clock.micros()
+            number = labelers.enter(connection, labeler)
+            team.put(connection, number, MemberRow(did, role.value, disabled, now, now, plc(1)))
+
+    def rows(self, table: str = "team_member") -> list[Any]:
+        return self.place.writer.sql(f"SELECT * FROM {table} ORDER BY 1, 2, 3")
+
+    def token(self, who: Account, method: str, **claims: Any) -> str:
+        """A fresh token for one call."""
+        return token(who, claims.pop("lxm", NSID + method), **({"aud": LABELER} | claims))
+
+    def ask(self, method: str, who: Account | None, *, aud: str = LABELER, **params: Any) -> Reply:
+        """Call a query; its answer must be what the official lexicon says."""
+        given = [
+            f"{name}={quote(_text(one), safe='')}"
+            for name, value in params.items()
+            if value is not None
+            for one in (value if isinstance(value, list) else [value])
+        ]
+        sent = [f"Bearer {self.token(who, method, aud=aud)}"] if who else []
+        reply = self.place.site.ask("&".join(given), *sent, method=NSID + method)
+        if reply.status == 200:
+            CATALOG.check_params(NSID + method, {name: value for name, value in params.items() if value is not None})
+        return _checked(method, reply)
+
+    def act(self, method: str, who: Account | None, body: Any, *, sent: str = "", aud: str = LABELER) -> Reply:
+        """Call a procedure, with the token `sent` or a fresh one."""
+        sent = sent or (self.token(who, method, aud=aud) if who else "")
+        headers = [("Content-Type", "application/json"), *([("Authorization", f"Bearer {sent}")] if sent else [])]
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        reply = self.place.site.request("POST", f"/xrpc/{NSID}{method}", data, headers)
+        if reply.status == 200:
+            CATALOG.check_input(NSID + method, body)
+        return _checked(method, reply)
+
+    def every(self, method: str, who: Account, limit: int, **params: Any) -> Iterator[list[dict[str, Any]]]:
+        """Page by page."""
+        for at in itertools.count():
+            reply = self.ask(method, who, limit=limit, **params)
+            assert reply.status == 200, reply.body
+            (page,) = (value for name, value in reply.json.items() if name != "cursor")
+            assert len(page) <= limit and (page or not at)
+            yield page
+            if reply.cursor is None:
+                return
+            params["cursor"] = reply.cursor
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, (bool, int)) else str(value)
+
+
+def _checked(method: str, reply: Reply) -> Reply:
+    if reply.status == 200 and method == _NO_ANSWER:
+        assert reply.body == b""
+    elif reply.status == 200:
+        CATALOG.check_output(NSID + method, reply.json)
+    elif reply.status == 400:
+        assert reply.fault[1] in ANY | ERRORS[NSID + method], reply.body
+    return reply
+
+
+def role_of(view: dict[str, Any]) -> Role:
+    """The role that a view of a member tells."""
+    return BY_TOKEN[view["role"]]
+
+
+@contextmanager
+def desk(folder: Path, **settings: str) -> Iterator[Desk]:
+    """The site, with an admin and a moderator whom its settings name, unless `settings` name others."""
+    labels = folder / "labels.toml"
+    labels.write_text(LABELS + SECOND.replace('"birds"', '"rust"'))
+    given = {"labels": str(labels), "admins": plc(STAFF_ADMIN), "moderators": plc(STAFF_MODERATOR)}
+    with town(folder, **(given | settings)) as place:
+        yield Desk(place)
+
+
+@contextmanager
+def unlimited(folder: Path) -> Iterator[Desk]:
+    """The same, where one account may write as often as it likes: for many calls that are refused."""
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("service.wiring.DECISIONS_BURST", 10_000)
+            found = stack.enter_context(desk(folder))
+        yield found
