@@ -75,7 +75,7 @@ class Config:
     appview_url: str = _setting(
         "https://public.api.bsky.app",
         values.url("https", "http"),
-        "AppView that `doctor` asks how it sees the feeds.",
+        "AppView that `doctor` asks how it sees the feeds, and of which moderators' clients are told.",
     )
     egress_allow: tuple[str, ...] = _setting(
         "",
@@ -121,10 +121,16 @@ class Config:
         "Whose records found communities here: anyone, nobody, or DIDs by comma. The file is the operator's anyway.",
     )
     admins: tuple[str, ...] = _setting(
-        "", values.dids, "DIDs, by comma, of accounts that may decide everything in every community here."
+        "",
+        values.dids,
+        "DIDs, by comma, of accounts that may decide everything in every community here; admins of every labeler's"
+        " team.",
     )
     moderators: tuple[str, ...] = _setting(
-        "", values.dids, "DIDs, by comma, of accounts that no ban keeps out and that see every community here whole."
+        "",
+        values.dids,
+        "DIDs, by comma, of accounts that no ban keeps out and that see every community here whole; moderators of every"
+        " labeler's team.",
     )
     report_merge_hours: int = _setting(
         "168", values.whole(0, 8760), "For how many hours a repeated report is the same one."

@@ -86,7 +86,7 @@ class Desk:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         reply = self.place.site.request("POST", f"/xrpc/{NSID}{method}", data, headers)
         if reply.status == 200:
-            CATALOG.check_input(NSID + method, body)
+            CATALOG.check_input(NSID + method, json.loads(data))
         return _checked(method, reply)
 
     def every(self, method: str, who: Account, limit: int, **params: Any) -> Iterator[list[dict[str, Any]]]:

@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from models import migrations
+from models.steps_context import context_of_evidence
 from tests.crash_points import POINTS, READING, Point
 from tests.crashing import CalmRun, CrashRun, Deeds, Dump, random_kills
 from tests.trust_stream import GET_REPO
@@ -154,6 +155,7 @@ async def test_f1_killed_in_a_migration_the_file_is_of_one_version_or_the_other(
     older = len(migrations.STEPS) - 1
     with closing(apsw.Connection(str(path))) as file:
         file.execute("PRAGMA journal_mode = wal")
+        file.create_scalar_function(context_of_evidence.__name__, context_of_evidence, 1)
         for step in migrations.STEPS[:older]:
             file.execute(step)
         file.execute("INSERT INTO meta VALUES ('kept', 'yes')")

@@ -1,0 +1,73 @@
+"""S61: whatever is sent to the moderation API, the answer is JSON and no fault of ours."""
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from lexicons.catalog import moderation_documents
+from ozone.methods import PROCEDURES, QUERIES
+from ozone.roles import Role
+from ozone.setting_rules import POLICIES, PROTECTED
+from tests.didnet import plc
+from tests.ozone_site import NSID, Desk, unlimited
+
+MAIN = {document["id"].removeprefix(NSID): document["defs"].get("main", {}) for document in moderation_documents()}
+TEXTS = (
+    "", "a.b.c", POLICIES, PROTECTED, "instance", "personal", plc(1), "did:web:a.example", "did:web:x", "did:key:z",
+    "\0", "%", "_", *(role.token for role in Role), "é" * 100, "x" * 9000, "0", "-1", "true", "null", "\u202e",
+    "' OR 1=1 --",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with unlimited(tmp_path_factory.mktemp("fuzz")) as found:
+        yield found
+
+
+def value(choose: random.Random, depth: int = 4) -> Any:
+    """Anything that JSON can say; most of it is a text that means something somewhere."""
+    kind = choose.randrange(12)
+    if kind < 6 or not depth:
+        return choose.choice(TEXTS)
+    if kind == 6:
+        return choose.choice((0, -1, 1 << 62, 1 << 70, 1.5, True, False, None))
+    if kind < 9:
+        return [value(choose, depth - 1) for _ in range(choose.randrange(4))]
+    names = ("name", "description", "severityLevels", "isDefault", "roles", "moderators", "$type", "$link", "x")
+    return {choose.choice(names): value(choose, depth - 1) for _ in range(4)}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_s61_no_call_is_a_fault_of_ours(place: Desk, seed: int) -> None:
+    choose = random.Random(seed)
+    people = [place.staff(), place.member(Role.TRIAGE), place.place.moderator("python"), place.place.person()]
+    done = set()
+    for _ in range(20):
+        for procedure in PROCEDURES:
+            fields = MAIN[procedure.name]["input"]["schema"]["properties"]
+            made = {field: value(choose) for field in fields if choose.random() < 0.9}
+            if choose.random() < 0.7:
+                good = {
+                    "key": choose.choice((POLICIES, PROTECTED, "a.b.c")),
+                    "scope": "personal",
+                    "did": plc(9),
+                    "role": TEXTS[11],
+                }
+                made |= {name: one for name, one in good.items() if name in fields}
+            reply = place.act(procedure.name, choose.choice(people), json.dumps(made).encode())
+            assert reply.status < 500, (procedure.name, made, reply.body)
+            done.add(reply.status)
+        for query in QUERIES:
+            names = [*MAIN[query.name].get("parameters", {}).get("properties", {}), "x"]
+            pairs = [(choose.choice(names), choose.choice(TEXTS)[:300]) for _ in range(choose.randrange(5))]
+            asked = "&".join(f"{name}={quote(text)}" for name, text in pairs)
+            sent = f"Bearer {place.token(choose.choice(people), query.name)}"
+            reply = place.place.site.ask(asked, sent, method=NSID + query.name)
+            assert reply.status < 500 and isinstance(reply.json, dict), (query.name, asked, reply.body)
+            done.add(reply.status)
+    assert done == {200, 400, 401}
