@@ -162,10 +162,10 @@ class LabelTown:
 
 @contextmanager
 def label_town(
-    box: Netbox, folder: Path, config: pytest.Config, name: str, passphrase: str = PASSPHRASE
+    box: Netbox, folder: Path, config: pytest.Config, name: str, passphrase: str = PASSPHRASE, **more: str
 ) -> Iterator[LabelTown]:
     """A town before anything was done: an account for the labeler, and a service that was not started. Without a
-    `passphrase` it is left to the file with settings.
+    `passphrase` it is left to the file with settings. `more`: other settings.
     """
     publisher = Person.of(box.ask("account", name=f"{name}-feeds"), box.info["pds"]["url"])
     labeler = Person.of(box.ask("account", name=name), box.info["pds"]["url"])
@@ -177,6 +177,7 @@ def label_town(
         hostname=f"localhost:{port}",
         **({"labeler_passphrase": passphrase} if passphrase else {}),
         **settings(box, publisher),
+        **more,
     )
     with running(config, service):
         yield LabelTown(box, service, labeler, name)
