@@ -59,7 +59,7 @@ class OzoneMethods:
         database: APSWDatabase,
         auth: Callable[[frozenset[str]], ServiceAuth],
         catalog: Catalog,
-        declared: Sequence[Declared],
+        declared: Callable[[], Sequence[Declared]],
         *,
         site: Mapping[str, Site],
         key: bytes,
@@ -70,13 +70,13 @@ class OzoneMethods:
         counts: Counter[str],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`auth` makes what takes tokens for these audiences alone; `catalog`: of the documents of these methods;
-        `reads` and `writes` bound calls per caller; `counts` takes what was called; `clock` gives seconds. The rest:
-        see `Visit`.
+        """`auth` makes what takes tokens for these audiences alone; `declared` is asked at each call, and always gives
+        the same DIDs; `catalog`: of the documents of these methods; `reads` and `writes` bound calls per caller;
+        `counts` takes what was called; `clock` gives seconds. The rest: see `Visit`.
         """
         self._database = database
-        self._declared = {audience: one for one in declared for audience in (one.did, one.did + LABELER)}
-        self._auth = auth(frozenset(self._declared))
+        self._declared = declared
+        self._auth = auth(frozenset(self._by_audience()))
         self._catalog = catalog
         self._site = site
         self._key = key
@@ -94,11 +94,14 @@ class OzoneMethods:
         """What to mount."""
         return [*map(self._query, QUERIES), *map(self._procedure, PROCEDURES)]
 
+    def _by_audience(self) -> dict[str, Declared]:
+        return {audience: one for one in self._declared() for audience in (one.did, one.did + LABELER)}
+
     async def _token(self, call: Call, limiter: RateLimit, *, act: bool) -> Token:
         token = await self._auth.require(call.request.headers.getall(_AUTHORIZATION, ()), call.nsid, act=act)
         wait = limiter.allow(token.iss)
         if wait is not None:
-            raise RateLimitExceeded(retry_after=wait)
+            raise RateLimitExceeded(quota=limiter.quota, retry_after=wait)
         return token
 
     def _query(self, query: Query) -> server.Query:
@@ -153,7 +156,7 @@ class OzoneMethods:
 
     def _visit(self, connection: Connection, token: Token) -> Visit:
         """Raises AccountInactive, MemberDisabled, AuthenticationRequired."""
-        declared, now = self._declared[token.aud], int(self._clock() * 1_000_000)
+        declared, now = self._by_audience()[token.aud], int(self._clock() * 1_000_000)
         if not tokens.is_shown(connection, token.iss):
             raise AccountInactive("Your account is not active.")
         labeler = labelers.find(connection, declared.did)

@@ -279,14 +279,14 @@ async def serving(
 def _moderation(
     config: Config,
     database: APSWDatabase,
-    declared: Sequence[Declared],
+    declared: Callable[[], Sequence[Declared]],
     resolver: DidResolver,
     key: bytes,
     counts: Counter[str],
     clock: Callable[[], float],
 ) -> OzoneMethods | None:
     """The moderation API of the labelers; None without one."""
-    if not declared:
+    if not declared():
         return None
     return OzoneMethods(
         database,
