@@ -25,10 +25,15 @@ _SETTINGS = "COMMUNITIES_ADMINS or COMMUNITIES_MODERATORS"
 
 
 def list_members(visit: Visit, params: Mapping[str, Any]) -> Answer:
-    """A page of the team by DID, with those whom the settings name. Raises Refused (InvalidCursor)."""
+    """A page of the team by DID, with those whom the settings name. Raises Refused (InvalidCursor).
+
+    Who is here by a community alone may be anybody who has founded one: for them there is no team.
+    """
     sought, wanted, disabled = params.get("q", "").lower(), set(params["roles"]), params.get("disabled")
     scope = visit.scope("members", sought, sorted(wanted), disabled)
     after = cursor.decode_named(visit.key, scope, params["cursor"])[1] if "cursor" in params else ""
+    if visit.caller.team is None:
+        return {"members": []}
     rows = {row.did: row for row in team.every(visit.connection, visit.labeler)}
     found = []
     for did in sorted(did for did in {*rows, *visit.site} if did > after):

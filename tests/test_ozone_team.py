@@ -93,6 +93,14 @@ def test_only_admins_of_the_team_change_it(place: Desk) -> None:
     assert place.act(ADD, None, CALLS[0][1]).fault == (401, "AuthMissing")
 
 
+def test_s135_who_is_here_by_a_community_sees_nobody_of_the_team(place: Desk) -> None:
+    founder, triage = place.place.admin("rust"), place.member(Role.TRIAGE)
+    assert len(place.ask(LIST, triage).json["members"]) > 1
+    assert place.ask(LIST, founder).json == {"members": []}
+    place.put(founder.did, Role.TRIAGE)
+    assert founder.did in {view["did"] for view in place.ask(LIST, founder).json["members"]}
+
+
 def test_a_team_of_another_labeler_is_another_team(place: Desk) -> None:
     """S135."""
     here, there = place.member(Role.ADMIN), place.member(Role.ADMIN, labeler=OTHER)
