@@ -95,9 +95,9 @@ def test_who_has_no_role_is_refused(town: LabelTown) -> None:
 
 
 def test_the_calls_of_the_page(town: LabelTown) -> None:
-    alice, ottoline = town.person("alice"), town.person("ottoline")
-    values = {"did:plc:...#atproto_labeler": f"{town.labeler.did}#atproto_labeler", '"did:plc:..."': f'"{ottoline.did}"'}
+    alice, greta = town.person("alice"), town.person("greta")
+    values = {"did:plc:...#atproto_labeler": f"{town.labeler.did}#atproto_labeler", '"did:plc:..."': f'"{greta.did}"'}
     variables = {"PDS": alice.pds, "LABELER": f"{town.labeler.did}#atproto_labeler", "TOKEN": alice.access}
     answers = {call.method: call.send(**variables) for call in read_calls("OZONE.md", values)}
     assert answers["getConfig"]["viewer"]["role"] == "tools.ozone.team.defs#roleAdmin"
-    assert answers["addMember"]["did"] == ottoline.did
+    assert answers["addMember"]["did"] == greta.did
