@@ -2,7 +2,9 @@
 
 import argparse
 import importlib
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.report import as_json, machine
@@ -18,7 +20,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks: medians, ratios, targets.")
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also put the tables into FILE, below its marker")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="also put the tables into FILE, in place of the same ones"
+    )
     parser.add_argument("--quick", action="store_true", help="small and short: does it run? The figures mean nothing")
     args = parser.parse_args()
     where = machine()
@@ -27,17 +31,26 @@ def main() -> int:
         for name in NAMES
         if name in args.names or not args.names
     ]
-    text = "\n".join([where.markdown() + "\n", *(report.markdown() for report in reports)])
-    print(as_json(where, reports) if args.json else text)
+    texts = [report.markdown(where) for report in reports]
+    print(as_json(where, reports) if args.json else "\n".join(texts))
     if args.markdown:
-        write_below(args.markdown, text)
+        write_below(args.markdown, texts)
     return 0
 
 
-def write_below(file: Path, text: str) -> None:
-    """Replace what stands below the marker of `file`; a file without one gets it at its end."""
-    above = file.read_text(encoding="utf-8").partition(MARKER)[0].rstrip() if file.exists() else ""
-    file.write_text(f"{above}\n\n{MARKER}\n\n{text}".lstrip(), encoding="utf-8")
+def write_below(file: Path, texts: Sequence[str]) -> None:
+    """Put the reports below the marker of `file`, each in the place of the one with its heading; other reports stay. A
+    file without a marker gets it at its end.
+    """
+    above, _, below = (file.read_text(encoding="utf-8") if file.exists() else "").partition(MARKER)
+    sections = {_heading(text): text for text in re.findall(r"(?ms)^## .*?(?=^## |\Z)", below)}
+    sections |= {_heading(text): text for text in texts}
+    joined = "\n\n".join([above.strip(), MARKER, *(text.strip() for text in sections.values())])
+    file.write_text(joined.lstrip() + "\n", encoding="utf-8")
+
+
+def _heading(text: str) -> str:
+    return text.partition("\n")[0]
 
 
 if __name__ == "__main__":

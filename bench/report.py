@@ -65,8 +65,8 @@ class Report:
     targets: tuple[Target, ...]
     command: str
 
-    def markdown(self) -> str:
-        """The report as Markdown, from its heading on."""
+    def markdown(self, where: "Machine") -> str:
+        """The report as Markdown, from its heading on. `where`: it was measured."""
         judged = Table(
             "Targets:",
             ("target", "measured", "goal", "met"),
@@ -80,7 +80,7 @@ class Report:
                 for target in self.targets
             ),
         )
-        parts = [f"## {self.title}", *self.notes]
+        parts = [f"## {self.title}", where.markdown(), *self.notes]
         parts += ["\n".join(table.lines()) for table in (*self.tables, judged)]
         return "\n\n".join([*parts, f"Again: `{self.command}`"]) + "\n"
 

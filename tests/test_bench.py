@@ -1,10 +1,12 @@
 """The benchmarks run and say what they measured. Nothing here looks at how fast anything was."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from bench import labels_peer
 from bench.__main__ import MARKER, NAMES, write_below
 from bench.label_followers import following
-from bench.report import Report, Table, Target, number, ratios, spread
+from bench.report import Machine, Report, Table, Target, number, ratios, spread
 from labeler.frames import on_the_wire
 from tests.service_process import PATIENCE, clean_environ
 
@@ -83,17 +85,23 @@ def test_figures() -> None:
     assert ratios([1.0, 4.0], [2.0, 4.0]) == [0.5, 1.0]
 
 
-def test_the_tables_replace_the_last_ones(tmp_path: Path) -> None:
+def test_the_tables_replace_the_last_ones_and_no_others(tmp_path: Path) -> None:
     report = Report(
         "x", "A title", ("A note.",), (Table("Rows:", ("what", "n"), (("a", "1"),)),), (Target("t", 1, 2, ""),), "make"
     )
     file = tmp_path / "page.md"
-    file.write_text(f"# Page\n\nKept.\n\n{MARKER}\n\nold\n", encoding="utf-8")
+    file.write_text(f"# Page\n\nKept.\n\n{MARKER}\n\n## A title\n\nold\n\n## Another\n\nstays\n", encoding="utf-8")
+    where = Machine("a processor", 2, "a system", "3.11", "3.50")
+    new = replace(report, title="A new one")
     for _ in range(2):
-        write_below(file, report.markdown())
+        write_below(file, [report.markdown(where), new.markdown(where)])
     text = file.read_text(encoding="utf-8")
-    assert text.startswith("# Page\n\nKept.\n\n") and text.count(MARKER) == 1 and "old" not in text
+    assert text.startswith(f"# Page\n\nKept.\n\n{MARKER}\n\n## A title\n\na processor, 2 cores;")
+    assert re.findall(r"(?m)^## (.*)$", text) == ["A title", "Another", "A new one"]
+    assert text.count(MARKER) == 1 and "old" not in text and "\n\nstays\n\n" in text
     assert (
         "| what |   n |" not in text and "| a    | 1 |" in text and "| t      |        1 | at least 2 |  NO |" in text
     )
+    write_below(tmp_path / "none.md", [report.markdown(where)])
+    assert (tmp_path / "none.md").read_text(encoding="utf-8").startswith(f"{MARKER}\n\n## A title\n\n")
     assert MARKER in (ROOT / "docs" / "BENCHMARKS.md").read_text(encoding="utf-8")
