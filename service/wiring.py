@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from playhouse.apsw_ext import APSWDatabase
 
 from civic.labels import procedures as label_procedures
 from civic.methods import CivicMethods
@@ -35,19 +33,18 @@ from firehose.sweep import Sweep
 from firehose.waiting import pause
 from labeler.labels_in_force import LabelsInForce
 from labeler.subscriber import LIMITS, Limits
-from labeler.vocabulary import Declared
-from lexicons.catalog import documents, moderation_documents
+from lexicons.catalog import documents
 from models import meta
 from models.commits import CommitWatch
 from models.database import open_database, sql, writing
 from models.lock import LockError, only_one
-from ozone.methods import OzoneMethods
 from service import canary
 from service.automating import automating
 from service.config import Config
 from service.label_metrics import render_labels
 from service.labelling import Labelling, labelling
 from service.labels_watch import forget_fault, keep_in_force, render_fault
+from service.moderating import moderating
 from service.process import settle
 from service.rule_status import render_rules
 from service.status import public_status, read_status, render_metrics, sizes
@@ -67,7 +64,6 @@ USER_AGENT = f"communities/{VERSION}"
 LOCK_SECONDS = 20.0
 INTERACTIONS_PER_SECOND, INTERACTIONS_BURST = 2.0, 60
 DECISIONS_PER_SECOND, DECISIONS_BURST = 1.0, 60
-MODERATION_READS_PER_SECOND, MODERATION_READS_BURST = 10.0, 300
 """A moderator's open tab asks less than once a second."""
 
 COMMUNITIES = "#communities"
@@ -227,7 +223,7 @@ async def serving(
                 clock=clock,
             )
 
-            moderation = _moderation(config, database, declared.labelers, resolver, key, methods.counts, clock)
+            moderation = moderating(config, database, declared.labelers, resolver, site, key, methods.counts, clock)
 
             async def health(call: Call) -> Answer:
                 feeds.refresh()
@@ -274,34 +270,6 @@ async def serving(
                 feeds.close()
     finally:
         database.close()
-
-
-def _moderation(
-    config: Config,
-    database: APSWDatabase,
-    declared: Callable[[], Sequence[Declared]],
-    resolver: DidResolver,
-    key: bytes,
-    counts: Counter[str],
-    clock: Callable[[], float],
-) -> OzoneMethods | None:
-    """The moderation API of the labelers; None without one."""
-    if not declared():
-        return None
-    return OzoneMethods(
-        database,
-        lambda audiences: ServiceAuth(resolver, audiences),
-        Catalog(moderation_documents(), partial=True),
-        declared,
-        site=site_roles(config),
-        key=key,
-        appview_url=config.appview_url,
-        resolvable=resolver.can_resolve,
-        reads=RateLimit(MODERATION_READS_PER_SECOND, MODERATION_READS_BURST),
-        writes=RateLimit(DECISIONS_PER_SECOND, DECISIONS_BURST),
-        counts=counts,
-        clock=clock,
-    )
 
 
 def did_document(config: Config) -> dict[str, Any] | None:

@@ -136,6 +136,6 @@ def unlimited(folder: Path) -> Iterator[Desk]:
     """The same, where one account may write as often as it likes: for many calls that are refused."""
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("service.wiring.DECISIONS_BURST", 10_000)
+            patch.setattr("service.moderating.WRITES_BURST", 10_000)
             found = stack.enter_context(desk(folder))
         yield found

@@ -13,7 +13,7 @@ from communities.access import Role as Member
 from models.database import open_database, writing
 from ozone.roles import BY_TOKEN, Role
 from ozone.team import MOST_MEMBERS
-from service.wiring import DECISIONS_BURST
+from service.moderating import WRITES_BURST
 from tests.didnet import Account, plc
 from tests.label_scene import LABELER, OTHER
 from tests.ozone_site import STAFF_ADMIN, STAFF_MODERATOR, Desk, desk, role_of, unlimited
@@ -200,8 +200,8 @@ def test_s44_a_body_is_read_after_the_token_and_has_a_size(place: Desk) -> None:
 
 def test_s166_too_many_calls_of_one_account(place: Desk) -> None:
     admin = place.staff()
-    replies = [place.act(DELETE, admin, {"did": NOBODY}) for _ in range(DECISIONS_BURST + 20)]
-    assert {reply.fault for reply in replies[:DECISIONS_BURST]} == {(400, "MemberNotFound")}
+    replies = [place.act(DELETE, admin, {"did": NOBODY}) for _ in range(WRITES_BURST + 20)]
+    assert {reply.fault for reply in replies[:WRITES_BURST]} == {(400, "MemberNotFound")}
     assert (429, "RateLimitExceeded") in {reply.fault for reply in replies}
     assert place.act(DELETE, place.member(), {"did": NOBODY}).fault == (400, "MemberNotFound")
 

@@ -1,0 +1,48 @@
+"""The moderation API as this service has it: for whom it is, and how much of it an account may ask."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from playhouse.apsw_ext import APSWDatabase
+
+from communities.access import Site
+from labeler.vocabulary import Declared
+from lexicons.catalog import moderation_documents
+from ozone.methods import OzoneMethods
+from service.config import Config
+from xrpc.auth import ServiceAuth
+from xrpc.lexicon import Catalog
+from xrpc.ratelimit import RateLimit
+from xrpc.resolver import DidResolver
+
+READS_PER_SECOND, READS_BURST = 10.0, 300
+WRITES_PER_SECOND, WRITES_BURST = 1.0, 60
+
+
+def moderating(
+    config: Config,
+    database: APSWDatabase,
+    declared: Callable[[], Sequence[Declared]],
+    resolver: DidResolver,
+    site: Mapping[str, Site],
+    key: bytes,
+    counts: Counter[str],
+    clock: Callable[[], float],
+) -> OzoneMethods | None:
+    """The moderation API of the labelers; None without one. `site`: whom the settings name; `key`: of cursors."""
+    if not declared():
+        return None
+    return OzoneMethods(
+        database,
+        lambda audiences: ServiceAuth(resolver, audiences),
+        Catalog(moderation_documents(), partial=True),
+        declared,
+        site=site,
+        key=key,
+        appview_url=config.appview_url,
+        resolvable=resolver.can_resolve,
+        reads=RateLimit(READS_PER_SECOND, READS_BURST),
+        writes=RateLimit(WRITES_PER_SECOND, WRITES_BURST),
+        counts=counts,
+        clock=clock,
+    )
