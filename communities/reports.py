@@ -14,9 +14,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from communities import appeals, evidence
+from communities import appeals, evidence, report_cases
 from communities.access import Site, Status, readable
 from communities.admission import PENDING, Verdict
+from communities.casebook import scope_of
 from communities.directory import Places, Settings, owners_above
 from communities.members import find_actor, memberships, standing_by
 from communities.reasons import APPEALS
@@ -88,34 +89,33 @@ def report(connection: Connection, around: Around, said: Said, now: int, intake:
 
     `now`: microseconds. What `said` holds must be checked.
     """
+    kept = find_same(connection, said, now, intake)
     if said.reason_type in APPEALS:
-        kept = _keep(connection, said, now, intake)
-        _appeal(connection, around, kept.id, said, now)
-        return kept
+        return _appeal(connection, around, kept, said, now)
     reached = _reached(connection, around, said, now)
     for community, post in reached:
         if post is not None:
             # Before this report is one of those that there are.
             reports.flag(connection, community, post, said.reason_type, now, said)
-    kept = _keep(connection, said, now, intake)
-    reports.route(connection, kept.id, (one.community for one in reached))
+    kept = _keep(connection, kept, said, [one.community for one in reached], now)
     for community, post in reached:
         if post is not None and _looks_agreed(connection, community, said, now, intake.large_hosts):
             reports.mark(connection, community, post)
     return kept
 
 
-def _keep(connection: Connection, said: Said, now: int, intake: Intake) -> Kept:
-    kept = find_same(connection, said, now, intake)
+def _keep(connection: Connection, kept: Kept | None, said: Said, communities: Iterable[int], now: int) -> Kept:
+    """A report as a new one, or (`kept`) once more."""
+    scopes = [scope_of(connection, community, said.labeler) for community in dict.fromkeys(communities)]
     if kept is not None:
-        reports.repeat(connection, kept, now)
+        report_cases.again(connection, kept, said, scopes, now)
         return kept
-    kept = reports.put(connection, said, now)
+    kept = report_cases.begin(connection, said, scopes, now)
     evidence.keep(connection, kept.id, said, now)
     return kept
 
 
-def _appeal(connection: Connection, around: Around, number: int, said: Said, now: int) -> None:
+def _appeal(connection: Connection, around: Around, kept: Kept | None, said: Said, now: int) -> Kept:
     """To those who have decided; if nobody has, to whom a report would go."""
     against = [
         one
@@ -124,8 +124,9 @@ def _appeal(connection: Connection, around: Around, number: int, said: Said, now
     ]
     if not against:
         against = [Against(one.community) for one in _reached(connection, around, said, now)]
-    reports.route(connection, number, (one.community for one in against))
-    appeals.keep(connection, number, said, against, now)
+    kept = _keep(connection, kept, said, (one.community for one in against), now)
+    appeals.keep(connection, kept.id, said, against, now)
+    return kept
 
 
 def _reached(connection: Connection, around: Around, said: Said, now: int) -> list[Reached]:

@@ -8,6 +8,7 @@ import logging
 
 import apsw
 
+from models.steps_cases import CASES
 from models.steps_context import CONTEXT, context_of_evidence
 from models.steps_declared import REFUSED
 from models.steps_index import FIRST, LATE, RANKING, REPOS, UNPROVEN
@@ -34,6 +35,7 @@ STEPS: tuple[str, ...] = (
     CONTEXT,
     SUBJECTS,
     TEAM,
+    CASES,
 )
 
 log = logging.getLogger(__name__)

@@ -24,19 +24,6 @@ class Report(Model):
     evidence = IntegerField(null=True)
 
 
-class ReportRoute(Model):
-    """Whom a report reaches; `community` 0: the moderators of the site."""
-
-    report = IntegerField()
-    community = IntegerField()
-
-    class Meta:
-        """One row a report and community."""
-
-        table_name = "report_route"
-        primary_key = CompositeKey("report", "community")
-
-
 class Appeal(Model):
     """What an author says against a decision of a community (0: of the site). Times are microseconds."""
 
@@ -209,6 +196,6 @@ class LabelSent(Model):
 
 
 TABLES = (
-    Report, ReportRoute, Appeal, Evidence, Flag, Labeler, LabelKey, LabelEvent, LabelOutbox, Label, LabelHead,
+    Report, Appeal, Evidence, Flag, Labeler, LabelKey, LabelEvent, LabelOutbox, Label, LabelHead,
     LabelSent,
 )  # fmt: skip

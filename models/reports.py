@@ -3,7 +3,7 @@ a connection. Times are microseconds.
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import NamedTuple
 
 from models.database import Connection
@@ -41,38 +41,31 @@ class Kept(NamedTuple):
 
 _SAME = (
     "SELECT id, at FROM report WHERE reporter = ? AND did = ? AND uri = ? AND reason_type = ? AND convo = ?"
-    " AND message = ? AND labeler = ? AND last_at >= ? AND (cid = ? OR ?) ORDER BY id DESC LIMIT 1"
+    " AND message = ? AND labeler = ? AND last_at >= ? AND (?9 OR (cid = ?10 AND EXISTS (SELECT 1 FROM report_case c"
+    " WHERE c.report = report.id AND c.state != 'closed'))) ORDER BY id DESC LIMIT 1"
 )
 _NAMES = ", ".join(Said._fields)
-_INSERT = f"INSERT INTO report (at, last_at, {_NAMES}) VALUES (?, ?, {', '.join('?' * len(Said._fields))}) RETURNING id"
+_INSERT = f"INSERT INTO report (id, at, last_at, {_NAMES}) VALUES (?, ?, ?, {', '.join('?' * len(Said._fields))})"
 
 
 def find_same(connection: Connection, said: Said, since: int, *, any_version: bool = False) -> Kept | None:
-    """What the same reporter has said already of the same subject, for the same reason, at `since` or later; of the
-    same version of a record, or of any.
+    """What the same reporter has said already of the same subject, for the same reason, at `since` or later: of the
+    same version of a record while it waits for somebody, or of any version, also when nobody has to look at it.
     """
     subject = (said.reporter, said.did, said.uri, said.reason_type, said.convo, said.message, said.labeler)
-    row = connection.execute(_SAME, (*subject, since, said.cid, any_version)).fetchone()
+    row = connection.execute(_SAME, (*subject, since, any_version, said.cid)).fetchone()
     return Kept(*row) if row else None
 
 
-def put(connection: Connection, said: Said, now: int) -> Kept:
-    """Keep a report as a new one. Call inside a write."""
-    (number,) = connection.execute(_INSERT, (now, now, *said)).fetchall()[0]
-    return Kept(number, now)
+def put(connection: Connection, number: int, said: Said, at: int) -> Kept:
+    """Keep a report as a new one; `number`: of the first event of it. Call inside a write."""
+    connection.execute(_INSERT, (number, at, at, *said))
+    return Kept(number, at)
 
 
 def repeat(connection: Connection, kept: Kept, now: int) -> None:
     """A report was made again. Call inside a write."""
     connection.execute("UPDATE report SET last_at = ?, times = times + 1 WHERE id = ?", (now, kept.id))
-
-
-def route(connection: Connection, report: int, communities: Iterable[int]) -> None:
-    """Let a report reach the moderators of communities (SITE: of the site). Call inside a write."""
-    connection.executemany(
-        "INSERT INTO report_route (report, community) VALUES (?, ?) ON CONFLICT DO NOTHING",
-        [(report, community) for community in communities],
-    )
 
 
 def members(connection: Connection, communities: Collection[int]) -> dict[int, int]:
@@ -121,8 +114,8 @@ def witnesses(connection: Connection, community: int, did: str, uri: str, since:
 
 _FLAG = (
     "INSERT INTO flag (community, post, at, reason_type) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (community, post)"
-    " DO UPDATE SET reports = reports + NOT EXISTS (SELECT 1 FROM report r JOIN report_route t ON t.report = r.id"
-    " AND t.community = ?1 WHERE r.reporter = ?5 AND r.did = ?6 AND r.uri = ?7 AND r.last_at >= flag.at)"
+    " DO UPDATE SET reports = reports + NOT EXISTS (SELECT 1 FROM report r JOIN report_case t ON t.report = r.id"
+    " AND t.scope = ?1 WHERE r.reporter = ?5 AND r.did = ?6 AND r.uri = ?7 AND r.last_at >= flag.at)"
 )
 
 
@@ -142,13 +135,13 @@ MOST_AGAIN = 500
 """Reports of a post, the newest, that are looked at when it comes again: its author can take it out and in all day."""
 _FLAG_AGAIN = (
     "INSERT INTO flag (community, post, at, reason_type, reports)"
-    " SELECT t.community, ?1, min(r.at), r.reason_type, count(DISTINCT r.reporter)"
+    " SELECT t.scope, ?1, min(r.at), r.reason_type, count(DISTINCT r.reporter)"
     " FROM (SELECT id, at, last_at, reporter, reason_type FROM report WHERE did = ?4 AND uri = ?5"
-    f" ORDER BY at DESC LIMIT {MOST_AGAIN}) r JOIN report_route t ON t.report = r.id"
-    " LEFT JOIN decided d ON d.community = t.community AND d.actor = ?2 AND d.rkey = ?3"
-    " WHERE t.community != ?6 AND r.last_at > coalesce(d.at, 0)"
+    f" ORDER BY at DESC LIMIT {MOST_AGAIN}) r JOIN report_case t ON t.report = r.id"
+    " LEFT JOIN decided d ON d.community = t.scope AND d.actor = ?2 AND d.rkey = ?3"
+    " WHERE t.scope > ?6 AND r.last_at > coalesce(d.at, 0)"
     " AND NOT EXISTS (SELECT 1 FROM appeal WHERE report = r.id)"
-    " GROUP BY t.community ON CONFLICT DO NOTHING"
+    " GROUP BY t.scope ON CONFLICT DO NOTHING"
 )
 
 

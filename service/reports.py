@@ -30,7 +30,7 @@ _WAITS = (
     " JOIN actor a ON a.id = p.actor WHERE a.did = ? AND p.rkey = ? ORDER BY c.slug"
 )
 _REACHES = (
-    "SELECT r.community, c.slug FROM report_route r LEFT JOIN community c ON c.id = r.community WHERE r.report = ?"
+    "SELECT max(r.scope, 0), c.slug FROM report_case r LEFT JOIN community c ON c.id = r.scope WHERE r.report = ?"
     " ORDER BY c.slug"
 )
 _APPEALS = (

@@ -52,8 +52,7 @@ def flags(place: Town) -> list[Flag]:
 def reaches(place: Town, number: int) -> set[str]:
     """Whom a report reaches: slugs, and `site`."""
     rows = place.writer.sql(
-        "SELECT coalesce(c.slug, 'site') FROM report_route r LEFT JOIN community c ON c.id = r.community"
-        " WHERE r.report = ?",
+        "SELECT coalesce(c.slug, 'site') FROM report_case r LEFT JOIN community c ON c.id = r.scope WHERE r.report = ?",
         number,
     )
     return {slug for (slug,) in rows}

@@ -254,6 +254,6 @@ def test_s23_a_refused_appeal_leaves_the_token_and_nothing_else(place: Town) -> 
     body: dict[str, Any] = {"reasonType": APPEAL, "subject": about(place, uri)}
     sent = place.token(alice, METHOD)
     assert place.act(METHOD, alice, body, sent).fault == (403, "Forbidden")
-    for table in ("report", "report_route", "appeal", "evidence", "used_token"):
+    for table in ("report", "report_case", "appeal", "evidence", "used_token"):
         assert place.writer.sql(f"SELECT * FROM {table}") == []
     assert place.act(METHOD, alice, body | {"reasonType": SPAM}, sent).status == 200

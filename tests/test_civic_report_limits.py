@@ -19,6 +19,12 @@ INSERT = (
     " coalesce(?4, 'did:plc:' || i), coalesce(?5, 'h' || i || '.org') FROM n"
 )
 
+NUMBERED = (
+    "INSERT INTO mod_event (id, at, scope, subject, type, actor)"
+    " SELECT max(id), max(at), 0, 0, 'modEventComment', 'cli' FROM report"
+)
+"""Reports have the numbers of their events, so the next event comes behind them."""
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Town]:
@@ -29,6 +35,7 @@ def place(tmp_path: Path) -> Iterator[Town]:
 def before(place: Town, number: int, *, by: str | None = None, of: str | None = None, host: str | None = None) -> None:
     """So many reports were made just now."""
     place.writer.sql(INSERT, number, place.clock.micros(), by, of, host)
+    place.writer.sql(NUMBERED)
 
 
 def refused(reply: Reply, limit: Limit, passed: int = 0) -> str:

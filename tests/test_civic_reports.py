@@ -308,10 +308,10 @@ def test_who_founds_many_communities_hides_no_post_from_the_others(place: Town) 
 
 def test_routes_and_reports_go_together(place: Town) -> None:
     number = taken(report(place, place.person(), place.writer.post(1)))
-    for table in ("report_route", "evidence"):
+    for table in ("report_case", "evidence"):
         assert len(place.writer.sql(f"SELECT * FROM {table}")) == 1
     place.writer.sql("DELETE FROM report WHERE id = ?", number)
-    for table in ("report_route", "evidence", "appeal"):
+    for table in ("report_case", "evidence", "appeal"):
         assert place.writer.sql(f"SELECT * FROM {table}") == []
 
 

@@ -15,11 +15,13 @@ from communities.records import OURS
 from communities.short_code import code_of
 from firehose.times import now_micros, tid
 from models import migrations
+from models.case_tables import TABLES as CASES
 from models.database import DatabaseError, open_database, sql, writing
 from models.label_rule_tables import TABLES as LABEL_RULES
 from models.label_rules import was_done_by_rule
 from models.moderation_tables import TABLES as MODERATION
 from models.ozone_tables import TABLES as OZONE
+from models.steps_cases import CASES as CASES_STEP
 from models.steps_context import CONTEXT
 from models.steps_declared import REFUSED
 from models.steps_label_rules import LABEL_RULES as RULES_STEP
@@ -28,7 +30,7 @@ from models.steps_ozone import TEAM
 from models.tables import TABLES as INDEX
 
 HOUR = 3_600_000_000
-TABLES = (*INDEX, *MODERATION, *LABEL_RULES, *OZONE)
+TABLES = (*INDEX, *MODERATION, *LABEL_RULES, *OZONE, *CASES)
 
 
 @pytest.fixture
@@ -351,13 +353,18 @@ def test_steps_10_and_11_bring_reports_and_labels_to_a_file_with_rows(
             "INSERT INTO report (at, last_at, reporter, reason_type, did, evidence) VALUES (5, 5, 'r', 'x', 'a', 1),"
             " (5, 5, 's', 'x', 'a', 1), (5, 5, 'r', 'x', 'b', 2)"
         )
-        connection.execute("INSERT INTO report_route (report, community) VALUES (1, 1), (1, 0), (2, 1), (3, 0)")
+        connection.execute(
+            "INSERT INTO report_case (id, report, scope, subject, at, changed_at, state) VALUES"
+            " (1, 1, 1, 1, 5, 5, 'open'), (2, 1, 0, 1, 5, 5, 'open'), (3, 2, 1, 1, 5, 5, 'open'),"
+            " (4, 3, 0, 2, 5, 5, 'open')"
+        )
         connection.execute(
             "INSERT INTO appeal (report, community, did, at, last_at) VALUES (1, 1, 'a', 5, 5), (1, 0, 'a', 5, 5)"
         )
         connection.execute("DELETE FROM report WHERE id IN (1, 3)")
-    found = [sql(database).execute(f"SELECT * FROM {table}").fetchall() for table in ("report_route", "appeal")]
-    assert found == [[(2, 1)], []] and sql(database).execute("SELECT id FROM evidence").fetchall() == [(1,)]
+    assert sql(database).execute("SELECT report, scope FROM report_case").fetchall() == [(2, 1)]
+    assert sql(database).execute("SELECT * FROM appeal").fetchall() == []
+    assert sql(database).execute("SELECT id FROM evidence").fetchall() == [(1,)]
     appeal = "INSERT INTO appeal (report, community, did, at, last_at, state) VALUES (2, 1, 'a', 5, 5, ?)"
     with writing(database) as connection:
         for state in ("granted", "denied", "open"):
@@ -519,6 +526,87 @@ def test_step_16_brings_teams_and_settings_to_a_file_with_rows(tmp_path: Path, m
     for statement, bindings in bad:
         with pytest.raises(apsw.ConstraintError), writing(database) as connection:
             connection.execute(statement, bindings)
+    database.close()
+
+
+def test_step_17_makes_events_and_statuses_of_the_reports_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "communities.db"
+    spam, appeal = "com.atproto.moderation.defs#reasonSpam", "tools.ozone.report.defs#reasonAppeal"
+    post, other = "at://did:plc:a/app.bsky.feed.post/p", "at://did:plc:a/app.bsky.feed.post/q"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(CASES_STEP)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO labeler (id, did) VALUES (3, 'did:plc:l')")
+            connection.execute("INSERT INTO actor (id, did) VALUES (1, 'did:plc:a')")
+            connection.execute("INSERT INTO decided VALUES (2, 1, 'p', x'01', 'removed', 1, 40)")
+            connection.executemany(
+                "INSERT INTO report (id, at, last_at, reporter, reason_type, reason, did, uri, cid, labeler, tool_meta)"
+                " VALUES (?, ?, ?, ?, ?, ?, 'did:plc:a', ?, ?, ?, ?)",
+                [
+                    (1, 10, 10, "did:plc:r", spam, "gone", post, "c0", "", ""),
+                    (2, 20, 30, "did:plc:r", spam, "why", post, "c1", "did:plc:l", '{"a": 1}'),
+                    (5, 25, 25, "did:plc:s", spam, "", "", "", "did:plc:l", ""),
+                    (6, 26, 50, "did:plc:a", appeal, "", other, "c2", "", ""),
+                ],
+            )
+            connection.execute("DELETE FROM report WHERE id = 1")
+            connection.executemany(
+                "INSERT INTO report_route (report, community) VALUES (?, ?)", [(2, 1), (2, 2), (5, 0), (5, 1), (6, 0)]
+            )
+        database.close()
+    database = open_database(path)
+
+    def found(query: str) -> list[Any]:
+        return sql(database).execute(query).fetchall()
+
+    # Of each report the scopes: the communities, the labeler that was asked (below 0), the service (0).
+    cases = (
+        "SELECT id, report, scope, s.path, state, at FROM report_case c JOIN subject s ON s.id = c.subject ORDER BY 1"
+    )
+    assert found(cases.replace("SELECT id", "SELECT c.id")) == [
+        (2, 2, 1, "app.bsky.feed.post/p", "open", 20),
+        (5, 5, -3, "", "open", 25),
+        (6, 6, 0, "app.bsky.feed.post/q", "escalated", 26),
+        (7, 2, 2, "app.bsky.feed.post/p", "closed", 20),
+        (8, 5, 1, "", "open", 25),
+    ]
+    assert found(
+        "SELECT id, at, scope, type, actor, cid, comment, said, tool_meta FROM mod_event WHERE id IN (2, 7)"
+    ) == [
+        (2, 20, 1, "modEventReport", "did:plc:r", "c1", "why", f'{{"reportType":"{spam}"}}', '{"a": 1}'),
+        (7, 20, 2, "modEventReport", "did:plc:r", "c1", "why", f'{{"reportType":"{spam}"}}', '{"a": 1}'),
+    ]
+    assert found("SELECT kind, value, event FROM mod_event_value ORDER BY event")[:2] == [
+        ("report", spam, 2),
+        ("report", spam, 5),
+    ]
+    statuses = "SELECT scope, state, at, reported_at, appealed, appealed_at, reports, appeals, cid FROM subject_status"
+    assert found(f"{statuses} ORDER BY scope, at") == [
+        (-3, 1, 25, 25, None, None, 1, 0, ""),
+        (0, 2, 26, 50, 1, 50, 0, 1, "c2"),
+        (1, 1, 20, 30, None, None, 1, 0, "c1"),
+        (1, 1, 25, 25, None, None, 1, 0, ""),
+        (2, 3, 20, 30, None, None, 1, 0, "c1"),
+    ]
+    assert found("SELECT * FROM account_records ORDER BY scope") == [
+        (0, "did:plc:a", 0, 0, 1, 1, 1, 1, 0),
+        (1, "did:plc:a", 1, 1, 0, 0, 1, 1, 0),
+        (2, "did:plc:a", 1, 1, 0, 0, 1, 0, 0),
+    ]
+    with writing(database) as connection:
+        connection.execute("DELETE FROM report WHERE id = 2")
+    assert (
+        found("SELECT id FROM mod_event ORDER BY id")
+        == found("SELECT id FROM report_case ORDER BY id")
+        == [(5,), (6,), (8,)]
+    )
+    assert found("SELECT event FROM mod_event_value ORDER BY event") == [(5,), (6,), (8,)]
+    for change in ("UPDATE mod_event SET comment = 'x'", "DELETE FROM mod_event"):
+        with pytest.raises(apsw.ConstraintError, match="never"), writing(database) as connection:
+            connection.execute(change)
     database.close()
 
 

@@ -9,6 +9,7 @@ import pytest
 from communities import logbook
 from communities.access import Action
 from communities.log import Acting, Decision
+from communities.report_cases import again, begin
 from firehose.housekeeping import DAY, REPORT_DAYS, Housekeeping
 from firehose.index import Index
 from models import appeals, reports
@@ -36,14 +37,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         connection.execute(
             "INSERT INTO post (id, actor, rkey, cid, record, sort_at, event_at) VALUES (5, 1, '3k', x'', x'', 1, 1)"
         )
-        reports.put(connection, Said("did:plc:alice", SPAM, "", "did:plc:author"), AT)
+        begin(connection, Said("did:plc:alice", SPAM, "", "did:plc:author"), [reports.SITE], AT)
         troll = Said("did:plc:alice", TROLL, "a\x1b[2J", "did:plc:author", POST, "bafy", tool="app")
-        reports.put(connection, troll, AT)
-        kept = reports.put(connection, Said("did:plc:bob", SPAM, "", "did:plc:author", POST, "bafy"), AT)
-        reports.repeat(connection, kept, AT + 1)
+        begin(connection, troll, [1], AT)
+        spam = Said("did:plc:bob", SPAM, "", "did:plc:author", POST, "bafy")
+        again(connection, begin(connection, spam, [1], AT), spam, [1], AT + 1)
         reports.flag(connection, 1, 5, TROLL, AT)
-        for number, community in ((1, reports.SITE), (2, 1), (3, 1)):
-            reports.route(connection, number, [community])
     return tmp_path
 
 
@@ -117,4 +116,4 @@ def test_old_reports_go(folder: Path) -> None:
         while keeping.step(index.admissions.matcher):
             pass
         assert connection.execute("SELECT id FROM report").fetchall() == [(3,)]
-        assert connection.execute("SELECT report, community FROM report_route").fetchall() == [(3, 1)]
+        assert connection.execute("SELECT report, scope FROM report_case").fetchall() == [(3, 1)]

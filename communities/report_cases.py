@@ -1,0 +1,73 @@
+"""Reports as moderators work on them: one for each scope that a report reaches, and each with a state of its own.
+
+The number of one is that of the event by which it came. Source: tools.ozone.report.defs.
+"""
+
+from collections.abc import Iterable
+
+import orjson
+
+from communities.casebook import append, standing
+from communities.mod_event import Kind, ModEvent
+from communities.reasons import APPEALS
+from models import report_cases, reports, subject_statuses
+from models.database import Connection
+from models.mod_events import SubjectKey, find_subject, key_of
+from models.report_cases import CaseRow
+from models.reports import Kept, Said
+
+OPEN, QUEUED, ASSIGNED, ESCALATED, CLOSED = "open", "queued", "assigned", "escalated", "closed"
+"""The states of a report."""
+
+
+def begin(connection: Connection, said: Said, scopes: Iterable[int], now: int) -> Kept:
+    """Keep a report that was not made before, and let it reach these scopes. Call inside a write.
+
+    Its number is that of the event by which it reaches the first of them.
+    """
+    kept: Kept | None = None
+    for scope in scopes:
+        event, row = _reach(connection, scope, said, now)
+        kept = kept or reports.put(connection, event, said, row.at)
+        report_cases.put(connection, event, row._replace(report=kept.id))
+    if kept is None:
+        raise ValueError("a report reaches somebody")
+    return kept
+
+
+def again(connection: Connection, kept: Kept, said: Said, scopes: Iterable[int], now: int) -> None:
+    """A report was made again: it may reach more scopes now. Call inside a write."""
+    reports.repeat(connection, kept, now)
+    reached = report_cases.scopes(connection, kept.id)
+    subject = find_subject(connection, key_of(said.did, said.uri, said.convo))
+    for scope in scopes:
+        if scope not in reached:
+            event, row = _reach(connection, scope, said, now)
+            report_cases.put(connection, event, row._replace(report=kept.id))
+        elif subject is not None and not _is_muted(connection, scope, said.reporter, now):
+            subject_statuses.touch(connection, scope, subject, now)
+    report_cases.touch(connection, kept.id, now)
+
+
+def _reach(connection: Connection, scope: int, said: Said, now: int) -> tuple[int, CaseRow]:
+    """The event by which a report comes to a scope, and what is to be worked on there."""
+    muted = _is_muted(connection, scope, said.reporter, now)
+    event = ModEvent(
+        Kind.REPORT,
+        now,
+        said.reporter,
+        comment=said.reason,
+        said={"reportType": said.reason_type, **({"isReporterMuted": True} if muted else {})},
+        cid=said.cid,
+        tool=said.tool,
+        tool_meta=orjson.loads(said.tool_meta) if said.tool_meta else {},
+    )
+    done = append(connection, scope, key_of(said.did, said.uri, said.convo), event)
+    state = ESCALATED if said.reason_type in APPEALS else OPEN
+    return done.id, CaseRow(0, scope, done.subject, done.at, done.at, state, muted=int(muted))
+
+
+def _is_muted(connection: Connection, scope: int, did: str, now: int) -> bool:
+    """Whether what an account reports moves nothing in a scope."""
+    status = standing(connection, scope, SubjectKey(did))
+    return status is not None and (status.mute_reporting_until or 0) > now

@@ -1,0 +1,123 @@
+"""Rows of what moderators, reporters and rules have done (`mod_event`), and of what it was about (`subject`). Plain
+functions over a connection. Times are microseconds.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from models.database import Connection
+
+SERVICE = 0
+"""The scope of what is no community's: the service itself. That of a labeler is its number, below 0."""
+
+
+class SubjectKey(NamedTuple):
+    """What an event is about: an account, a record of it (`path`: COLLECTION/RKEY) or a conversation."""
+
+    did: str
+    path: str = ""
+    convo: str = ""
+
+    @property
+    def uri(self) -> str:
+        """The at-uri of a record; the DID of anything else."""
+        return f"at://{self.did}/{self.path}" if self.path else self.did
+
+    @property
+    def collection(self) -> str:
+        """Of a record; empty for anything else."""
+        return self.path.partition("/")[0]
+
+    @property
+    def account(self) -> "SubjectKey":
+        """The account whose it is."""
+        return SubjectKey(self.did)
+
+
+class EventRow(NamedTuple):
+    """An event as it is kept; the columns of `mod_event` behind `id`."""
+
+    at: int
+    scope: int
+    subject: int
+    type: str
+    actor: str
+    role: str = ""
+    cid: str = ""
+    blobs: str = ""
+    comment: str = ""
+    said: str = "{}"
+    tool: str = ""
+    tool_meta: str = ""
+    batch: str = ""
+    external: str = ""
+    decision: int | None = None
+    label_event: int | None = None
+    undoes: int | None = None
+
+
+COLUMNS = ", ".join(EventRow._fields)
+_INSERT = f"INSERT INTO mod_event ({COLUMNS}) VALUES ({', '.join('?' * len(EventRow._fields))}) RETURNING id"
+
+
+def key_of(did: str, uri: str = "", convo: str = "") -> SubjectKey:
+    """A subject by its account and, of a record, its at-uri."""
+    return SubjectKey(did, uri.removeprefix(f"at://{did}/"), convo)
+
+
+def find_subject(connection: Connection, key: SubjectKey) -> int | None:
+    """The number of a subject."""
+    query = "SELECT id FROM subject WHERE did = ? AND path = ? AND convo = ?"
+    row = connection.execute(query, key).fetchone()
+    return row[0] if row else None
+
+
+def enter_subject(connection: Connection, key: SubjectKey) -> int:
+    """The number of a subject, which is given one if it has none. Call inside a write."""
+    found = find_subject(connection, key)
+    if found is not None:
+        return found
+    query = "INSERT INTO subject (did, path, convo) VALUES (?, ?, ?) RETURNING id"
+    return int(connection.execute(query, key).fetchall()[0][0])
+
+
+def subject(connection: Connection, number: int) -> SubjectKey:
+    """The subject with a number that is known."""
+    row = connection.execute("SELECT did, path, convo FROM subject WHERE id = ?", (number,)).fetchone()
+    return SubjectKey(*row)
+
+
+def last_moment(connection: Connection) -> int:
+    """When the last event was."""
+    row = connection.execute("SELECT max(at) FROM mod_event").fetchone()
+    return row[0] or 0
+
+
+def add(connection: Connection, row: EventRow, values: Iterable[tuple[str, str]]) -> int:
+    """Append an event with what it is found by (kind, value); its number. Call inside a write."""
+    number = int(connection.execute(_INSERT, row).fetchall()[0][0])
+    found_by = [(kind, value, number) for kind, value in dict.fromkeys(values)]
+    if found_by:
+        connection.executemany("INSERT INTO mod_event_value (kind, value, event) VALUES (?, ?, ?)", found_by)
+    return number
+
+
+def find(connection: Connection, number: int) -> EventRow | None:
+    """An event by its number."""
+    row = connection.execute(f"SELECT {COLUMNS} FROM mod_event WHERE id = ?", (number,)).fetchone()
+    return EventRow(*row) if row else None
+
+
+def find_external(connection: Connection, external: str, subject_number: int, kind: str, scope: int) -> int | None:
+    """The event that a program calls so, of a type, about a subject, in a scope."""
+    query = "SELECT id FROM mod_event WHERE external = ? AND subject = ? AND type = ? AND scope = ? AND external != ''"
+    row = connection.execute(query, (external, subject_number, kind, scope)).fetchone()
+    return row[0] if row else None
+
+
+def add_strikes(
+    connection: Connection, event: int, scope: int, did: str, at: int, count: int, until: int | None
+) -> None:
+    """Strikes that an event gives an account, or (below 0) takes from it. Call inside a write."""
+    query = "INSERT INTO strike (event, scope, did, at, count, until) VALUES (?, ?, ?, ?, ?, ?)"
+    connection.execute(query, (event, scope, did, at, count, until))
