@@ -23,7 +23,7 @@ from models import labelers, tokens
 from models.database import Connection, sql, writing
 from ozone import server as config
 from ozone import settings, team
-from ozone.callers import caller
+from ozone.callers import caller, sees, served
 from ozone.visit import NSID, Answer, Procedure, Query, Visit
 from xrpc import server
 from xrpc.auth import ServiceAuth, Token
@@ -169,8 +169,10 @@ class OzoneMethods:
             connection,
             labeler,
             declared.did,
+            declared,
             who,
             who.role,
+            sees(who, labeler, declared, lambda: served(connection, declared)),
             now,
             self._site,
             self._key,

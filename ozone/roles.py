@@ -4,10 +4,12 @@ Source: `tools.ozone.team.defs`. Admin, moderator and triage each may do what th
 does nothing of what the others do.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from communities.access import Action, Site, Standing, may_decide
+from communities.directory import Settings
 
 _PREFIX = "tools.ozone.team.defs#role"
 
@@ -59,20 +61,31 @@ def manages(role: Role | None, manager: Role) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. `team`: the role in the labeler's team, also by the settings of the service; `community`: the one by a
-    community that the labeler serves.
+    """Who calls. `team`: the role in the labeler's team, also by the settings of the service; `moderates`: the
+    communities that the labeler serves in which the account moderates, by number.
     """
 
     did: str
     team: Role | None
-    community: Role | None = None
+    moderates: Mapping[int, Settings] = field(default_factory=dict)
 
     @property
     def role(self) -> Role | None:
-        """The highest of both; None: this API is not for them."""
+        """The highest that the account has anywhere; None: this API is not for them."""
         return max((role for role in (self.team, self.community) if role), default=None)
+
+    @property
+    def community(self) -> Role | None:
+        """The role by communities."""
+        return Role.MODERATOR if self.moderates else None
 
     @property
     def administers(self) -> bool:
         """Whether the team is theirs to change."""
         return self.team is Role.ADMIN
+
+    def role_in(self, scope: int) -> Role | None:
+        """The role in what is one community's (its number), or the site's (0 or less)."""
+        return max(
+            (role for role in (self.team, self.community if scope in self.moderates else None) if role), default=None
+        )

@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from communities.access import Site
+from labeler.vocabulary import Declared
 from models.database import Connection
+from models.scopes import Scopes
 from ozone.roles import Caller, Role
 from xrpc.errors import AuthenticationRequired
 from xrpc.params import Params
@@ -19,16 +21,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """`labeler`: the number of the labeler that is called, `did`: its account. `role`: the caller's highest. `now`:
-    microseconds. `site`: whom the settings of the service name; `key`: of cursors; `appview_url`: where posts and
-    accounts are looked at; `resolvable`: whether an account is of a kind that can sign in.
+    """`labeler`: the number of the labeler that is called, `did`: its account, `declared`: what it declares. `role`: the
+    caller's highest; `scopes`: whose matters they look into. `now`: microseconds. `site`: whom the settings of the
+    service name; `key`: of cursors; `appview_url`: where posts and accounts are looked at; `resolvable`: whether an
+    account is of a kind that can sign in.
     """
 
     connection: Connection
     labeler: int
     did: str
+    declared: Declared
     caller: Caller
     role: Role
+    scopes: Scopes
     now: int
     site: Mapping[str, Site]
     key: bytes

@@ -1,0 +1,181 @@
+"""What moderators are shown of subjects, of how they stand, and of events, as the lexicon has it.
+
+Source: tools.ozone.moderation.defs#subjectStatusView, #modEventView.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from communities.mod_event import Kind
+from communities.review import State
+from models.database import Connection
+from models.mod_events import EventRow, SubjectKey
+from models.subject_statuses import StatusRow
+from ozone.visit import Answer, Visit, moment
+from xrpc.syntax import is_did
+
+DEFS = "tools.ozone.moderation.defs#"
+ACCOUNT, RECORD = "com.atproto.admin.defs#repoRef", "com.atproto.repo.strongRef"
+CONVO = "chat.bsky.convo.defs#convoRef"
+NO_CID = "bafkqaaa"
+"""The CID of nothing: where the lexicon wants a version of a record, and all of them are meant."""
+STATES = {
+    State.NONE: f"{DEFS}reviewNone",
+    State.OPEN: f"{DEFS}reviewOpen",
+    State.ESCALATED: f"{DEFS}reviewEscalated",
+    State.CLOSED: f"{DEFS}reviewClosed",
+}
+COMMUNITY_TAG = "community:"
+"""Every subject is shown with the tags of the community whose matter it is: the web app can filter by them."""
+
+
+class Stands(NamedTuple):
+    """How a subject stands in a scope: the row's number, whose matter it is, the subject, and the row."""
+
+    id: int
+    scope: int
+    key: SubjectKey
+    row: StatusRow
+
+
+class Told(NamedTuple):
+    """An event with its number, and its subject."""
+
+    id: int
+    key: SubjectKey
+    row: EventRow
+
+
+def subject(key: SubjectKey, cid: str = "") -> Answer:
+    """What an event or a status is about."""
+    if key.convo:
+        return {"$type": CONVO, "did": key.did, "convoId": key.convo}
+    if key.path:
+        return {"$type": RECORD, "uri": key.uri, "cid": cid or NO_CID}
+    return {"$type": ACCOUNT, "did": key.did}
+
+
+def slugs(connection: Connection, scopes: Iterable[int]) -> dict[int, str]:
+    """The slugs of the communities among some scopes."""
+    numbers = json.dumps([scope for scope in set(scopes) if scope > 0])
+    query = "SELECT id, slug FROM community WHERE id IN (SELECT value FROM json_each(?))"
+    return dict(connection.execute(query, (numbers,)).fetchall())
+
+
+def statuses(visit: Visit, found: list[Stands]) -> list[Answer]:
+    """How subjects stand."""
+    names = slugs(visit.connection, (one.scope for one in found))
+    return [_status(visit, one, names) for one in found]
+
+
+def _status(visit: Visit, one: Stands, names: dict[int, str]) -> Answer:
+    row, key = one.row, one.key
+    tags = json.loads(row.tags) + ([COMMUNITY_TAG + names[one.scope]] if one.scope in names else [])
+    view: Answer = {
+        "id": one.id,
+        "subject": subject(key, row.cid),
+        "subjectBlobCids": row.blobs.split(),
+        "createdAt": moment(row.at),
+        "updatedAt": moment(row.changed_at),
+        "reviewState": STATES[State(row.state)],
+        "takendown": bool(row.takendown),
+        "priorityScore": row.priority,
+        "tags": sorted(tags),
+        **_account(visit.connection, one, visit.now),
+    }
+    times = {
+        "muteUntil": row.mute_until,
+        "muteReportingUntil": row.mute_reporting_until,
+        "lastReviewedAt": row.reviewed_at,
+        "lastReportedAt": row.reported_at,
+        "lastAppealedAt": row.appealed_at,
+        "suspendUntil": row.suspend_until,
+    }
+    view |= {name: moment(at) for name, at in times.items() if at is not None}
+    if row.comment:
+        view["comment"] = row.comment
+    if is_did(row.reviewed_by):
+        view["lastReviewedBy"] = row.reviewed_by
+    if row.appealed is not None:
+        view["appealed"] = bool(row.appealed)
+    if row.hosting:
+        view["hosting"] = _hosting(key, row)
+    return view
+
+
+def _hosting(key: SubjectKey, row: StatusRow) -> Answer:
+    times = {"updatedAt": row.hosting_changed_at, "deletedAt": row.hosting_deleted_at}
+    if not key.path:
+        times |= {"deactivatedAt": row.hosting_deactivated_at, "reactivatedAt": row.hosting_reactivated_at}
+    kind = "recordHosting" if key.path else "accountHosting"
+    told = {name: moment(at) for name, at in times.items() if at is not None}
+    return {"$type": DEFS + kind, "status": row.hosting, **told}
+
+
+_ACCOUNT = (
+    "SELECT t.reports, t.appeals, t.suspensions, t.escalations, t.takedowns FROM subject s JOIN subject_status t"
+    " ON t.subject = s.id AND t.scope = ? WHERE s.did = ? AND s.path = '' AND s.convo = ''"
+)
+_RECORDS = (
+    "SELECT reports, reported, escalated, appealed, subjects, pending, subjects - pending, takendown"
+    " FROM account_records WHERE scope = ? AND did = ?"
+)
+_STRIKES = (
+    "SELECT count(*), coalesce(sum(count) FILTER (WHERE until IS NULL OR until > ?3), 0),"
+    " coalesce(sum(count) FILTER (WHERE count > 0), 0), min(at), max(at) FROM strike WHERE scope = ?1 AND did = ?2"
+)
+_ACCOUNT_STATS = ("reportCount", "appealCount", "suspendCount", "escalateCount", "takedownCount")
+_RECORDS_STATS = (
+    "totalReports", "reportedCount", "escalatedCount", "appealedCount", "subjectCount", "pendingCount",
+    "processedCount", "takendownCount",
+)  # fmt: skip
+
+
+def _account(connection: Connection, one: Stands, now: int) -> dict[str, Any]:
+    """What is known in the scope of the account whose the subject is."""
+    view: dict[str, Any] = {}
+    own = connection.execute(_ACCOUNT, (one.scope, one.key.did)).fetchone()
+    if own is not None:
+        view["accountStats"] = dict(zip(_ACCOUNT_STATS, own, strict=True))
+    records = connection.execute(_RECORDS, (one.scope, one.key.did)).fetchone()
+    if records is not None:
+        view["recordsStats"] = dict(zip(_RECORDS_STATS, records, strict=True))
+    number, active, total, first, last = connection.execute(_STRIKES, (one.scope, one.key.did, now)).fetchone()
+    if number:
+        view["accountStrike"] = {
+            "activeStrikeCount": max(active, 0),
+            "totalStrikeCount": total,
+            "firstStrikeAt": moment(first),
+            "lastStrikeAt": moment(last),
+        }
+    return view
+
+
+def events(visit: Visit, found: list[Told]) -> list[Answer]:
+    """Events, as lists show them."""
+    return [event(visit, one) for one in found]
+
+
+def event(visit: Visit, one: Told) -> Answer:
+    """An event, as lists show it. What no account did (a rule, the command line) is the labeler's."""
+    row = one.row
+    view: Answer = {
+        "id": one.id,
+        "event": said(row),
+        "subject": subject(one.key, row.cid),
+        "subjectBlobCids": row.blobs.split(),
+        "createdBy": row.actor if is_did(row.actor) else visit.did,
+        "createdAt": moment(row.at),
+    }
+    if tool := row.tool or ("" if is_did(row.actor) else row.actor):
+        meta = json.loads(row.tool_meta) if row.tool_meta else {}
+        meta |= {"batchId": row.batch} if row.batch else {}
+        view["modTool"] = {"name": tool, **({"meta": meta} if meta else {})}
+    return view
+
+
+def said(row: EventRow) -> Answer:
+    """What an event says, as the lexicon has it."""
+    told: Answer = {"$type": DEFS + Kind(row.type), **json.loads(row.said)}
+    return told | ({"comment": row.comment} if row.comment else {})
