@@ -16,7 +16,7 @@ from models.steps_label_rules import LABEL_RULES
 from models.steps_labels import LABELS, SUBJECTS
 from models.steps_layer import DECISIONS, FAMILIES, LAYER, REVISED
 from models.steps_moderation import REPORTS
-from models.steps_ozone import TEAM
+from models.steps_ozone import SETS, TEAM
 
 STEPS: tuple[str, ...] = (
     FIRST,
@@ -36,6 +36,7 @@ STEPS: tuple[str, ...] = (
     SUBJECTS,
     TEAM,
     CASES,
+    SETS,
 )
 
 log = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from models.steps_context import CONTEXT
 from models.steps_declared import REFUSED
 from models.steps_label_rules import LABEL_RULES as RULES_STEP
 from models.steps_labels import SUBJECTS
-from models.steps_ozone import TEAM
+from models.steps_ozone import SETS, TEAM
 from models.tables import TABLES as INDEX
 
 HOUR = 3_600_000_000
@@ -607,6 +607,46 @@ def test_step_17_makes_events_and_statuses_of_the_reports_in_a_file(
     for change in ("UPDATE mod_event SET comment = 'x'", "DELETE FROM mod_event"):
         with pytest.raises(apsw.ConstraintError, match="never"), writing(database) as connection:
             connection.execute(change)
+    database.close()
+
+
+def test_step_18_brings_templates_and_sets_to_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    member = (
+        "INSERT INTO team_member (labeler, did, role, at, changed_at, changed_by) VALUES (1, 'did:plc:a', 3, 5, 5, 'x')"
+    )
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(SETS)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute(member)
+        database.close()
+    database = open_database(path)
+    assert sql(database).execute("SELECT did, role FROM team_member").fetchall() == [("did:plc:a", 3)]
+    template = (
+        "INSERT INTO template (labeler, name, subject, content, disabled, at, made_by, changed_at, changed_by)"
+        " VALUES (?, ?, '', '', ?, 5, 'x', 5, 'x')"
+    )
+    kept = (
+        "INSERT INTO value_set (labeler, name, size, last, at, made_by, changed_at, changed_by)"
+        " VALUES (?, ?, ?, ?, 5, 'x', 5, 'x')"
+    )
+    value = "INSERT INTO set_value (value_set, number, value) VALUES (?, ?, ?)"
+    good = [(template, (1, "a", 0)), (template, (2, "a", 1)), (kept, (1, "a", 0, 0)), (kept, (2, "a", 1, 2))]
+    good += [(value, (1, 1, "v")), (value, (2, 1, "v"))]
+    for statement, bindings in good:
+        with writing(database) as connection:
+            connection.execute(statement, bindings)
+    bad = [(template, (1, "a", 0)), (template, (1, "b", 2)), (kept, (1, "a", 0, 0)), (kept, (1, "b", -1, 0))]
+    bad += [(kept, (1, "b", 2, 1)), (value, (1, 1, "w")), (value, (1, 2, "v"))]
+    for statement, bindings in bad:
+        with pytest.raises(apsw.ConstraintError), writing(database) as connection:
+            connection.execute(statement, bindings)
+    for table in ("template", "value_set"):
+        with writing(database) as connection:
+            connection.execute(f"DELETE FROM {table}")
+            connection.execute(*({"template": (template, (1, "n", 0)), "value_set": (kept, (1, "n", 0, 0))}[table]))
+        assert sql(database).execute(f"SELECT id FROM {table}").fetchall() == [(3,)], "no number comes twice"
     database.close()
 
 
