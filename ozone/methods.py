@@ -22,7 +22,7 @@ from labeler.vocabulary import Declared
 from models import labelers, tokens
 from models.database import Connection, sql, writing
 from ozone import server as config
-from ozone import settings, team
+from ozone import sets, settings, team, templates
 from ozone.callers import caller, sees, served
 from ozone.visit import NSID, Answer, Procedure, Query, Visit
 from xrpc import server
@@ -42,8 +42,20 @@ from xrpc.server import Call
 
 log = logging.getLogger(__name__)
 
-QUERIES: tuple[Query, ...] = (*config.QUERIES, *team.QUERIES, *settings.QUERIES)
-PROCEDURES: tuple[Procedure, ...] = (*config.PROCEDURES, *team.PROCEDURES, *settings.PROCEDURES)
+QUERIES: tuple[Query, ...] = (
+    *config.QUERIES,
+    *team.QUERIES,
+    *settings.QUERIES,
+    *templates.QUERIES,
+    *sets.QUERIES,
+)
+PROCEDURES: tuple[Procedure, ...] = (
+    *config.PROCEDURES,
+    *team.PROCEDURES,
+    *settings.PROCEDURES,
+    *templates.PROCEDURES,
+    *sets.PROCEDURES,
+)
 MOST_BYTES = 128 * 1024
 """Of a body: the longest setting, with room for its escapes."""
 LABELER = "#atproto_labeler"

@@ -84,6 +84,11 @@ class Caller:
         """Whether the team is theirs to change."""
         return self.team is Role.ADMIN
 
+    @property
+    def in_charge(self) -> bool:
+        """Whether the team itself has made them a moderator, or more: what it shares is theirs to see and change."""
+        return self.team is not None and self.team >= Role.MODERATOR
+
     def role_in(self, scope: int) -> Role | None:
         """The role in what is one community's (its number), or the site's (0 or less)."""
         return max(

@@ -45,6 +45,19 @@ class Visit:
         if not self.caller.administers:
             raise AuthenticationRequired(f"Must be an admin to {what}")
 
+    def moderate(self, what: str) -> None:
+        """Raise AuthenticationRequired unless the caller moderates by the team; `what` completes the sentence."""
+        if not self.caller.in_charge:
+            raise AuthenticationRequired(f"Must be a moderator of the team to {what}")
+
+    def shares(self, what: str) -> bool:
+        """Whether what moderators of the team share is shown; not to who moderates by a community alone. Raises
+        AuthenticationRequired for lower roles; `what` completes the sentence.
+        """
+        if self.role < Role.MODERATOR:
+            raise AuthenticationRequired(f"Must be a moderator to {what}")
+        return self.caller.in_charge
+
     def scope(self, *parts: object) -> str:
         """The name of a list of this labeler, for its cursors: all that selects and orders it."""
         return repr((self.did, *parts))

@@ -23,7 +23,7 @@ NOT_YET = (
     "moderation.queryStatuses",
     "report.queryReports",
     "queue.listQueues",
-    "set.querySets",
+    "safelink.queryRules",
 )
 
 

@@ -15,7 +15,8 @@ from ozone.setting_rules import POLICIES, PROTECTED
 from tests.didnet import plc
 from tests.ozone_site import NSID, Desk, unlimited
 
-MAIN = {document["id"].removeprefix(NSID): document["defs"].get("main", {}) for document in moderation_documents()}
+DEFS = {document["id"]: document["defs"] for document in moderation_documents()}
+MAIN = {nsid.removeprefix(NSID): defs.get("main", {}) for nsid, defs in DEFS.items()}
 TEXTS = (
     "", "a.b.c", POLICIES, PROTECTED, "instance", "personal", plc(1), "did:web:a.example", "did:web:x", "did:key:z",
     "\0", "%", "_", *(role.token for role in Role), "é" * 100, "x" * 9000, "0", "-1", "true", "null", "\u202e",
@@ -42,6 +43,15 @@ def value(choose: random.Random, depth: int = 4) -> Any:
     return {choose.choice(names): value(choose, depth - 1) for _ in range(4)}
 
 
+def fields_of(schema: dict[str, Any]) -> dict[str, Any]:
+    """Of a body, also where its lexicon only refers to them."""
+    if schema["type"] == "ref":
+        nsid, _, name = schema["ref"].partition("#")
+        schema = DEFS[nsid][name]
+    found: dict[str, Any] = schema["properties"]
+    return found
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_s61_no_call_is_a_fault_of_ours(place: Desk, seed: int) -> None:
     choose = random.Random(seed)
@@ -49,14 +59,20 @@ def test_s61_no_call_is_a_fault_of_ours(place: Desk, seed: int) -> None:
     done = set()
     for _ in range(20):
         for procedure in PROCEDURES:
-            fields = MAIN[procedure.name]["input"]["schema"]["properties"]
+            fields = fields_of(MAIN[procedure.name]["input"]["schema"])
             made = {field: value(choose) for field in fields if choose.random() < 0.9}
             if choose.random() < 0.7:
                 good = {
                     "key": choose.choice((POLICIES, PROTECTED, "a.b.c")),
                     "scope": "personal",
-                    "did": plc(9),
+                    **dict.fromkeys(("did", "createdBy", "updatedBy"), plc(9)),
                     "role": TEXTS[11],
+                    "name": choose.choice(("instance", "personal")),
+                    "values": choose.sample(TEXTS[:12], 3),
+                    "id": str(choose.randrange(1, 9)),
+                    **{name: choose.choice(TEXTS) for name in ("subject", "contentMarkdown")},
+                    "lang": "pt-BR",
+                    "disabled": choose.random() < 0.5,
                 }
                 made |= {name: one for name, one in good.items() if name in fields}
             reply = place.act(procedure.name, choose.choice(people), json.dumps(made).encode())
@@ -65,6 +81,8 @@ def test_s61_no_call_is_a_fault_of_ours(place: Desk, seed: int) -> None:
         for query in QUERIES:
             names = [*MAIN[query.name].get("parameters", {}).get("properties", {}), "x"]
             pairs = [(choose.choice(names), choose.choice(TEXTS)[:300]) for _ in range(choose.randrange(5))]
+            if "name" in names and choose.random() < 0.7:
+                pairs = [*(pair for pair in pairs if pair[0] != "name"), ("name", choose.choice(TEXTS[4:6]))]
             asked = "&".join(f"{name}={quote(text)}" for name, text in pairs)
             sent = f"Bearer {place.token(choose.choice(people), query.name)}"
             reply = place.place.site.ask(asked, sent, method=NSID + query.name)
