@@ -10,17 +10,15 @@ from typing import Any
 from civic.entry import enter, expiry, reason_and_rule
 from civic.views import ROLE_OF, member_view, place_of
 from civic.visit import Answer, Procedure, Visit
-from communities.access import EVERYTHING, Action, Role, Scope, Status
-from communities.bans import hide_posts_of
+from communities.access import EVERYTHING, Action, Role, Scope
+from communities.decision_view import view
 from communities.directory import Settings
-from communities.members import Via, count_admins, held, intern_actor, put
-from communities.membership import OTHERS, Membership, set_role, step
-from communities.records import ROLE
+from communities.members import Via
+from communities.membership import OTHERS, Membership, set_role
+from communities.person_decisions import PersonDecision, change, decide_person, supersede
 from xrpc.errors import InvalidRequest
 
 ACTIONS = OTHERS
-SUPERSEDED = "Superseded"
-"""Why a role record has no effect about whom something else was decided since: until it is written anew."""
 
 
 def decide(visit: Visit, settings: Settings, action: Action, body: Mapping[str, Any]) -> Answer:
@@ -28,25 +26,11 @@ def decide(visit: Visit, settings: Settings, action: Action, body: Mapping[str, 
     did = body["subject"]["did"]
     if "expiresAt" in body and action is not Action.BAN:
         raise InvalidRequest("only a ban has an expiresAt")
-    who, until = visit.standing(settings), expiry(visit, body)
-    place = place_of(visit, settings, did)
-    after = step(
-        action,
-        place and place.membership,
-        kind=settings.kind,
-        state=settings.state,
-        subject=visit.standing(settings, did),
-        actor=who,
-        admins=count_admins(visit.connection, settings),
-        until=until,
-    )
+    until = expiry(visit, body)
     reason, rule = reason_and_rule(visit, settings, body)
-    via = Via("invitation") if action is Action.INVITE else None
-    change(visit, settings, did, after, action.value, via=via)
-    if action in (Action.EXPEL, Action.BAN):
-        _supersede(visit, settings, did)
-    entry = enter(visit, settings, who, action, subject=did, reason=reason, rule=rule, until=until)
-    return {"decision": entry, **_member(visit, settings, did)}
+    wanted = PersonDecision(action, did, reason, rule, until)
+    done = decide_person(visit.connection, visit.town.places, settings, visit.signed(), wanted, visit.now, visit.site)
+    return {"decision": view(settings.slug, done.entry), **_member(visit, settings, did)}
 
 
 def give_role(visit: Visit, body: Mapping[str, Any]) -> Answer:
@@ -63,14 +47,14 @@ def give_role(visit: Visit, body: Mapping[str, Any]) -> Answer:
     own = did == visit.caller
     after = set_role(place and place.membership, role, own=own, actor=who, scope=scope, until=until)
     # What gave the role before, a record perhaps, gives it no longer.
-    change(visit, settings, did, after, Action.SET_ROLE.value, granted="")
-    _supersede(visit, settings, did)
+    changed(visit, settings, did, after, Action.SET_ROLE.value, granted="")
+    supersede(visit.connection, settings, did)
     said = body["role"] + (f": {' '.join(sorted(scope)) or 'nothing'}" if scope != EVERYTHING else "")
     entry = enter(visit, settings, who, Action.SET_ROLE, subject=did, reason=said, until=until)
     return {"decision": entry, **_member(visit, settings, did)}
 
 
-def change(
+def changed(
     visit: Visit,
     settings: Settings,
     did: str,
@@ -80,19 +64,11 @@ def change(
     via: Via | None = None,
     granted: str | None = None,
 ) -> None:
-    """Store what the caller made of a membership, and hide or show the posts of whom a ban begins or ends for."""
-    connection, actor = visit.connection, intern_actor(visit.connection, did)
-    before = held(connection, settings.id, actor)
-    put(connection, settings.id, actor, after, act=act, by=visit.signed(), now=visit.now, via=via, granted=granted)
-    if Status.BANNED in {one.status for one in (before, after) if one is not None}:
-        who = visit.standing(settings, did)
-        hide_posts_of(connection, settings.id, actor, who.status is Status.BANNED and not who.oversees)
-
-
-def _supersede(visit: Visit, settings: Settings, did: str) -> None:
-    """What the owner's records say of somebody's role was said before: else it would be back whenever they join."""
-    query = "UPDATE declaration SET fault = ? WHERE subject = ? AND collection = ? AND about = ?"
-    visit.connection.execute(query, (SUPERSEDED, did, ROLE, settings.uri or ""))
+    """Store what the caller made of a membership."""
+    change(
+        visit.connection, visit.town.places, settings, did, after, act, visit.signed(), visit.now, visit.site,
+        via=via, granted=granted,
+    )  # fmt: skip
 
 
 def _member(visit: Visit, settings: Settings, did: str) -> Answer:

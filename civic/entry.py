@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from civic.visit import Visit
-from communities import logbook
 from communities.access import Action, Standing
 from communities.acting import acting_as
 from communities.decision_view import view
+from communities.deeds import write
 from communities.directory import Settings
 from communities.log import Decision
 from xrpc.errors import InvalidRequest
@@ -33,8 +33,7 @@ def enter(
     caller = visit.signed()
     role = acting_as(action, settings, caller, who)
     decision = Decision(action, caller, role, subject, cid, reason, rule, until)
-    event = logbook.write(visit.connection, settings.id, settings.slug, visit.now, decision)
-    return view(settings.slug, event)
+    return view(settings.slug, write(visit.connection, settings, visit.now, decision).entry)
 
 
 def reason_and_rule(visit: Visit, settings: Settings, body: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from civic.accounts import change
+from civic.accounts import changed
 from civic.views import place_of, viewer_state
 from civic.visit import Answer, Procedure, Visit
 from communities.access import Status
@@ -28,7 +28,7 @@ def join(visit: Visit, body: Mapping[str, Any]) -> Answer:
     if place is None or place.membership.status is not Status.MEMBER:
         _come(visit, settings, did, place and place.membership)
     elif place.volume is None:  # the owner, who is an admin without a row
-        change(visit, settings, did, MEMBER, Own.JOIN.value, via=Via(BY_XRPC))
+        changed(visit, settings, did, MEMBER, Own.JOIN.value, via=Via(BY_XRPC))
     if "volume" in body:
         visit.connection.execute(
             "UPDATE membership SET volume = ? WHERE community = ? AND actor = ?",
@@ -45,7 +45,7 @@ def _come(visit: Visit, settings: Settings, did: str, held: Membership | None) -
         others = ", ".join(settings.join_by)
         told = f"People join this community in another way ({others})." if others else "It is by invitation only."
         raise RefusedError("InviteOnly", told)
-    change(visit, settings, did, after, deed.value, via=None if invited else Via(BY_XRPC))
+    changed(visit, settings, did, after, deed.value, via=None if invited else Via(BY_XRPC))
 
 
 def leave(visit: Visit, body: Mapping[str, Any]) -> Answer:
@@ -59,7 +59,7 @@ def leave(visit: Visit, body: Mapping[str, Any]) -> Answer:
     invited = place is not None and place.membership.status is Status.INVITED
     deed = Own.REFUSE if invited else Own.LEAVE
     after = _step(visit, settings, deed, place and place.membership)
-    change(visit, settings, did, after, deed.value)
+    changed(visit, settings, did, after, deed.value)
     answer: Answer = {"viewer": viewer_state(visit, settings, visit.standing(settings))}
     records = _ended_records(visit, settings, did)
     return answer | ({"record": records[0]} if records else {})

@@ -27,5 +27,5 @@ def decide(visit: Visit, settings: Settings, action: Action, body: Mapping[str, 
     reason, rule = reason_and_rule(visit, settings, body)
     wanted = PostDecision(action, post, cid, reason, rule)
     caller = visit.signed()
-    event = decide_post(visit.connection, visit.town.places, settings, caller, wanted, visit.now, visit.site)
-    return {"decision": view(settings.slug, event)}
+    done = decide_post(visit.connection, visit.town.places, settings, caller, wanted, visit.now, visit.site)
+    return {"decision": view(settings.slug, done.entry)}

@@ -2,9 +2,9 @@
 them. Whatever a person decides about a post stands above that.
 """
 
-from communities import logbook
 from communities.access import Action
 from communities.admission import PENDING, REMOVED, Decided, Verdict
+from communities.deeds import write
 from communities.directory import Settings
 from communities.log import Acting, Decision, Event
 from communities.refs import PostRef, cid_text
@@ -27,7 +27,7 @@ def remove(
     if item is None or item.hidden & REMOVED or _is_decided(connection, settings, ref, post):
         return None
     decision = Decision(Action.REMOVE, actor, Acting.AUTOMATION, ref.uri, cid_text(post.cid), reason)
-    event = logbook.write(connection, settings.id, settings.slug, now, decision)
+    event = write(connection, settings, now, decision).entry
     put_decided(connection, settings.id, post.actor, ref.rkey, Decided(Verdict.REMOVED, post.cid, event.seq), now)
     pins.take(connection, settings.id, post.actor, ref.rkey)
     put_item(connection, settings.id, ref, post, Item(item.hidden | REMOVED, item.evidences))
@@ -46,7 +46,7 @@ def give_back(
     if decided is None or decided.decision != removal:
         return None
     decision = Decision(Action.RESTORE, actor, Acting.AUTOMATION, ref.uri, cid_text(post.cid), reason)
-    event = logbook.write(connection, settings.id, settings.slug, now, decision)
+    event = write(connection, settings, now, decision).entry
     connection.execute(
         "DELETE FROM decided WHERE community = ? AND actor = ? AND rkey = ?", (settings.id, post.actor, ref.rkey)
     )

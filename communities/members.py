@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from communities.access import EVERYTHING, Role, Scope, Site, Standing, Status
-from communities.directory import Settings
+from communities.directory import Places, Settings, owners_above
 from communities.membership import Membership, in_force
 from models import communities as community_rows
 from models.database import Connection
@@ -111,6 +111,19 @@ def standing_by(
     if mine is None:
         return Standing(None, Role.MEMBER, EVERYTHING, above, of_parent, site)
     return Standing(mine.status, mine.role, mine.scope, above, of_parent, site)
+
+
+def standing_of(
+    connection: Connection,
+    places: Places,
+    settings: Settings,
+    did: str,
+    now: int,
+    site: Mapping[str, Site] | None = None,
+) -> Standing:
+    """How an account stands to a community now (microseconds). `site`: who is what for the whole site."""
+    of = memberships(connection, find_actor(connection, did))
+    return standing_by(settings, did, of, owners_above(places, settings), now, (site or {}).get(did, Site.NOBODY))
 
 
 def _is_admin(membership: Membership | None, now: int) -> bool:

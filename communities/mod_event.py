@@ -41,7 +41,8 @@ HOUR = 3_600_000_000
 class ModEvent:
     """An event. `at`: microseconds; `actor`: a DID, `rule:NAME` or `cli`; `role`: as what it acted. `said`: the other
     fields of the lexicon's object, without `comment`. `cid`, `blobs`: the version of the subject that was seen. `tool`,
-    `tool_meta`, `batch`, `external`: which program did it, and what that calls it. `decision`, `label_event`, `undoes`:
+    `tool_meta`, `batch`, `external`: which program did it, and what that calls it. `ends`: when what it does ends, if
+    that is no number of hours. `decision`, `label_event`, `undoes`:
     numbers of what it did, and of the event that it reverses.
     """
 
@@ -57,6 +58,7 @@ class ModEvent:
     tool_meta: Mapping[str, Any] = field(default_factory=dict)
     batch: str = ""
     external: str = ""
+    ends: int | None = None
     decision: int | None = None
     label_event: int | None = None
     undoes: int | None = None
@@ -70,7 +72,7 @@ class ModEvent:
     def until(self) -> int | None:
         """When what it does ends, microseconds; None: never, or it says nothing of that."""
         hours = self.said.get("durationInHours")
-        return None if hours is None else self.at + int(hours) * HOUR
+        return self.ends if self.ends is not None or hours is None else self.at + int(hours) * HOUR
 
     def values(self) -> Iterator[tuple[str, str]]:
         """What the event is found by, as in table `mod_event_value`."""

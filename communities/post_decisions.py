@@ -13,13 +13,13 @@ edited, or comes later, says `communities.admission.judge`.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from communities import logbook
 from communities.access import Action, Site, Standing, Status, may_decide
 from communities.acting import acting_as
 from communities.admission import BANNED, BY_HAND, HIDDEN_AUTHOR, PENDING, REMOVED, Decided, Verdict
-from communities.directory import Places, Settings, owners_above
-from communities.log import Decision, Event
-from communities.members import find_actor, intern_actor, memberships, standing_by
+from communities.deeds import Deed, Done, write
+from communities.directory import Places, Settings
+from communities.log import Decision
+from communities.members import find_actor, intern_actor, standing_of
 from communities.membership import RefusedError
 from communities.optout import opted_out
 from communities.refs import PostRef, cid_text
@@ -90,23 +90,20 @@ def decide_post(
     wanted: PostDecision,
     now: int,
     site: Mapping[str, Site] | None = None,
-) -> Event:
-    """Decide, as the account `actor` (DID); returns the decision as it stands in the log. Call inside a write.
+    deed: Deed | None = None,
+) -> Done:
+    """Decide, as the account `actor` (DID). Call inside a write.
 
-    `settings`: of the community; `now`: microseconds; `site`: who is what for the whole site. Raises
+    `settings`: of the community; `now`: microseconds; `site`: who is what for the whole site; `deed`: what else is said
+    of it. Raises
     RefusedError: NotPermitted, PostNotFound, NotInCommunity, VersionChanged, NoChange, AuthorOptedOut,
     AuthorBanned, TooManyPins.
     """
-    owners = owners_above(places, settings)
-
-    def standing(did: str) -> Standing:
-        of = memberships(connection, find_actor(connection, did))
-        return standing_by(settings, did, of, owners, now, (site or {}).get(did, Site.NOBODY))
-
-    who = standing(actor)
+    who = standing_of(connection, places, settings, actor, now, site)
     if not may_decide(wanted.action, who):
         raise RefusedError("NotPermitted", f"Your role does not allow you to {wanted.action} posts here.")
-    case = _look(connection, settings, wanted.post, standing(wanted.post.did))
+    author = standing_of(connection, places, settings, wanted.post.did, now, site)
+    case = _look(connection, settings, wanted.post, author)
     if case.version is not None and wanted.cid not in (None, case.version):
         raise RefusedError("VersionChanged", "The post was edited since: look at it again.")
     if wanted.action in (Action.PIN, Action.UNPIN):
@@ -125,7 +122,7 @@ def decide_post(
         reason=wanted.reason,
         rule=wanted.rule,
     )
-    event = logbook.write(connection, settings.id, settings.slug, now, decision)
+    done = write(connection, settings, now, decision, deed)
     if wanted.action is Action.PIN:
         assert case.author is not None  # noqa: S101 - it is in the community
         pins.add(connection, settings.id, case.author, wanted.post.rkey)
@@ -134,8 +131,8 @@ def decide_post(
     else:
         verdict = Verdict.REMOVED if wanted.action is Action.REMOVE else Verdict.APPROVED
         assert cid is not None  # noqa: S101 - _check_verdict has seen to it
-        _settle(connection, settings, wanted.post, case, Decided(verdict, cid, event.seq), now)
-    return event
+        _settle(connection, settings, wanted.post, case, Decided(verdict, cid, done.entry.seq), now)
+    return done
 
 
 def _look(connection: Connection, settings: Settings, ref: PostRef, standing: Standing) -> _Case:

@@ -34,6 +34,7 @@ class ModEvent(Model):
     tool_meta = TextField(default="")
     batch = TextField(default="")
     external = TextField(default="")
+    until = IntegerField(null=True)
     decision = IntegerField(null=True)
     label_event = IntegerField(null=True)
     undoes = IntegerField(null=True)

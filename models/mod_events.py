@@ -51,6 +51,7 @@ class EventRow(NamedTuple):
     tool_meta: str = ""
     batch: str = ""
     external: str = ""
+    until: int | None = None
     decision: int | None = None
     label_event: int | None = None
     undoes: int | None = None

@@ -15,8 +15,8 @@ CREATE TABLE subject (
 -- the service; below 0: of the labeler with that number. `type`: as `tools.ozone.moderation.defs` names it. `actor`: a
 -- DID, `rule:NAME` or `cli`; `role`: as what it acted. `cid`, `blobs` (by space): of the subject, as seen. `said`: what
 -- else the event says (JSON). `tool`, `tool_meta` (JSON), `batch`: what program did it; `external`: its own name for
--- it. `decision`: the number in the log of the community, `label_event`: what it labelled, `undoes`: the event that it
--- reverses. Times rise with the numbers.
+-- it. `until`: when what it does ends, NULL: never. `decision`: the number in the log of the community, `label_event`:
+-- what it labelled, `undoes`: the event that it reverses. Times rise with the numbers.
 CREATE TABLE mod_event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,
@@ -33,6 +33,7 @@ CREATE TABLE mod_event (
     tool_meta TEXT NOT NULL DEFAULT '',
     batch TEXT NOT NULL DEFAULT '',
     external TEXT NOT NULL DEFAULT '',
+    until INTEGER,
     decision INTEGER,
     label_event INTEGER,
     undoes INTEGER

@@ -21,8 +21,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """`labeler`: the number of the labeler that is called, `did`: its account, `declared`: what it declares. `role`: the
-    caller's highest; `scopes`: whose matters they look into. `now`: microseconds. `site`: whom the settings of the
+    """`labeler`: the number of the labeler that is called, `did`: its account, `declared`: what it declares. `role`:
+    the caller's highest; `scopes`: whose matters they look into. `now`: microseconds. `site`: whom the settings of the
     service name; `key`: of cursors; `appview_url`: where posts and accounts are looked at; `resolvable`: whether an
     account is of a kind that can sign in.
     """

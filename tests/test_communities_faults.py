@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civic.accounts import SUPERSEDED
 from civic.joining import LEFT
 from communities.access import Role, Standing, State, Status, Type
 from communities.community import Community
 from communities.directory import MOST_ABOVE, settle
-from communities.faults import MOST_WHY, REMEDIES, SENTENCES, message, reason
+from communities.faults import MOST_WHY, REMEDIES, SENTENCES, SUPERSEDED, message, reason
 from communities.membership import MEMBER, Membership, Own, RefusedError, step
 from communities.records import OURS, RecordRefusedError, read_said
 from firehose.declared import LATER
