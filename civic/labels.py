@@ -12,9 +12,10 @@ from communities.directory import Settings
 from communities.membership import RefusedError
 from communities.refs import read_cid, read_post_uri
 from communities.stored import find_post
-from labeler.issue import LabelRefusedError, Wanted, issue
+from labeler.issue import LabelRefusedError, Wanted
 from labeler.label import timestamp
 from labeler.permission import Facts, NotAllowedError, belongs, judge, own_values, serving
+from labeler.saying import say
 from labeler.standing import active
 from labeler.vocabulary import Declared
 from models import labelers as labeler_rows
@@ -78,7 +79,7 @@ def _label(visit: Visit, labelers: Sequence[Declared], body: Mapping[str, Any]) 
             reason=reason or "",
             rule=rule or "",
         )
-        done = issue(visit.connection, declared, wanted, now)
+        done = say(visit.connection, declared, wanted, now).issued
     except NotAllowedError as error:
         raise Refused(error.name, str(error), 400 if error.name == "SubjectNotInCommunity" else 403) from error
     except LabelRefusedError as error:

@@ -10,20 +10,23 @@ from enum import StrEnum
 from communities.access import Admission, Posting, Standing, Status, may_post
 from communities.directory import Settings
 
-HIDDEN_AUTHOR, PENDING, REMOVED, BANNED = 1, 2, 4, 8
+HIDDEN_AUTHOR, PENDING, REMOVED, BANNED, TAKEN_DOWN = 1, 2, 4, 8, 16
 """What keeps a post out of sight (`feed_item.hidden`, added up): its author's account is not shown, it waits for
-approval, a moderator removed it, its author is banned in the community. It is written by five, and by no others:
+approval, a moderator removed it, its author is banned in the community, this site has taken it down. It is written by
+these, and by no others:
 
     who                         when                                  what
-    firehose.rows               the post is written or judged anew    2, 4, 8 as `judge` says; 1 as the account stands
-    communities.post_decisions  a moderator lets it in                2, 4, 8 cleared; 1 as the account stands
-                                a moderator removes it                4 set, 2 cleared, 8 kept; 1 as the account stands
+    firehose.rows               the post is written or judged anew    2, 4, 8 as `judge` says; 1 and 16 as they stand
+    communities.post_decisions  a moderator lets it in                2, 4, 8 cleared; 1 and 16 as they stand
+                                a moderator removes it                4 set, 2 cleared, 8 kept; 1 and 16 as they stand
     communities.automatic       a labeler that is trusted says so     4 set or cleared, 2 set
     communities.bans            a ban of its author begins or ends    8 set or cleared, in that community
-    firehose.accounts           its author's account goes or is back  1 set or cleared, in all communities
+    communities.shown           its author's account goes or is back  1 set or cleared, in all communities
+                                the site takes it down, or no longer  16 set or cleared, in all communities
 
-The last two leave the other bits alone, so that a post comes back as it was. 1, 4 and 8 follow from other rows
-(`actor`, `decided`, `membership`); that a post waits stands here alone, and `judge` is told so (`Held`).
+The last three leave the other bits alone, so that a post comes back as it was. 1, 4, 8 and 16 follow from other rows
+(`actor`, `decided`, `membership`; 16 from a row of `decided` without a community); that a post waits stands here alone,
+and `judge` is told so (`Held`).
 """
 BY_HAND = "approved"
 """The evidence of a post that a moderator put in, or let in."""

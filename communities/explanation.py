@@ -13,6 +13,7 @@ from communities.admission import (
     HIDDEN_AUTHOR,
     PENDING,
     REMOVED,
+    TAKEN_DOWN,
     Decided,
     Held,
     Judgement,
@@ -38,6 +39,7 @@ from models.repos import TO_BE_READ
 from xrpc.syntax import is_tid, tid_micros
 
 _AUTHOR = "SELECT a.shown, a.allowed, a.status, r.state FROM actor a LEFT JOIN repo r ON r.actor = a.id WHERE a.id = ?"
+SITE_TOOK_DOWN = "this site has taken it down"
 _HOUR = 3_600_000_000
 _DAY = 24 * _HOUR
 
@@ -193,6 +195,8 @@ def _why(judged: Judgement, subject: Subject, item: Item | None, note: str | Non
         return judged.why
     if item is None:
         return note or "the rules admit it, but it was not admitted: they were others when its event came"
+    if item.hidden & TAKEN_DOWN:
+        return SITE_TOOK_DOWN
     if item.hidden & ~HIDDEN_AUTHOR:
         return "it is admitted, and will be shown when it has been looked at again"
     if subject.status is not None:
@@ -207,7 +211,12 @@ def _hidden_by(
     if subject.status is not None:
         said[f"its author's account is not shown ({subject.status})"] = None
     bits = item.hidden if item else 0
-    words = {PENDING: "it waits for approval", REMOVED: "a moderator removed it", BANNED: "its author is banned"}
+    words = {
+        PENDING: "it waits for approval",
+        REMOVED: "a moderator removed it",
+        BANNED: "its author is banned",
+        TAKEN_DOWN: SITE_TOOK_DOWN,
+    }
     said |= {text: None for bit, text in words.items() if bits & bit}
     if item is None:
         if judged.outcome is not Outcome.ADMITTED:

@@ -1,5 +1,5 @@
-"""Decisions about accounts in a community: invite, accept, decline, ban, unban, expel. What each does to the membership,
-to the posts, and to what the owner's records say, with the entry of the log, in one transaction.
+"""Decisions about accounts in a community: invite, accept, decline, ban, unban, expel. What each does to the
+membership, to the posts, and to what the owner's records say, with the entry of the log, in one transaction.
 """
 
 from collections.abc import Mapping

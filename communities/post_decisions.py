@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from communities.access import Action, Site, Standing, Status, may_decide
 from communities.acting import acting_as
-from communities.admission import BANNED, BY_HAND, HIDDEN_AUTHOR, PENDING, REMOVED, Decided, Verdict
+from communities.admission import BANNED, BY_HAND, HIDDEN_AUTHOR, PENDING, REMOVED, TAKEN_DOWN, Decided, Verdict
 from communities.deeds import Deed, Done, write
 from communities.directory import Places, Settings
 from communities.log import Decision
@@ -34,6 +34,7 @@ from communities.stored import (
 )
 from models import pins, reports, repos
 from models.database import Connection
+from models.reports import SITE
 
 ABOUT_POSTS = frozenset((Action.APPROVE, Action.REMOVE, Action.RESTORE, Action.PIN, Action.UNPIN))
 MAX_PINS = 5
@@ -64,6 +65,8 @@ class _Case:
     row: StoredPost | None
     item: Item | None
     decided: Decided | None
+    taken_down: bool
+    """Whether the site shows it nowhere."""
     pinned: bool | None
     """Whether a moderator pinned it; False: the declaration did; None: nobody."""
 
@@ -144,6 +147,7 @@ def _look(connection: Connection, settings: Settings, ref: PostRef, standing: St
         row=row,
         item=find_item(connection, settings.id, row.id) if row else None,
         decided=find_decided(connection, settings.id, author, ref.rkey),
+        taken_down=find_decided(connection, SITE, author, ref.rkey) is not None,
         pinned=pins.pinned(connection, settings.id, author, ref.rkey),
     )
 
@@ -205,7 +209,7 @@ def _settle(connection: Connection, settings: Settings, ref: PostRef, case: _Cas
     evidences = case.item.evidences if case.item else ()
     if decided.verdict is Verdict.APPROVED and BY_HAND not in evidences:
         evidences = (*evidences, BY_HAND)
-    hidden = 0 if case.row.shown else HIDDEN_AUTHOR
+    hidden = (0 if case.row.shown else HIDDEN_AUTHOR) | (TAKEN_DOWN if case.taken_down else 0)
     if decided.verdict is Verdict.REMOVED:
         # A ban may end: then it must still be removed.
         hidden |= REMOVED | ((case.item.hidden & BANNED) if case.item else 0)

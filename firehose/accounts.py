@@ -6,9 +6,8 @@ Whether an account is shown is an overlay over its rows: they stay, hidden and n
 
 from collections.abc import Container, Iterable
 
-from communities.admission import HIDDEN_AUTHOR
+from communities import shown
 from firehose.declared import Declared
-from firehose.engagement import COUNTERS
 from firehose.events import Account
 from models.database import Connection
 from models.repos import DESYNCHRONIZED, ERROR, PENDING, SYNCED, UNRESOLVABLE
@@ -18,8 +17,6 @@ _REPO = "SELECT a.id, r.state, r.why FROM actor a LEFT JOIN repo r ON r.actor = 
 CONFIRMED, CONFIRM = 1, 2
 """Values of `actor.purge`: the rows are to go; they are to go once the account's host has said that it is gone."""
 MOST_DOUBTS = 1000
-MOST_COUNTED = 5000
-"""Likes, reposts, replies and quotes of an account that are counted, or not any more, in the batch that says so."""
 
 
 class Accounts(Declared):
@@ -82,45 +79,16 @@ class Accounts(Declared):
         self._actors.pop(did, None)
         self.counts["account " + ("shown" if active else "hidden")] += 1
 
-    def take_down(self, did: str, allowed: bool) -> None:
-        """Let this site show an account or not, whatever its host says of it (A47)."""
-        self._actors.pop(did, None)
-        actor = self.intern(did)
-        if self._allowed(actor.id) != allowed:
-            if actor.active:
-                self.show(actor.id, allowed)
-            self._sql("UPDATE actor SET allowed = ? WHERE id = ?", (int(allowed), actor.id))
-            self._actors.pop(did, None)
-
     def _allowed(self, actor: int) -> bool:
         return bool(self._sql("SELECT allowed FROM actor WHERE id = ?", (actor,)).get)
 
     def show(self, actor: int, active: bool) -> None:
-        """Show or hide what an account wrote, and count or discount what it did; if that is much, later.
-
-        Anybody can like anything any number of times, and then go and come back all day.
-        """
-        self._sql(
-            "UPDATE feed_item SET hidden = hidden & ~? | ? WHERE post IN (SELECT id FROM post WHERE actor = ?)",
-            (HIDDEN_AUTHOR, 0 if active else HIDDEN_AUTHOR, actor),
-        )
-        some = "SELECT count(*) FROM (SELECT 1 FROM engagement WHERE actor = ? LIMIT ?)"
-        if self._sql(some, (actor, MOST_COUNTED + 1)).get <= MOST_COUNTED:
-            self.count(actor, active)
+        """Show or hide what an account wrote, and count or discount what it did; if that is much, later."""
+        shown.show(self._connection, actor, active=active)
 
     def count(self, actor: int, counted: bool) -> None:
         """Let the counts hold what an account did, or not."""
-        if bool(self._sql("SELECT counted FROM actor WHERE id = ?", (actor,)).get) != counted:
-            for kind in COUNTERS:
-                self._recount(actor, kind, 1 if counted else -1)
-            self._sql("UPDATE actor SET counted = ? WHERE id = ?", (int(counted), actor))
-
-    def _recount(self, actor: int, kind: int, by: int) -> None:
-        self._sql(
-            f"UPDATE post SET {COUNTERS[kind]} = {COUNTERS[kind]} + ? WHERE id IN"
-            " (SELECT DISTINCT post FROM engagement WHERE actor = ? AND kind = ?)",
-            (by, actor, kind),
-        )
+        shown.count(self._connection, actor, counted=counted)
 
     def refollow(self, dids: Iterable[str], full: Container[str], first: Container[str], now: int) -> None:
         """Some accounts may have come to those whose repositories are followed (`full`), or have left them. Those of

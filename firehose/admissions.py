@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from communities.access import Site
-from communities.admission import BY_HAND, PENDING, Decided, Held, Outcome, Verdict, judge
+from communities.admission import BY_HAND, PENDING, TAKEN_DOWN, Decided, Held, Outcome, Verdict, judge
 from communities.directory import Directory, Places, Settings, owners_above
 from communities.matching import OPT_OUT_TAGS, SUBMITTED, Match, Matcher
 from communities.members import read_membership, standing_by
@@ -14,6 +14,7 @@ from communities.membership import Membership
 from communities.post import Post
 from communities.records import BLOCK, SUBMISSION
 from communities.rule import refusal
+from models.reports import SITE
 
 _OF_AUTHOR = (
     "SELECT 0, community, status, role, scope, until FROM membership WHERE actor = ?1"
@@ -92,6 +93,7 @@ class Admissions:
                 selected.setdefault(community, [])
         found: dict[int, Item] = {}
         withdrawn -= submitted
+        by_site = TAKEN_DOWN if decided.pop(SITE, None) is not None else 0
         for community in selected.keys() | (held.keys() & decided.keys()):
             settings = self.directory.get(community)
             if settings is None:
@@ -109,7 +111,7 @@ class Admissions:
                 withdrawn=community in withdrawn,
             )
             if item is not None:
-                found[community] = item
+                found[community] = item._replace(hidden=item.hidden | by_site)
         return found
 
     def _item(

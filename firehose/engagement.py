@@ -9,14 +9,13 @@ from typing import Any
 
 import apsw
 
+from communities.shown import COUNTERS
 from firehose.actors import Actors
 from firehose.late import Late
-from firehose.ops import LIKE, POST_URI, QUOTE, REPLY, REPOST
+from firehose.ops import POST_URI
 from firehose.times import tid_micros
 from models.repos import AWAITED
 
-COUNTERS = {LIKE: "likes", REPOST: "reposts", REPLY: "replies", QUOTE: "quotes"}
-"""The counts of a post, by kind of engagement."""
 _COUNT = {
     kind: f"UPDATE post SET {column} = {column} + ?, active_at = max(active_at, ?) WHERE id = ?"
     for kind, column in COUNTERS.items()

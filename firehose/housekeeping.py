@@ -10,8 +10,8 @@ from collections.abc import Callable
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.matching import Matcher
+from communities.shown import COUNTERS
 from firehose.accounts import CONFIRMED
-from firehose.engagement import COUNTERS
 from firehose.index import Index
 from firehose.reapply import STEP_ROWS, Reapply
 from firehose.times import now_micros, tid

@@ -17,10 +17,11 @@ from playhouse.apsw_ext import APSWDatabase
 from communities.post import read_post
 from communities.refs import POST, cid_text
 from labeler.foreign_acts import Acts
-from labeler.issue import LabelRefusedError, Wanted, issue
+from labeler.issue import LabelRefusedError, Wanted
 from labeler.permission import RULE_ACTOR
 from labeler.rule_match import AgeWanted, Case, Fit, RuleMatcher
 from labeler.rules import Input, Rule
+from labeler.saying import say
 from labeler.standing import active
 from labeler.vocabulary import Declared
 from models import foreign_labels, label_rules
@@ -194,7 +195,7 @@ class Automation:
                 rule=rule.name,
             )  # fmt: skip
             try:
-                issue(connection, declared, wanted, now)
+                say(connection, declared, wanted, now)
             except LabelRefusedError as error:  # a subject that no label can have
                 log.warning("the rule %s cannot label %s: %s", rule.name, uri, error)
                 return

@@ -9,11 +9,12 @@ from communities import automatic
 from communities.directory import Settings
 from communities.refs import PostRef, cid_text, read_post_uri
 from communities.stored import StoredPost, find_post
-from labeler.issue import LabelRefusedError, Wanted, issue
+from labeler.issue import LabelRefusedError, Wanted
 from labeler.permission import RULE_ACTOR
 from labeler.retract import Selection, retract
 from labeler.rule_match import Case
 from labeler.rules import Input
+from labeler.saying import say
 from labeler.standing import active
 from labeler.vocabulary import Declared
 from models import foreign_labels, label_rules
@@ -93,7 +94,7 @@ class Acts:
             role=_ROLE, reason=f"label {label.val} of {label.src}", rule=source.rule,
         )  # fmt: skip
         try:
-            done = issue(connection, declared, wanted, now)
+            done = say(connection, declared, wanted, now).issued
         except LabelRefusedError as error:
             log.warning("a label of %s for %s cannot be adopted: %s", label.src, label.uri, error)
             return

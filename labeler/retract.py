@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from labeler.issue import Wanted, take_back
+from labeler.saying import tell
 from labeler.standing import slots_of
 from models.database import Connection
 
@@ -83,6 +84,6 @@ def retract(
             wanted = Wanted(
                 labeler, "", uri, actor=actor, role=role, community=community, reason=reason, batch=batch, undoes=event
             )
-            take_back(connection, wanted, ended, now)
+            tell(connection, wanted, take_back(connection, wanted, ended, now), now)
             labels += len(ended)
     return Retracted(rows[-1][0] if len(rows) == limit else None, len(rows), labels)

@@ -7,6 +7,7 @@
     system = ["!warn"]                          # values of every app that it may issue too
     reason_types, subject_types, subject_collections    # which reports it takes
     negate_expired = true                       # whether what has expired is taken back for good
+    takedown = "removed"                        # the value that a takedown issues; left out: none
 
     [[labeler.label]]
     value = "spoiler"
@@ -88,6 +89,8 @@ class Declared:
     subject_types: frozenset[str] | None
     subject_collections: frozenset[str] | None
     negate_expired: bool = True
+    takedown: str | None = None
+    """The value that a takedown by this labeler issues; None: none."""
 
     @property
     def values(self) -> frozenset[str]:
@@ -155,7 +158,10 @@ def _read_labeler(entry: dict[str, Any], fault: _Fault) -> Declared | None:
         subject_types=kept.get("subject_types"),
         subject_collections=kept.get("subject_collections"),
         negate_expired=kept.get("negate_expired", True),
+        takedown=kept.get("takedown"),
     )
+    if declared.takedown is not None and declared.takedown not in declared.values:
+        fault("", "takedown", f"{declared.takedown!r} is not declared here: a takedown issues a value of this labeler")
     if (size := record_bytes(declared)) > MOST_BYTES:
         largest = sorted(((len(_json(_definition(d))), d.value) for d in definitions.values()), reverse=True)[:5]
         told = ", ".join(f"{value} {count:,}" for count, value in largest)

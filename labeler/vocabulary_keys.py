@@ -86,6 +86,10 @@ def _system(value: Any) -> str:
     return str(one_of(*SYSTEM)(value))
 
 
+def _takedown(value: Any) -> str:
+    return value if value in SYSTEM else _value(value)
+
+
 def _reason(value: Any) -> str:
     if isinstance(value, str) and value in NOT_OURS:
         raise ValueError(f"{value} belongs to the app's own moderation; leave it out")
@@ -125,6 +129,7 @@ LABELER: dict[str, Check] = {
     "subject_types": _each(one_of(*SUBJECTS)),
     "subject_collections": _each(_collection),
     "negate_expired": switch,
+    "takedown": _takedown,
 }
 """Of `[[labeler]]` itself."""
 LABEL: dict[str, Check] = {

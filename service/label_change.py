@@ -5,8 +5,9 @@ import json
 import time
 from typing import Any
 
-from labeler.issue import LabelRefusedError, Wanted, issue
+from labeler.issue import LabelRefusedError, Wanted
 from labeler.labels_file import read_labels
+from labeler.saying import say
 from models.database import writing
 from service.cli import CommandError
 from service.config import Config
@@ -60,7 +61,7 @@ def _change(config: Config, args: argparse.Namespace, change: dict[str, Any]) ->
         )  # fmt: skip
         try:
             with writing(database) as connection:
-                done = issue(connection, declared, wanted, int(time.time() * 1000))
+                done = say(connection, declared, wanted, int(time.time() * 1000)).issued
                 waits = waits_for_key(connection, which.labeler)
         except LabelRefusedError as error:
             raise CommandError(f"nothing was changed: {error}") from error

@@ -2,11 +2,16 @@
 
 import argparse
 import json
+import time
 
-from firehose.index import Index
+from communities.casebook import append
+from communities.mod_event import Kind, ModEvent
+from communities.shown import take_down
 from models.database import open_database, writing
+from models.mod_events import SERVICE, SubjectKey
 from service.cli import CommandError
 from service.config import Config
+from service.label_target import CLI
 from xrpc.syntax import is_did
 
 HELP = (
@@ -29,7 +34,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
     database = open_database(config.database)
     try:
         with writing(database) as connection:
-            Index(connection, 0).take_down(args.did, args.undo)
+            if take_down(connection, args.did, allowed=args.undo):
+                kind = Kind.REVERSE_TAKEDOWN if args.undo else Kind.TAKEDOWN
+                event = ModEvent(kind, time.time_ns() // 1000, CLI, CLI)
+                append(connection, SERVICE, SubjectKey(args.did), event)
             (posts,) = connection.execute(
                 "SELECT count(*) FROM post WHERE actor = (SELECT id FROM actor WHERE did = ?)", (args.did,)
             ).fetchone()

@@ -129,7 +129,7 @@ async def test_what_an_account_did_that_did_very_much_is_counted_at_rest(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Going and coming all day costs the stream nothing: there is one look at such accounts, once in a while."""
-    monkeypatch.setattr("firehose.accounts.MOST_COUNTED", 2)
+    monkeypatch.setattr("communities.shown.MOST_COUNTED", 2)
     monkeypatch.setattr("firehose.housekeeping.COUNT_EVERY", 0)
     alice, bob, hers, his = busy(site)
     await site.settled()
@@ -157,7 +157,7 @@ async def test_what_an_account_did_that_did_very_much_is_counted_at_rest(
 
 
 async def test_nobody_is_purged_who_is_still_counted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firehose.accounts.MOST_COUNTED", 2)
+    monkeypatch.setattr("communities.shown.MOST_COUNTED", 2)
     monkeypatch.setattr("firehose.housekeeping.COUNT_EVERY", 1 << 60)
     alice, _, _, his = busy(site)
     await site.settled()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from communities import shown
 from firehose import resync, sweep, turns
 from firehose.snapshot import Snapshot, read_snapshot
 from tests.fault_run import stepping
@@ -564,8 +565,8 @@ async def test_a47_a_local_takedown_and_the_network_are_two_overlays(site: Trust
     await site.caught_up()
 
     def take_down(allowed: bool) -> None:
-        with resync.writing(site.ingest.database):
-            site.ingest.index.take_down(carol.did, allowed)
+        with resync.writing(site.ingest.database) as connection:
+            shown.take_down(connection, carol.did, allowed=allowed)
 
     take_down(False)
     take_down(False)

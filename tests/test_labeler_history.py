@@ -148,10 +148,10 @@ class History(RuleBasedStateMachine):
 
     @rule(millis=st.integers(-20, 20))
     def time_passes(self, millis: int) -> None:
-        """Also backwards, but not over the end of a label that nobody negates: whether it was published then decides
-        whether it comes back.
+        """Also backwards, but not over the end of a label: whether it was published, or negated, then decides whether
+        it comes back.
         """
-        ends = [meant.exp for key, meant in self.model.meant.items() if key[0] == 2 and meant.exp is not None]
+        ends = [meant.exp for meant in self.model.meant.values() if meant.exp is not None]
         if not any(self.now + millis < end <= self.now for end in ends):
             self.site.clock.now += millis
 

@@ -1,0 +1,149 @@
+"""What a caller of emitEvent says: the event, what it is about, and which program says so. Pure.
+
+The body fits the lexicon already; here is judged what that leaves open. Source: tools.ozone.moderation.emitEvent.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from communities.deeds import Deed
+from communities.mod_event import Kind
+from models.mod_events import SubjectKey, key_of
+from ozone.views import ACCOUNT, COMMUNITY_TAG, CONVO, DEFS, RECORD
+from xrpc.errors import InvalidRequest
+from xrpc.syntax import is_did, parse_at_uri
+
+LONGEST_COMMENT = 20_000
+"""Characters of a comment (ours)."""
+MOST_NAMES, LONGEST_NAME = 100, 300
+"""Tags, values or policies in one event, and characters of each (ours)."""
+LONGEST_TOOL, LONGEST_BATCH, LONGEST_EXTERNAL = 200, 200, 300
+MOST_HOURS = 24 * 365 * 100
+_KINDS = {DEFS + kind: kind for kind in Kind}
+_NOT_HERE = {
+    "modEventDivert": "blobs stay where they are, on PDSes that this service has no power over",
+    "ageAssuranceEvent": "nothing is known here of anybody's age",
+    "ageAssuranceOverrideEvent": "nothing is known here of anybody's age",
+    "ageAssurancePurgeEvent": "nothing is known here of anybody's age",
+    "revokeAccountCredentialsEvent": "credentials are the matter of the account's PDS",
+    "scheduleTakedownEvent": "takedowns are not scheduled",
+    "cancelScheduledTakedownEvent": "takedowns are not scheduled",
+}
+"""What the lexicon has and this service cannot do: it says so, and does not pretend."""
+
+
+class Intent(NamedTuple):
+    """What is to be done. `said`: the fields of the event without its type and comment."""
+
+    kind: Kind
+    said: Mapping[str, Any]
+    comment: str
+
+
+class About(NamedTuple):
+    """What it is done to, and the version of it that was seen (empty for an account)."""
+
+    key: SubjectKey
+    cid: str = ""
+
+
+def read_intent(event: Mapping[str, Any]) -> Intent:
+    """The event. Raises InvalidRequest."""
+    name = event["$type"]
+    kind = _KINDS.get(name)
+    if kind is None:
+        why = _NOT_HERE.get(name.removeprefix(DEFS), "it is none of tools.ozone.moderation.defs")
+        raise InvalidRequest(f"{name[:200]} cannot be emitted here: {why}")
+    comment = event.get("comment", "")
+    if len(comment) > LONGEST_COMMENT or "\0" in comment:
+        raise InvalidRequest(f"event.comment may have {LONGEST_COMMENT:,} characters, and no NUL")
+    said = {field: value for field, value in event.items() if field not in ("$type", "comment")}
+    hours = said.get("durationInHours")
+    if hours == 0 and kind is not Kind.MUTE:
+        del said["durationInHours"]  # the web app says so of what has no end
+    elif hours is not None and not 0 < hours <= MOST_HOURS:
+        raise InvalidRequest(f"event.durationInHours must be 1 to {MOST_HOURS:,}")
+    for field in ("createLabelVals", "negateLabelVals", "add", "remove", "policies"):
+        if field in said:
+            said[field] = _names(field, said[field])
+    _check(kind, said)
+    return Intent(kind, said, comment)
+
+
+def _check(kind: Kind, said: Mapping[str, Any]) -> None:
+    if kind is Kind.LABEL:
+        if both := set(said["createLabelVals"]) & set(said["negateLabelVals"]):
+            raise InvalidRequest(f"event: {min(both)!r} cannot be created and negated at once")
+        if not said["createLabelVals"] and not said["negateLabelVals"]:
+            raise InvalidRequest("event: createLabelVals or negateLabelVals must name a value")
+    if kind is Kind.TAG:
+        if not said["add"] and not said["remove"]:
+            raise InvalidRequest("event: add or remove must name a tag")
+        if any(tag.startswith(COMMUNITY_TAG) for tag in (*said["add"], *said["remove"])):
+            raise InvalidRequest(f"tags with {COMMUNITY_TAG} say whose matter a subject is; nobody sets them")
+    strikes = said.get("strikeCount")
+    if strikes is not None and not 0 <= strikes <= 1000:
+        raise InvalidRequest("event.strikeCount must be 0 to 1,000")
+
+
+def _names(field: str, values: list[str]) -> list[str]:
+    """Names, each once."""
+    if len(values) > MOST_NAMES:
+        raise InvalidRequest(f"event.{field} may have {MOST_NAMES} entries")
+    if any(not value.strip() or len(value) > LONGEST_NAME or "\0" in value for value in values):
+        raise InvalidRequest(f"event.{field}: each has 1 to {LONGEST_NAME} characters")
+    return list(dict.fromkeys(values))
+
+
+def read_about(subject: Mapping[str, Any]) -> About:
+    """The subject. Raises InvalidRequest."""
+    kind = subject["$type"]
+    if kind == ACCOUNT:
+        return About(SubjectKey(subject["did"]))
+    if kind == RECORD:
+        parts = parse_at_uri(subject["uri"])
+        if parts is None or not is_did(parts.authority) or not parts.rkey:
+            raise InvalidRequest("subject.uri must be the at-uri of a record, with its author's DID")
+        return About(key_of(parts.authority, subject["uri"]), subject["cid"])
+    if kind == CONVO:
+        did, convo = subject.get("did"), subject.get("convoId")
+        if isinstance(did, str) and is_did(did) and isinstance(convo, str) and 0 < len(convo) <= 512:
+            return About(SubjectKey(did, convo=convo))
+        raise InvalidRequest("subject must have a did and a convoId")
+    raise InvalidRequest(f"subject must be a {ACCOUNT}, a {RECORD} or a {CONVO}")
+
+
+def read_deed(body: Mapping[str, Any], intent: Intent, cid: str) -> Deed:
+    """What else is said: the program that says it, and what that calls it. Raises InvalidRequest."""
+    tool = body.get("modTool", {})
+    meta = tool.get("meta") or {}
+    if type(meta) is not dict:
+        raise InvalidRequest("modTool.meta must be an object")
+    batch, external = meta.get("batchId", ""), body.get("externalId", "")
+    texts = {
+        "modTool.name": (tool.get("name", ""), LONGEST_TOOL),
+        "modTool.meta.batchId": (batch, LONGEST_BATCH),
+        "externalId": (external, LONGEST_EXTERNAL),
+    }
+    for name, (text, longest) in texts.items():
+        if not isinstance(text, str) or len(text) > longest or "\0" in text:
+            raise InvalidRequest(f"{name} must be a text of at most {longest} characters")
+    return Deed(
+        comment=intent.comment,
+        said=intent.said,
+        cid=cid,
+        blobs=tuple(dict.fromkeys(body.get("subjectBlobCids", ()))),
+        tool=tool.get("name", ""),
+        tool_meta={name: value for name, value in meta.items() if name != "batchId"},
+        batch=batch,
+        external=external,
+        kind=intent.kind,
+    )
+
+
+def named_community(deed: Deed) -> str | None:
+    """The slug of the community that a program names. Raises InvalidRequest."""
+    slug = deed.tool_meta.get("community")
+    if slug is not None and not isinstance(slug, str):
+        raise InvalidRequest("modTool.meta.community must be the slug of a community")
+    return slug
