@@ -12,6 +12,7 @@ from communities.refs import read_post_uri
 from models import appeals
 from models.appeals import Against
 from models.database import Connection
+from models.mod_events import SubjectKey
 from models.reports import SITE, Said
 
 
@@ -58,3 +59,20 @@ def keep(connection: Connection, report: int, said: Said, against: Iterable[Agai
         merged[one.community] = Against(one.community, decision, event)
     for one in merged.values():
         appeals.put(connection, report, said.did, said.uri, said.labeler, one, now)
+
+
+def deciders(connection: Connection, scope: int, key: SubjectKey, labeler: str) -> set[str]:
+    """Who has decided what the open appeals about a subject are against, in one scope. `labeler`: the DID of the
+    labeler that is asked.
+    """
+    return appeals.deciders(connection, key.did, key.uri if key.path else "", max(scope, 0), labeler)
+
+
+def resolve(connection: Connection, scope: int, key: SubjectKey, labeler: str, now: int) -> None:
+    """Let the open appeals about a subject be decided in one scope: granted where nothing of what they are against is
+    in force any more. Call inside a write. `now`: milliseconds.
+    """
+    uri = key.uri if key.path else ""
+    for number, against in appeals.open_about(connection, key.did, uri, max(scope, 0), labeler):
+        state = "denied" if appeals.stands(connection, key.did, uri, against, now) else "granted"
+        appeals.settle(connection, number, state)

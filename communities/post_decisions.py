@@ -46,7 +46,8 @@ ASKED_FOR = "approved by a moderator"
 @dataclass(frozen=True, slots=True)
 class PostDecision:
     """What somebody wants to decide. `cid`: the version that they have seen; None: whichever is indexed. `rule`: the
-    name of one of the community's rules: the public log shows it, so the caller must have seen to that.
+    name of one of the community's rules: the public log shows it, so the caller must have seen to that. `known`: the
+    post is a matter of the community, in whatever version, also when it is not in it any more.
     """
 
     action: Action
@@ -54,6 +55,7 @@ class PostDecision:
     cid: bytes | None = None
     reason: str | None = None
     rule: str | None = None
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def decide_post(
         raise RefusedError("NotPermitted", f"Your role does not allow you to {wanted.action} posts here.")
     author = standing_of(connection, places, settings, wanted.post.did, now, site)
     case = _look(connection, settings, wanted.post, author)
-    if case.version is not None and wanted.cid not in (None, case.version):
+    if case.version is not None and not wanted.known and wanted.cid not in (None, case.version):
         raise RefusedError("VersionChanged", "The post was edited since: look at it again.")
     if wanted.action in (Action.PIN, Action.UNPIN):
         _check_pin(connection, settings, wanted.action, case)
@@ -157,7 +159,7 @@ def _check_verdict(wanted: PostDecision, case: _Case) -> None:
     if wanted.action is Action.REMOVE:
         if case.removed:
             raise RefusedError("NoChange", "The post is removed already.")
-        if case.item is None and not case.awaited:
+        if case.item is None and not case.awaited and not wanted.known:
             raise RefusedError("NotInCommunity", "The post is not in this community.")
         return
     if wanted.action is Action.RESTORE and not case.removed:

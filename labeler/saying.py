@@ -20,7 +20,8 @@ class Said(NamedTuple):
 
 
 def say(connection: Connection, vocabulary: Vocabulary, wanted: Wanted, now: int, deed: Deed | None = None) -> Said:
-    """Do what is wanted of the labels of a subject. Call inside a write. `now`: milliseconds; `deed`: what else is said.
+    """Do what is wanted of the labels of a subject. Call inside a write. `now`: milliseconds; `deed`: what else is
+    said.
 
     Raises LabelRefusedError as `issue` does.
     """

@@ -2,6 +2,7 @@
 connection. Times are microseconds.
 """
 
+import json
 from typing import NamedTuple
 
 from models.database import Connection
@@ -75,3 +76,56 @@ def labellings(connection: Connection, labeler: str, subject: str) -> list[Again
         (labeler, subject),
     )
     return [Against(community, 0, event) for community, event in rows]
+
+
+_OPEN = "did = ? AND uri = ? AND community = ? AND labeler IN (?, '') AND state = 'open'"
+
+
+def deciders(connection: Connection, did: str, uri: str, community: int, labeler: str) -> set[str]:
+    """Who has decided what the open appeals about a subject are against."""
+    rows = connection.execute(
+        "SELECT d.actor, e.actor FROM appeal p LEFT JOIN decision d ON d.community = p.community AND d.seq = p.decision"
+        f" LEFT JOIN label_event e ON e.id = p.label_event WHERE {_OPEN.replace('did', 'p.did', 1)}",
+        (did, uri, community, labeler),
+    ).fetchall()
+    return {actor for row in rows for actor in row if actor is not None}
+
+
+def open_about(connection: Connection, did: str, uri: str, community: int, labeler: str) -> list[tuple[int, Against]]:
+    """The open appeals about a subject, by number."""
+    query = f"SELECT id, community, decision, label_event FROM appeal WHERE {_OPEN} ORDER BY id"
+    rows = connection.execute(query, (did, uri, community, labeler)).fetchall()
+    return [(number, Against(*against)) for number, *against in rows]
+
+
+def stands(connection: Connection, did: str, uri: str, against: Against, now: int) -> bool:
+    """Whether anything of what an appeal is against is in force. `now`: milliseconds."""
+    if against.decision and uri:
+        rkey = uri.rpartition("/")[2]
+        if any(one.community == against.community for one in removals(connection, did, rkey)):
+            return True
+    if against.decision and any(one.community == against.community for one in bans(connection, did, now * 1000)):
+        return True
+    return against.label_event != 0 and _label_holds(connection, against.label_event, now)
+
+
+def _label_holds(connection: Connection, event: int, now: int) -> bool:
+    """Whether a value that an event issued holds still, whoever has issued it last."""
+    row = connection.execute("SELECT labeler, uri, added FROM label_event WHERE id = ?", (event,)).fetchone()
+    if row is None:
+        return False
+    labeler, uri, added = row
+    values = json.dumps(added.split())
+    newest = (
+        "SELECT 1 FROM label WHERE labeler = ?1 AND uri = ?2 AND val IN (SELECT value FROM json_each(?3)) AND NOT neg"
+        " AND (exp IS NULL OR exp > ?4) AND NOT EXISTS (SELECT 1 FROM label_outbox o WHERE o.labeler = label.labeler"
+        " AND o.uri = label.uri AND o.cid = label.cid AND o.val = label.val)"
+        " UNION ALL SELECT 1 FROM label_outbox WHERE labeler = ?1 AND uri = ?2"
+        " AND val IN (SELECT value FROM json_each(?3)) AND NOT neg AND (exp IS NULL OR exp > ?4) LIMIT 1"
+    )
+    return connection.execute(newest, (labeler, uri, values, now)).fetchone() is not None
+
+
+def settle(connection: Connection, number: int, state: str) -> None:
+    """Somebody has decided about an appeal. Call inside a write."""
+    connection.execute("UPDATE appeal SET state = ? WHERE id = ?", (state, number))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from models.database import Connection
+from models.mod_events import SubjectKey
 
 
 class StatusRow(NamedTuple):
@@ -78,6 +79,18 @@ def scopes(connection: Connection, subject: int) -> list[int]:
     """The scopes in which a subject has a row."""
     rows = connection.execute("SELECT scope FROM subject_status WHERE subject = ? ORDER BY scope", (subject,))
     return [scope for (scope,) in rows]
+
+
+def waiting_of(connection: Connection, scope: int, did: str) -> list[tuple[SubjectKey, bool]]:
+    """The records and conversations of an account that somebody has to look at in a scope, and whether there is an
+    appeal.
+    """
+    rows = connection.execute(
+        "SELECT s.did, s.path, s.convo, t.appealed FROM subject s JOIN subject_status t ON t.subject = s.id"
+        " AND t.scope = ? WHERE s.did = ? AND (s.path != '' OR s.convo != '') AND t.state IN (1, 2) ORDER BY s.id",
+        (scope, did),
+    ).fetchall()
+    return [(SubjectKey(*key), bool(appealed)) for *key, appealed in rows]
 
 
 def put(connection: Connection, scope: int, subject: int, row: StatusRow) -> int:

@@ -5,14 +5,14 @@ says. On the site: no feed shows it. In both the value is issued that the labele
 is done to what is on anybody's PDS.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from communities.access import Action, Site
+from communities.access import Action, Standing
 from communities.acting import acting_as
 from communities.casebook import Appended, append, standing
-from communities.deeds import PINNED, Deed, Done
+from communities.community import Community
+from communities.deeds import Deed
 from communities.directory import Settings
 from communities.log import Acting
 from communities.members import standing_of
@@ -26,15 +26,14 @@ from labeler.issue import LabelRefusedError, Wanted, issue
 from labeler.permission import SYSTEM, Facts, NotAllowedError, belongs, judge, own_values
 from labeler.saying import say
 from labeler.standing import active
-from models import mod_events
-from models.mod_events import SubjectKey
+from models import communities as community_rows
 from ozone.event_input import About, Intent
+from ozone.views import NO_CID
 from ozone.visit import Visit
 from xrpc.errors import AuthenticationRequired, InvalidRequest, Refused
 
 REMOVED_TAG = "feed-removed:"
 """Before the slug of a community: tagging a post with it removes that from its feed, and nothing else."""
-EVERY_VERSION = "bafkqaaa"
 
 
 def act(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -> Appended:
@@ -95,5 +94,112 @@ def community(visit: Visit, scope: int) -> Settings:
     return settings
 
 
-def _standing(visit: Visit, settings: Settings) -> Any:
+def _standing(visit: Visit, settings: Settings) -> Standing:
     return standing_of(visit.connection, visit.places, settings, visit.caller.did, visit.now, visit.stands)
+
+
+def _take_down(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -> Appended:
+    down = intent.kind is Kind.TAKEDOWN
+    status = standing(visit.connection, scope, about.key)
+    if down is (status is not None and status.takendown):
+        raise InvalidRequest(f"Subject is {'already' if down else 'not'} taken down")
+    labelled = _label_of_takedown(visit, scope, about, intent)
+    deed = replace(deed, label_event=labelled)
+    post = read_post_uri(about.key.uri) if about.key.path else None
+    if scope > 0 and (post is not None or not (about.key.path or about.key.convo)):
+        return _in_community(visit, scope, about, intent, deed, post)
+    if scope <= 0 and post is not None:
+        cid = read_cid(about.cid) or b""
+        take_down_post(visit.connection, post, cid, visit.now, allowed=not down)
+    elif scope <= 0 and not (about.key.path or about.key.convo):
+        take_down(visit.connection, about.key.did, allowed=not down)
+    return append(visit.connection, scope, about.key, event(visit, scope, deed))
+
+
+def _in_community(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed, post: PostRef | None) -> Appended:
+    """Out of a community, or into it again: a post, or an account."""
+    settings, down = community(visit, scope), intent.kind is Kind.TAKEDOWN
+    reason, rule = intent.comment or None, _rule(visit, settings, intent)
+    to = (visit.connection, visit.places, settings, visit.caller.did)
+    if post is not None:
+        action = Action.REMOVE if down else Action.RESTORE
+        # The moderator may have seen an earlier version: it is the post that goes.
+        wanted = PostDecision(action, post, read_cid(about.cid), reason, rule, known=down)
+        done = decide_post(*to, wanted, visit.now, visit.stands, deed)
+    else:
+        until = visit.now + intent.said["durationInHours"] * HOUR if "durationInHours" in intent.said else None
+        person = PersonDecision(Action.BAN if down else Action.UNBAN, about.key.did, reason, rule, until)
+        done = decide_person(*to, person, visit.now, visit.stands, deed)
+    if done.event is None:  # pragma: no cover - these four are events
+        raise RuntimeError(f"{intent.kind} in a community is no event")
+    return done.event
+
+
+def _rule(visit: Visit, settings: Settings, intent: Intent) -> str | None:
+    """The rule of the community by which it is decided: the first of the policies that is one."""
+    rules = {one.name for one in Community.from_json(community_rows.rule(visit.connection, settings.id)).rules}
+    return next((policy for policy in intent.said.get("policies", ()) if policy in rules), None)
+
+
+def _label_of_takedown(visit: Visit, scope: int, about: About, intent: Intent) -> int | None:
+    """Issue the value that the labeler declares for takedowns, or take it back from every version."""
+    value = visit.declared.takedown
+    if value is None or about.key.convo:
+        return None
+    wanted = _wanted(visit, scope, about)
+    if intent.kind is Kind.TAKEDOWN:
+        wanted = wanted._replace(add=(value,), exp=_exp(visit, intent))
+    else:
+        wanted = wanted._replace(remove=(value,))
+    return issue(visit.connection, visit.declared, wanted, visit.now // 1000).event
+
+
+def _wanted(visit: Visit, scope: int, about: About) -> Wanted:
+    cid = about.cid if about.cid != NO_CID else ""
+    return Wanted(
+        visit.labeler,
+        visit.did,
+        about.key.uri,
+        cid,
+        actor=visit.caller.did,
+        role=role(visit, scope),
+        community=max(scope, 0),
+    )
+
+
+def _exp(visit: Visit, intent: Intent) -> int | None:
+    """When a label ends, milliseconds."""
+    hours = intent.said.get("durationInHours")
+    return None if hours is None else visit.now // 1000 + int(hours) * HOUR // 1000
+
+
+def _label(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -> Appended:
+    if about.key.convo:
+        raise InvalidRequest("a conversation has no labels")
+    add, remove = tuple(intent.said["createLabelVals"]), tuple(intent.said["negateLabelVals"])
+    _check_label(visit, scope, about, intent, add, remove)
+    wanted = _wanted(visit, scope, about)._replace(
+        add=add, remove=remove, exp=_exp(visit, intent) if add else None, reason=intent.comment, batch=deed.batch
+    )
+    said = say(visit.connection, visit.declared, wanted, visit.now // 1000, deed)
+    # What holds already is said once more in the list of events alone.
+    return said.event or append(visit.connection, scope, about.key, event(visit, scope, deed))
+
+
+def _check_label(
+    visit: Visit, scope: int, about: About, intent: Intent, add: tuple[str, ...], remove: tuple[str, ...]
+) -> None:
+    """Whether the caller may say so in this scope. Raises NotAllowedError, AuthenticationRequired."""
+    if scope <= 0:
+        if any(val.startswith(SYSTEM) for val in (*add, *remove)) and not visit.caller.administers:
+            raise AuthenticationRequired("Must be an admin to issue labels that every app obeys")
+        return
+    settings = community(visit, scope)
+    held = active(visit.connection, visit.labeler, about.key.uri, visit.now // 1000)
+    its_own = belongs(visit.connection, scope, about.key.uri)
+    own = own_values(visit.connection, scope, ((one.val, one.event) for one in held), its_own=its_own)
+    holding, exp = {one.val for one in held}, _exp(visit, intent)
+    gone = [val for val in remove if val in holding]
+    # To say with another end what holds is to take that away: it would be over when the new one is.
+    over = {one.val for one in held if one.val in add and one.cid == about.cid and one.exp != exp}
+    judge(Facts(_standing(visit, settings), its_own, own), visit.declared.values, add, (*gone, *over))

@@ -18,11 +18,13 @@ from aiohttp import web
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.access import Site
+from communities.places import KeptPlaces
+from communities.relatives import Relatives
 from labeler.vocabulary import Declared
 from models import labelers, tokens
 from models.database import Connection, sql, writing
+from ozone import emit, sets, settings, team, templates
 from ozone import server as config
-from ozone import sets, settings, team, templates
 from ozone.callers import caller, sees, served
 from ozone.visit import NSID, Answer, Procedure, Query, Visit
 from xrpc import server
@@ -50,6 +52,7 @@ QUERIES: tuple[Query, ...] = (
     *sets.QUERIES,
 )
 PROCEDURES: tuple[Procedure, ...] = (
+    *emit.PROCEDURES,
     *config.PROCEDURES,
     *team.PROCEDURES,
     *settings.PROCEDURES,
@@ -190,6 +193,7 @@ class OzoneMethods:
             self._key,
             self._appview_url,
             self._resolvable,
+            KeptPlaces(Relatives(connection), lambda: now),
         )
 
     def close(self) -> None:

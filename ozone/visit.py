@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from communities.access import Site
+from communities.places import KeptPlaces
 from labeler.vocabulary import Declared
 from models.database import Connection
 from models.scopes import Scopes
@@ -24,7 +25,7 @@ class Visit:
     """`labeler`: the number of the labeler that is called, `did`: its account, `declared`: what it declares. `role`:
     the caller's highest; `scopes`: whose matters they look into. `now`: microseconds. `site`: whom the settings of the
     service name; `key`: of cursors; `appview_url`: where posts and accounts are looked at; `resolvable`: whether an
-    account is of a kind that can sign in.
+    account is of a kind that can sign in; `places`: the communities.
     """
 
     connection: Connection
@@ -39,6 +40,16 @@ class Visit:
     key: bytes
     appview_url: str
     resolvable: Callable[[str], bool]
+    places: KeptPlaces
+
+    @property
+    def stands(self) -> Mapping[str, Site]:
+        """Who is what for the whole site, as far as communities go by it: the settings, and the caller as an admin of
+        the team of a labeler that serves them.
+        """
+        if self.caller.administers and self.site.get(self.caller.did) is not Site.ADMIN:
+            return {**self.site, self.caller.did: Site.ADMIN}
+        return self.site
 
     def administer(self, what: str) -> None:
         """Raise AuthenticationRequired unless the caller is an admin of the team; `what` completes the sentence."""
