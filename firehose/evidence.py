@@ -9,16 +9,12 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
-from hashlib import sha256
-from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
-from cbrrr import encode_dag_cbor
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.evidence import decoded, parent_of, parent_text, text_of
-from communities.refs import cid_text
 from communities.report_limits import domain_of
 from firehose.pace import Pace
 from firehose.storage import STORAGE_FAULTS
@@ -28,26 +24,20 @@ from models import evidence
 from models.database import sql, writing
 from models.evidence import Evidence
 from xrpc.did import DidDocument
-from xrpc.egress import FetchError, fetch_json
+from xrpc.egress import FetchError
 from xrpc.ratelimit import RateLimit
+from xrpc.record import NotThere, fetch_record
 from xrpc.resolver import DidError, DidResolver
-from xrpc.syntax import parse_at_uri
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
-MOST_BYTES = 1 << 20
 FETCH_SECONDS = 10.0
 HOST_PER_SECOND, HOST_BURST = 1.0, 5
 DELAY = 10_000_000
 """Microseconds after which a host is asked again that was asked for enough."""
 AGAIN_AFTER = (60, 300, 1800, 7200, 43_200)
 """Seconds from one try to the next; behind the last nothing is tried any more."""
-_NOT_THERE = frozenset(("RecordNotFound", "RepoNotFound"))
-
-
-class NotThere(Exception):
-    """Nothing is to be had, and will not be; the message says why."""
 
 
 class EvidenceReader:
@@ -100,7 +90,7 @@ class EvidenceReader:
                 return
             record, cid = one.record, one.cid
             if record is None:
-                record, cid = await self._record(document, one.uri)
+                record, cid = await fetch_record(self._session, document, one.uri, timeout=FETCH_SECONDS)
         except NotThere as why:
             self._failed(one, handle, str(why), lasting=True)
         except (DidError, FetchError) as error:
@@ -130,41 +120,10 @@ class EvidenceReader:
             document = await self._resolver.resolve(parent.split("/")[2])
             if self._hosts.allow(_domain(document)) is not None:
                 return ""
-            record, _ = await self._record(document, parent)
+            record, _ = await fetch_record(self._session, document, parent, timeout=FETCH_SECONDS)
         except (DidError, FetchError, NotThere):
             return ""
         return text_of(decoded(record))
-
-    async def _record(self, document: DidDocument, uri: str) -> tuple[bytes, str]:
-        """The bytes of a record and their CID, as its author's host has it now. Raises FetchError, NotThere."""
-        parts = parse_at_uri(uri)
-        if not document.pds or parts is None:
-            raise NotThere("its author has no PDS")
-        query = urlencode({"repo": document.did, "collection": parts.collection, "rkey": parts.rkey})
-        url = f"{document.pds}/xrpc/com.atproto.repo.getRecord?{query}"
-        try:
-            answer = await fetch_json(self._session, url, limit=MOST_BYTES, timeout=FETCH_SECONDS)
-        except FetchError as fault:
-            if fault.error in _NOT_THERE:
-                raise NotThere("its host does not have it any more") from fault
-            raise
-        return read_answer(answer)
-
-
-def read_answer(answer: Any) -> tuple[bytes, str]:
-    """The bytes of a record and their CID, of an answer of com.atproto.repo.getRecord. Raises FetchError when the one
-    does not fit the other.
-    """
-    value, cid = (answer.get("value"), answer.get("cid")) if isinstance(answer, dict) else (None, None)
-    if not isinstance(value, dict):
-        raise FetchError("did not answer getRecord as the lexicon says", 200)
-    try:
-        record = encode_dag_cbor(value, atjson_mode=True)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise FetchError("gave a record that is none", 200) from error
-    if cid_text(b"\x01\x71\x12\x20" + sha256(record).digest()) != cid:
-        raise FetchError("gave another record than its CID says", 200)
-    return record, cid
 
 
 def _domain(document: DidDocument) -> str:

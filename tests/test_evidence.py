@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from communities.evidence import FRESH_MICROS, LONGEST_PARENT, PROFILE, blobs_of, decoded
 from communities.refs import cid_text
-from firehose.evidence import AGAIN_AFTER, AT_ONCE, HOST_BURST, MOST_BYTES, EvidenceReader, read_answer
+from firehose.evidence import AGAIN_AFTER, AT_ONCE, HOST_BURST, EvidenceReader
 from models.database import open_database
 from service.cli import main
 from tests.civic_posts import a_cid, version
@@ -24,6 +24,7 @@ from tests.didnet import Account, plc
 from tests.feed_site import RULES
 from tests.service_process import Service, free_port, until
 from xrpc.egress import FetchError, egress_session
+from xrpc.record import MOST_BYTES, read_answer
 from xrpc.resolver import DidResolver
 
 GET = "/xrpc/com.atproto.repo.getRecord"
