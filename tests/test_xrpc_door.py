@@ -212,7 +212,7 @@ REFUSED_HTTP = [
     b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 9000 + b"\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: a\r\n" * 200 + b"\r\n",
-    b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /" + b"a" * 17_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /xrpc/com.example.get?limit=\xff HTTP/1.1\r\nHost: x\r\n\r\n",
     b"BREW /xrpc/com.example.get HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /xrpc/com.example.get HTTP/1.1\r\nHost: x\r\nExpect: cake\r\nConnection: close\r\n\r\n",

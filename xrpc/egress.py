@@ -9,14 +9,17 @@ callers follow no redirects.
 import asyncio
 import re
 import socket
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import orjson
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 # IANA's special-purpose registry (RFC 6890) and multicast. `is_global` is not used: depending on the Python
 # release it passes multicast, NAT64, 6to4 and others.
@@ -60,6 +63,24 @@ class FetchError(Exception):
         super().__init__(message)
         self.status = status
         self.error = error
+
+
+class FetchTimeout(FetchError):
+    """The answer did not come, or did not end, in time."""
+
+
+class HttpAnswer(NamedTuple):
+    """Whatever a server has answered. `kind`: its media type, `headers`: all of them, `body`: unpacked."""
+
+    status: int
+    kind: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it says that it is JSON."""
+        return _JSON_TYPE.fullmatch(self.kind) is not None
 
 
 class BlockedAddress(OSError):
@@ -178,7 +199,7 @@ async def fetch_json(
     Redirects are not followed. Raises FetchError for everything but status 200 with a JSON content type
     and good JSON.
     """
-    try:
+    with _named_faults():
         async with (
             asyncio.timeout(timeout),
             session.get(url, allow_redirects=False, headers={"Accept": "application/json"}) as response,
@@ -187,14 +208,46 @@ async def fetch_json(
                 raise FetchError(f"answered {response.status}", response.status, await read_error(response))
             if not _JSON_TYPE.fullmatch(response.content_type):
                 raise FetchError("is not sent as JSON", response.status)
-            body = bytearray()
-            async for chunk in response.content.iter_chunked(8192):
-                body += chunk
-                if len(body) > limit:
-                    raise FetchError(f"is larger than {limit} bytes", response.status)
-            return orjson.loads(bytes(body))
+            return orjson.loads(await _body(response, limit))
+
+
+async def fetch_answer(
+    session: aiohttp.ClientSession,
+    url: URL,
+    *,
+    headers: Mapping[str, str],
+    limit: int,
+    timeout: float,  # noqa: ASYNC109
+) -> HttpAnswer:
+    """GET whatever is answered, of at most `limit` bytes (once unpacked), within `timeout` seconds.
+
+    Redirects are not followed: they are answers. Raises FetchError.
+    """
+    with _named_faults():
+        async with (
+            asyncio.timeout(timeout),
+            session.get(url, allow_redirects=False, headers={"Accept": "application/json", **headers}) as response,
+        ):
+            body = await _body(response, limit)
+            return HttpAnswer(response.status, response.content_type, response.headers, body)
+
+
+async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(8192):
+        body += chunk
+        if len(body) > limit:
+            raise FetchError(f"is larger than {limit} bytes", response.status)
+    return bytes(body)
+
+
+@contextmanager
+def _named_faults() -> Iterator[None]:
+    """Whatever goes wrong with a request, as FetchError."""
+    try:
+        yield
     except TimeoutError:
-        raise FetchError("did not answer in time") from None
+        raise FetchTimeout("did not answer in time") from None
     except ValueError as fault:  # the URL itself (aiohttp.InvalidURL) or the JSON
         raise FetchError("is not valid JSON" if isinstance(fault, orjson.JSONDecodeError) else "bad URL") from None
     except (aiohttp.ClientError, OSError) as fault:

@@ -1,7 +1,7 @@
 """The XRPC errors: one small tree, named as lexicons and reference servers name them, rendered in one place.
 
     XrpcError                       500 InternalServerError
-    ├── Refused                     400 or 403, as the method's lexicon names it
+    ├── Refused                     400 or 403, as the method's lexicon names it; 4xx, as another service does
     ├── InvalidRequest              400 InvalidRequest
     │   └── UnknownFeed             400 UnknownFeed
     ├── Unauthorized                401 (never raised itself; carries WWW-Authenticate: Bearer)
@@ -28,7 +28,8 @@
     ├── RateLimitExceeded           429 RateLimitExceeded
     ├── MethodNotImplemented        501 MethodNotImplemented
     ├── UpstreamFailure             502 UpstreamFailure
-    └── NotEnoughResources          503 NotEnoughResources
+    ├── NotEnoughResources          503 NotEnoughResources
+    └── UpstreamTimeout             504 UpstreamTimeout
 
 The `message` reaches people: the AppView hands a generator's 4xx through to the app word for word. So
 messages are written for readers and never hold a token, a stack trace or an internal name. Source:
@@ -63,7 +64,7 @@ class XrpcError(Exception):
 
 
 class Refused(XrpcError):
-    """What a method refuses, by a name that its lexicon declares."""
+    """What a method refuses, by a name that its lexicon declares; or what another service refuses, as it says it."""
 
     def __init__(self, error: str, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -289,6 +290,14 @@ class NotEnoughResources(XrpcError):
     status = 503
     error = "NotEnoughResources"
     default = "The service is busy"
+
+
+class UpstreamTimeout(XrpcError):
+    """A service that is needed for the answer does not answer in time."""
+
+    status = 504
+    error = "UpstreamTimeout"
+    default = "A service needed to answer did not answer in time"
 
 
 def error_response(fault: BaseException, headers: Mapping[str, str] | None = None) -> web.Response:

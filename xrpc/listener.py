@@ -16,7 +16,9 @@ from xrpc.server import ROUTES
 
 HEAD_TIMEOUT = 15.0
 SHUTDOWN_TIMEOUT = 10.0
-MAX_LINE = 8190
+MAX_LINE = 16_384
+"""Of a request, so of its path and query; each method has its own limit (`xrpc.params`)."""
+MAX_FIELD = 8190
 MAX_HEADERS = 64
 
 _log = logging.getLogger(__name__)
@@ -108,7 +110,7 @@ async def listen(
             access_log=None,  # type: ignore[arg-type]  # documented as "None disables it"
             keepalive_timeout=head_timeout,
             max_line_size=MAX_LINE,
-            max_field_size=MAX_LINE,
+            max_field_size=MAX_FIELD,
             max_headers=MAX_HEADERS,
             lingering_time=1.0,
             auto_decompress=False,

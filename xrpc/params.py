@@ -17,6 +17,8 @@ from xrpc.errors import InvalidRequest
 from xrpc.syntax import is_did, parse_at_uri
 
 MAX_QUERY = 8190
+LONG_QUERY = 16_000
+"""For methods that take a hundred at-uris at once, each of some 90 characters once it is encoded."""
 _MEMO_QUERY = 1024
 _MEMO_SIZE = 2048
 
@@ -150,8 +152,10 @@ def _decode(text: str) -> str:
 class Params:
     """The parameters of one method. `Params({"limit": IntParam(1, 100, default=50)}).parse("limit=10")`."""
 
-    def __init__(self, spec: Mapping[str, Param] | None = None) -> None:
+    def __init__(self, spec: Mapping[str, Param] | None = None, *, longest: int = MAX_QUERY) -> None:
+        """`longest`: characters that a query string may have."""
         self._spec = dict(spec or {})
+        self._longest = longest
         # Readers ask for the same pages again and again, and a result is immutable: a repeated query costs one look-up.
         # Of a page further on, only the cursor is new: free text at the end is read apart from what stands before it.
         self._memo = lru_cache(maxsize=_MEMO_SIZE)(self._read)
@@ -159,7 +163,7 @@ class Params:
 
     def parse(self, raw_query: str) -> Mapping[str, Any]:
         """Every parameter of the method, by name, from the undecoded query string. Raises InvalidRequest."""
-        if len(raw_query) > MAX_QUERY:
+        if len(raw_query) > self._longest:
             raise InvalidRequest("The query string is too long")
         if not raw_query.isascii():
             raise InvalidRequest("The query string has characters that must be percent-encoded")
