@@ -10,22 +10,25 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 OURS = "social.communities."
+_SHARED = ("com/atproto/admin", "com/atproto/moderation", "com/atproto/repo")
+"""Official documents to which both refer, cut down to what is of use here, and described."""
 
 
 def documents() -> tuple[dict[str, Any], ...]:
     """Those of communities, in the order of the NSIDs."""
-    return _read("com", "social")
+    return _read(*_SHARED, "social")
 
 
 def moderation_documents() -> tuple[dict[str, Any], ...]:
-    """Those of the moderation API, in the order of the NSIDs. They refer to profiles, which are not here: a catalog of
-    them is `partial`, and refuses an answer that has one.
+    """Those of the moderation API, in the order of the NSIDs, with those of `com.atproto.*` to which they refer. What
+    else they refer to (profiles, conversations) is not here: a catalog of them is `partial`, and refuses an answer that
+    has one where the lexicon names it.
     """
-    return _read("tools")
+    return _read(*_SHARED, "com/atproto/label", "com/atproto/server", "tools")
 
 
 def _read(*folders: str) -> tuple[dict[str, Any], ...]:
-    paths = [path for folder in folders for path in _json_files(files("lexicons").joinpath(folder))]
+    paths = [path for folder in folders for path in _json_files(files("lexicons").joinpath(*folder.split("/")))]
     found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return tuple(sorted(found, key=lambda document: str(document["id"])))
 
