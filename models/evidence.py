@@ -84,3 +84,30 @@ def postpone(connection: Connection, number: int, handle: str, why: str, due_at:
         "UPDATE evidence SET handle = ?, fault = ?, due_at = ?, tries = tries + 1 WHERE id = ?",
         (handle, why[:300], due_at, number),
     )
+
+
+class Snapshot(NamedTuple):
+    """What is kept of a version of a record. `at`: when it was taken or fetched."""
+
+    id: int
+    at: int
+    cid: str
+    record: bytes
+
+
+def snapshots(connection: Connection, uri: str, cid: str, most: int) -> list[Snapshot]:
+    """What is kept of a record, the last first; with a `cid` of that version alone."""
+    query = (
+        "SELECT id, at, cid, record FROM evidence WHERE uri = ?1 AND record IS NOT NULL AND (cid = ?2 OR ?2 = '')"
+        " ORDER BY at DESC, id DESC LIMIT ?3"
+    )
+    return [Snapshot._make(row) for row in connection.execute(query, (uri, cid, most))]
+
+
+def reached(connection: Connection, number: int, most: int) -> list[int]:
+    """The scopes that reports with this snapshot have reached."""
+    rows = connection.execute(
+        "SELECT DISTINCT t.scope FROM report r JOIN report_case t ON t.report = r.id WHERE r.evidence = ? LIMIT ?",
+        (number, most),
+    )
+    return [scope for (scope,) in rows]

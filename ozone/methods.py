@@ -8,9 +8,9 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 import peewee
@@ -23,9 +23,11 @@ from communities.relatives import Relatives
 from labeler.vocabulary import Declared
 from models import labelers, tokens
 from models.database import Connection, sql, writing
-from ozone import emit, sets, settings, team, templates
+from ozone import emit, sets, settings, subjects, team, templates
 from ozone import server as config
+from ozone.appview import ACCEPTED, PARAMS, PASSED_ON, AppView, accepted_labelers
 from ozone.callers import caller, sees, served
+from ozone.sources import Lookup, Sources
 from ozone.visit import NSID, Answer, Procedure, Query, Visit
 from xrpc import server
 from xrpc.auth import ServiceAuth, Token
@@ -42,8 +44,11 @@ from xrpc.params import Params
 from xrpc.ratelimit import RateLimit
 from xrpc.server import Call
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
+LOOKUPS: tuple[Lookup, ...] = subjects.LOOKUPS
 QUERIES: tuple[Query, ...] = (
     *config.QUERIES,
     *team.QUERIES,
@@ -67,7 +72,7 @@ _AUTHORIZATION = "Authorization"
 
 
 class OzoneMethods:
-    """All of QUERIES and PROCEDURES, for the labelers of this service."""
+    """All of QUERIES, LOOKUPS and PROCEDURES, and of PASSED_ON, for the labelers of this service."""
 
     def __init__(
         self,
@@ -80,14 +85,17 @@ class OzoneMethods:
         key: bytes,
         appview_url: str,
         resolvable: Callable[[str], bool],
+        appview: AppView,
+        sources: Sources,
         reads: RateLimit,
         writes: RateLimit,
         counts: Counter[str],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`auth` makes what takes tokens for these audiences alone; `declared` is asked at each call, and always gives
-        the same DIDs; `catalog`: of the documents of these methods; `reads` and `writes` bound calls per caller;
-        `counts` takes what was called; `clock` gives seconds. The rest: see `Visit`.
+        the same DIDs; `catalog`: of the documents of these methods; `appview` answers what is passed on, and `sources`
+        look things up: both are closed with this. `reads` and `writes` bound calls per caller; `counts` takes what was
+        called; `clock` gives seconds. The rest: see `Visit`.
         """
         self._database = database
         self._declared = declared
@@ -97,6 +105,8 @@ class OzoneMethods:
         self._key = key
         self._appview_url = appview_url
         self._resolvable = resolvable
+        self._appview = appview
+        self._sources = sources
         self._reads = reads
         self._writes = writes
         self._counts = counts
@@ -107,7 +117,12 @@ class OzoneMethods:
 
     def methods(self) -> list[server.Query | server.Procedure]:
         """What to mount."""
-        return [*map(self._query, QUERIES), *map(self._procedure, PROCEDURES)]
+        looked_up = map(self._lookup, LOOKUPS)
+        return [*map(self._query, QUERIES), *looked_up, *map(self._procedure, PROCEDURES)]
+
+    def passed_on(self, taken: Collection[str]) -> list[server.Query]:
+        """What to mount besides: the reads of the AppView, without those that this service answers itself (`taken`)."""
+        return [self._passed_on(nsid) for nsid in PASSED_ON if nsid not in taken]
 
     def _by_audience(self) -> dict[str, Declared]:
         return {audience: one for one in self._declared() for audience in (one.did, one.did + LABELER)}
@@ -123,13 +138,39 @@ class OzoneMethods:
         method = NSID + query.name
 
         async def handle(call: Call) -> server.Answer:
-            token = await self._token(call, self._reads, act=False)
-            params = {name: _plain(value) for name, value in call.params.items() if value is not None}
-            _judge(self._catalog.check_params, method, params)
-            self._counts[f"ozone {query.name}"] += 1
-            return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, query, token, params)
+            token, params = await self._asked(call, query.name)
+            return await self._reading(token, lambda visit: self._checked(method, query.answer(visit, params)))
 
         return server.Query(method, query.params, handle)
+
+    def _lookup(self, lookup: Lookup) -> server.Query:
+        method = NSID + lookup.name
+
+        async def handle(call: Call) -> server.Answer:
+            token, params = await self._asked(call, lookup.name)
+            wanted = await self._reading(token, lambda visit: lookup.wanted(visit, params))
+            found = await self._sources.fetch(wanted)  # no transaction is open meanwhile
+            return await self._reading(token, lambda visit: self._checked(method, lookup.answer(visit, params, found)))
+
+        return server.Query(method, lookup.params, handle)
+
+    def _passed_on(self, nsid: str) -> server.Query:
+        async def handle(call: Call) -> server.Answer:
+            token = await self._token(call, self._reads, act=False)
+            own = await self._reading(token, lambda visit: visit.did)
+            self._counts[f"ozone {nsid}"] += 1
+            labelers = accepted_labelers(call.request.headers.getall(ACCEPTED, ()), own)
+            return await self._appview.pass_on(nsid, call.request.rel_url.raw_query_string, labelers)
+
+        return server.Query(nsid, PARAMS, handle)
+
+    async def _asked(self, call: Call, name: str) -> tuple[Token, Mapping[str, Any]]:
+        """Who asks, and with which parameters."""
+        token = await self._token(call, self._reads, act=False)
+        params = {name: _plain(value) for name, value in call.params.items() if value is not None}
+        _judge(self._catalog.check_params, NSID + name, params)
+        self._counts[f"ozone {name}"] += 1
+        return token, params
 
     def _procedure(self, procedure: Procedure) -> server.Procedure:
         method = NSID + procedure.name
@@ -148,11 +189,17 @@ class OzoneMethods:
 
         return server.Procedure(method, Params(), handle, max_body=MOST_BYTES, authorize=authorize)
 
-    def _read(self, query: Query, token: Token, params: Mapping[str, Any]) -> Answer:
-        """Runs in the reader's thread, on its own connection; the whole answer is of one moment."""
-        with self._database.atomic("DEFERRED"):
-            answer = query.answer(self._visit(sql(self._database), token), params)
-        self._catalog.check_output(NSID + query.name, answer)
+    async def _reading(self, token: Token, read: Callable[[Visit], T]) -> T:
+        """Let `read` run in the reader's thread, on its own connection; all that it reads is of one moment."""
+
+        def run() -> T:
+            with self._database.atomic("DEFERRED"):
+                return read(self._visit(sql(self._database), token))
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, run)
+
+    def _checked(self, method: str, answer: Answer) -> Answer:
+        self._catalog.check_output(method, answer)
         return answer
 
     def _write(self, procedure: Procedure, token: Token, body: Mapping[str, Any]) -> Answer | None:
@@ -196,8 +243,10 @@ class OzoneMethods:
             KeptPlaces(Relatives(connection), lambda: now),
         )
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let what is being read and written come to its end."""
+        await self._appview.close()
+        await self._sources.close()
         for thread in (self._reader, self._writer):
             thread.submit(self._database.close).result()
             thread.shutdown()

@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from communities.deeds import subject_key
 from communities.mod_event import Kind
 from communities.review import State
+from models import mod_events, subject_statuses
 from models.database import Connection
 from models.mod_events import EventRow, SubjectKey
 from models.subject_statuses import StatusRow
@@ -67,6 +69,18 @@ def statuses(visit: Visit, found: list[Stands]) -> list[Answer]:
     """How subjects stand."""
     names = slugs(visit.connection, (one.scope for one in found))
     return [_status(visit, one, names) for one in found]
+
+
+def status_of(visit: Visit, uri: str) -> Answer | None:
+    """How a subject stands, by its DID or at-uri, where it is most urgent of all that the caller looks into."""
+    subject = mod_events.find_subject(visit.connection, subject_key(uri))
+    scopes = visit.scopes.among(subject_statuses.scopes(visit.connection, subject)) if subject is not None else []
+    rows = [subject_statuses.find(visit.connection, scope, subject) for scope in scopes if subject is not None]
+    found = [Stands(row[0], scope, subject_key(uri), row[1]) for scope, row in zip(scopes, rows, strict=True) if row]
+    if not found:
+        return None
+    order = (State.ESCALATED, State.OPEN, State.CLOSED, State.NONE)
+    return statuses(visit, [min(found, key=lambda one: (order.index(State(one.row.state)), one.scope))])[0]
 
 
 def _status(visit: Visit, one: Stands, names: dict[int, str]) -> Answer:

@@ -75,7 +75,7 @@ class Config:
     appview_url: str = _setting(
         "https://public.api.bsky.app",
         values.url("https", "http"),
-        "AppView that `doctor` asks how it sees the feeds, and of which moderators' clients are told.",
+        "AppView that `doctor` asks how it sees the feeds, which moderators read, and of which their clients are told.",
     )
     egress_allow: tuple[str, ...] = _setting(
         "",

@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+import aiohttp
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.access import Site
 from labeler.vocabulary import Declared
 from lexicons.catalog import moderation_documents
+from ozone.appview import AppView
 from ozone.methods import OzoneMethods
+from ozone.sources import Sources
 from service.config import Config
 from xrpc.auth import ServiceAuth
 from xrpc.lexicon import Catalog
@@ -24,14 +27,18 @@ def moderating(
     database: APSWDatabase,
     declared: Callable[[], Sequence[Declared]],
     resolver: DidResolver,
+    session: aiohttp.ClientSession,
     site: Mapping[str, Site],
     key: bytes,
     counts: Counter[str],
     clock: Callable[[], float],
 ) -> OzoneMethods | None:
-    """The moderation API of the labelers; None without one. `site`: whom the settings name; `key`: of cursors."""
+    """The moderation API of the labelers; None without one. `session`: the guarded way out; `site`: whom the settings
+    name; `key`: of cursors.
+    """
     if not declared():
         return None
+    appview = AppView(session, config.appview_url, clock)
     return OzoneMethods(
         database,
         lambda audiences: ServiceAuth(resolver, audiences),
@@ -41,6 +48,8 @@ def moderating(
         key=key,
         appview_url=config.appview_url,
         resolvable=resolver.can_resolve,
+        appview=appview,
+        sources=Sources(appview, resolver, session, clock),
         reads=RateLimit(READS_PER_SECOND, READS_BURST),
         writes=RateLimit(WRITES_PER_SECOND, WRITES_BURST),
         counts=counts,

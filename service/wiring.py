@@ -179,8 +179,9 @@ async def serving(
             key = meta.secret(connection, "cursor_key")
             forget_fault(connection)
         connection = sql(database)
+        own_hosts = tuple(urlsplit(url).hostname or "" for url in (config.plc_url, config.appview_url))
         async with (
-            egress_session(config.egress_allow, own=(urlsplit(config.plc_url).hostname or "",)) as session,
+            egress_session(config.egress_allow, own=own_hosts) as session,
             labelling(config, declared, clock, limits) as labels,
             automating(config, database, session, declared, clock) as automate_again,
         ):
@@ -223,7 +224,9 @@ async def serving(
                 clock=clock,
             )
 
-            moderation = moderating(config, database, declared.labelers, resolver, site, key, methods.counts, clock)
+            moderation = moderating(
+                config, database, declared.labelers, resolver, session, site, key, methods.counts, clock
+            )
 
             async def health(call: Call) -> Answer:
                 feeds.refresh()
@@ -245,7 +248,9 @@ async def serving(
             of_labels = labels.open_doors(public) if labels else []
             of_moderation = moderation.methods() if moderation else []
             own = Query("_health", Params(), health)
-            mount(public, [*methods.methods(), *civic.methods(), *of_labels, *of_moderation, own])
+            ours = [*methods.methods(), *civic.methods(), *of_labels, *of_moderation, own]
+            passed_on = moderation.passed_on({one.nsid for one in ours}) if moderation else []
+            mount(public, [*ours, *passed_on])
             private = web.Application()
             private.router.add_get("/metrics", metrics)
             door = await listen(public, config.listen_host, config.listen_port)
@@ -266,7 +271,7 @@ async def serving(
                 methods.close()
                 civic.close()
                 if moderation is not None:
-                    moderation.close()
+                    await moderation.close()
                 feeds.close()
     finally:
         database.close()

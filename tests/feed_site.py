@@ -214,7 +214,7 @@ def make_config(folder: Path, **settings: str) -> Config:
 
 @contextmanager
 def site(folder: Path, clock: Callable[[], float] = time.time, **settings: str) -> Iterator[Site]:
-    """The app over the database in `folder`, and a directory."""
+    """The app over the database in `folder`, and a directory. `{net}` in a setting is where the directory is."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="site")
     thread.start()
@@ -222,7 +222,8 @@ def site(folder: Path, clock: Callable[[], float] = time.time, **settings: str) 
 
     async def start() -> Site:
         net = await stack.enter_async_context(DidNet())
-        config = make_config(folder, plc_url=net.url, **settings)
+        given = {name: value.replace("{net}", net.url) for name, value in settings.items()}
+        config = make_config(folder, plc_url=net.url, **given)
         door, side = await stack.enter_async_context(serving(config, clock=clock))
         return Site(config, net, loop, door.port, side.port)
 

@@ -73,14 +73,8 @@ class Desk:
 
     def ask(self, method: str, who: Account | None, *, aud: str = LABELER, **params: Any) -> Reply:
         """Call a query; its answer must be what the official lexicon says."""
-        given = [
-            f"{name}={quote(_text(one), safe='')}"
-            for name, value in params.items()
-            if value is not None
-            for one in (value if isinstance(value, list) else [value])
-        ]
         sent = [f"Bearer {self.token(who, method, aud=aud)}"] if who else []
-        reply = self.place.site.ask("&".join(given), *sent, method=NSID + method)
+        reply = self.place.site.ask(query_of(**params), *sent, method=NSID + method)
         if reply.status == 200:
             CATALOG.check_params(NSID + method, {name: value for name, value in params.items() if value is not None})
         return _checked(method, reply)
@@ -106,6 +100,16 @@ class Desk:
             if reply.cursor is None:
                 return
             params["cursor"] = reply.cursor
+
+
+def query_of(**params: Any) -> str:
+    """A query string as clients write it."""
+    return "&".join(
+        f"{name}={quote(_text(one), safe='')}"
+        for name, value in params.items()
+        if value is not None
+        for one in (value if isinstance(value, list) else [value])
+    )
 
 
 def _text(value: Any) -> str:

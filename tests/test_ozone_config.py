@@ -8,7 +8,7 @@ import pytest
 
 from communities.access import Role as Member
 from communities.access import Scope, Status
-from ozone.methods import PROCEDURES, QUERIES
+from ozone.methods import LOOKUPS, PROCEDURES, QUERIES
 from ozone.roles import Role
 from service.moderating import READS_BURST
 from tests.civic_site import OWNER, town
@@ -19,8 +19,8 @@ from tests.ozone_site import NSID, STAFF_ADMIN, STAFF_MODERATOR, Desk, desk
 
 CONFIG = "server.getConfig"
 NOT_YET = (
-    "moderation.emitEvent",
-    "moderation.queryStatuses",
+    "moderation.scheduleAction",
+    "signature.findCorrelation",
     "report.queryReports",
     "queue.listQueues",
     "safelink.queryRules",
@@ -164,7 +164,7 @@ def test_s47_s64_verbs_and_other_origins(place: Desk) -> None:
     asked = [("Access-Control-Request-Method", "GET"), ("Origin", "https://ozone.example")]
     allowed = site.request("OPTIONS", f"/xrpc/{NSID}{CONFIG}", headers=asked)
     assert allowed.status == 204 and "atproto-proxy" in allowed.headers["Access-Control-Allow-Headers"]
-    for query in QUERIES:
+    for query in (*QUERIES, *LOOKUPS):
         assert site.request("POST", f"/xrpc/{NSID}{query.name}").fault == (400, "InvalidRequest")
     for procedure in PROCEDURES:
         assert site.request("GET", f"/xrpc/{NSID}{procedure.name}").fault == (400, "InvalidRequest")
@@ -178,7 +178,7 @@ def test_what_is_not_there_says_so(place: Desk, method: str) -> None:
 
 def test_nothing_of_it_is_there_without_a_labeler(tmp_path: Path) -> None:
     with town(tmp_path, labels=str(tmp_path / "none.toml")) as place:
-        for method in (*QUERIES, *PROCEDURES):
+        for method in (*QUERIES, *LOOKUPS, *PROCEDURES):
             reply = place.site.request("GET", f"/xrpc/{NSID}{method.name}")
             assert reply.fault == (501, "MethodNotImplemented")
 
