@@ -7,8 +7,9 @@ from communities.admission import PENDING, REMOVED, Decided, Verdict
 from communities.deeds import write
 from communities.directory import Settings
 from communities.log import Acting, Decision, Event
+from communities.members import find_actor
 from communities.refs import PostRef, cid_text
-from communities.stored import Item, StoredPost, find_decided, find_item, put_decided, put_item
+from communities.stored import Item, StoredPost, find_decided, find_item, find_post, put_decided, put_item
 from models import pins, reports
 from models.database import Connection
 
@@ -54,6 +55,24 @@ def give_back(
     if item is not None:
         put_item(connection, settings.id, ref, post, Item(item.hidden & ~REMOVED, item.evidences))
     return event
+
+
+def end_removal(connection: Connection, community: int, ref: PostRef, actor: str, reason: str, now: int) -> bool:
+    """The time is over for which a post was removed from a community; False where it is not removed. As `remove`."""
+    slug = connection.execute("SELECT slug FROM community WHERE id = ?", (community,)).fetchone()
+    author = find_actor(connection, ref.did)
+    decided = find_decided(connection, community, author, ref.rkey)
+    if slug is None or decided is None or decided.verdict is not Verdict.REMOVED:
+        return False
+    settings, post = Settings(community, slug[0]), find_post(connection, ref)
+    if post is not None:
+        return give_back(connection, settings, ref, post, actor, reason, decided.decision, now) is not None
+    decision = Decision(Action.RESTORE, actor, Acting.AUTOMATION, ref.uri, cid_text(decided.cid), reason)
+    write(connection, settings, now, decision)
+    connection.execute(
+        "DELETE FROM decided WHERE community = ? AND actor = ? AND rkey = ?", (community, author, ref.rkey)
+    )
+    return True
 
 
 def let_wait(

@@ -93,6 +93,29 @@ def waiting_of(connection: Connection, scope: int, did: str) -> list[tuple[Subje
     return [(SubjectKey(*key), bool(appealed)) for *key, appealed in rows]
 
 
+def due(connection: Connection, column: str, now: int, limit: int) -> list[tuple[int, SubjectKey]]:
+    """Scopes and subjects for which the moment in a column has come, the earliest first."""
+    rows = connection.execute(
+        f"SELECT t.scope, s.did, s.path, s.convo FROM subject_status t JOIN subject s ON s.id = t.subject"
+        f" WHERE t.{column} <= ? ORDER BY t.{column} LIMIT ?",
+        (now, limit),
+    ).fetchall()
+    return [(scope, SubjectKey(*key)) for scope, *key in rows]
+
+
+def due_tags(connection: Connection, now: int, limit: int) -> list[tuple[int, SubjectKey, list[str]]]:
+    """The same of tags, with those of each."""
+    rows = connection.execute(
+        "SELECT t.scope, s.did, s.path, s.convo, g.tag FROM subject_tag g JOIN subject_status t ON t.id = g.status"
+        " JOIN subject s ON s.id = t.subject WHERE g.until <= ? ORDER BY g.until LIMIT ?",
+        (now, limit),
+    ).fetchall()
+    found: dict[tuple[int, SubjectKey], list[str]] = {}
+    for scope, did, path, convo, tag in rows:
+        found.setdefault((scope, SubjectKey(did, path, convo)), []).append(tag)
+    return [(scope, key, names) for (scope, key), names in found.items()]
+
+
 def put(connection: Connection, scope: int, subject: int, row: StatusRow) -> int:
     """Store a row, new or changed; its number."""
     return int(connection.execute(_PUT, (scope, subject, *row)).fetchall()[0][0])

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -41,8 +40,10 @@ from models.lock import LockError, only_one
 from service import canary
 from service.automating import automating
 from service.config import Config
+from service.did_json import COMMUNITIES, did_document
+from service.ending import keep_ending
 from service.label_metrics import render_labels
-from service.labelling import Labelling, labelling
+from service.labelling import labelling
 from service.labels_watch import forget_fault, keep_in_force, render_fault
 from service.moderating import moderating
 from service.process import settle
@@ -65,9 +66,6 @@ LOCK_SECONDS = 20.0
 INTERACTIONS_PER_SECOND, INTERACTIONS_BURST = 2.0, 60
 DECISIONS_PER_SECOND, DECISIONS_BURST = 1.0, 60
 """A moderator's open tab asks less than once a second."""
-
-COMMUNITIES = "#communities"
-"""Our service entry to which clients send the methods of communities."""
 
 
 async def run_ingest(config: Config, stop: asyncio.Event) -> None:
@@ -244,7 +242,7 @@ async def serving(
                 return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
             public = web.Application()
-            public.router.add_get("/.well-known/did.json", _did_document(config, labels))
+            public.router.add_get("/.well-known/did.json", did_document(config, labels))
             of_labels = labels.open_doors(public) if labels else []
             of_moderation = moderation.methods() if moderation else []
             own = Query("_health", Params(), health)
@@ -257,14 +255,16 @@ async def serving(
             try:
                 side = await listen(private, config.metrics_host, config.metrics_port)
                 watching = asyncio.create_task(canary.keep_watching(config, declared.labelers))
+                over = asyncio.create_task(keep_ending(database, clock))
                 ending = asyncio.Event()
                 reading = asyncio.create_task(keep_in_force(config, declared, automate_again, ending))
                 try:
                     yield door, side
                 finally:
                     watching.cancel()
+                    over.cancel()
                     ending.set()
-                    await asyncio.gather(watching, reading, return_exceptions=True)
+                    await asyncio.gather(watching, over, reading, return_exceptions=True)
                     await side.close()
             finally:
                 await door.close()
@@ -275,26 +275,3 @@ async def serving(
                 feeds.close()
     finally:
         database.close()
-
-
-def did_document(config: Config) -> dict[str, Any] | None:
-    """The document of our did:web; None when our DID is another one, whose document stands elsewhere."""
-    if config.did != "did:web:" + config.hostname.replace(":", "%3A"):
-        return None
-    services = [
-        {"id": "#bsky_fg", "type": "BskyFeedGenerator", "serviceEndpoint": config.endpoint},
-        {"id": COMMUNITIES, "type": "CommunitiesService", "serviceEndpoint": config.endpoint},
-    ]
-    return {"@context": ["https://www.w3.org/ns/did/v1"], "id": config.did, "service": services}
-
-
-def _did_document(config: Config, labels: Labelling | None) -> Any:
-    own = did_document(config)
-
-    async def answer(request: web.Request) -> web.Response:
-        document = labels.doors.document(request.host, own) if labels else own
-        if document is None:
-            return web.json_response({"error": "NotFound", "message": f"This service is {config.did}"}, status=404)
-        return web.json_response(document, headers={"Access-Control-Allow-Origin": "*"})
-
-    return answer

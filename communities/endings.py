@@ -1,0 +1,75 @@
+"""What moderators have done for a time ends: mutes, suspensions, tags. Each end is an event of its own, in the
+transaction in which it comes about, so that a restart forgets none and none comes twice.
+
+Bans end by the clock (`communities.membership.in_force`), and labels by their `exp`; here it is written down.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from communities import automatic
+from communities.casebook import append
+from communities.log import Acting
+from communities.mod_event import Kind, ModEvent
+from communities.refs import PostRef, read_post_uri
+from communities.shown import take_down, take_down_post
+from models import subject_statuses
+from models.database import Connection
+from models.mod_events import SubjectKey
+
+SCHEDULE = "schedule"
+"""The actor of what ends because its time is over."""
+_ENDS = (
+    ("mute_until", Kind.UNMUTE),
+    ("mute_reporting_until", Kind.UNMUTE_REPORTER),
+    ("suspend_until", Kind.REVERSE_TAKEDOWN),
+)
+"""Columns of `subject_status`, and what happens when that moment has come."""
+
+
+class _Due(NamedTuple):
+    """A subject in a scope for which something is over."""
+
+    scope: int
+    key: SubjectKey
+
+
+def is_due(connection: Connection, now: int) -> bool:
+    """Whether anything is over. `now`: microseconds."""
+    return any(subject_statuses.due(connection, column, now, 1) for column, _ in _ENDS) or bool(
+        subject_statuses.due_tags(connection, now, 1)
+    )
+
+
+def end_due(connection: Connection, now: int, limit: int) -> int:
+    """End what is over, at most so much of each kind; how much. Call inside a write. `now`: microseconds."""
+    done = 0
+    for column, kind in _ENDS:
+        for scope, key in subject_statuses.due(connection, column, now, limit):
+            _end(connection, _Due(scope, key), kind, now)
+            done += 1
+    for scope, key, tags in subject_statuses.due_tags(connection, now, limit):
+        _note(connection, _Due(scope, key), Kind.TAG, now, add=[], remove=list(tags))
+        done += 1
+    return done
+
+
+def _end(connection: Connection, due: _Due, kind: Kind, now: int) -> None:
+    post = read_post_uri(due.key.uri) if due.key.path else None
+    if kind is Kind.REVERSE_TAKEDOWN and due.scope <= 0:
+        if post is not None:
+            take_down_post(connection, post, b"", now, allowed=True)
+        elif not due.key.path and not due.key.convo:
+            take_down(connection, due.key.did, allowed=True)
+    elif kind is Kind.REVERSE_TAKEDOWN and post is not None and _give_back(connection, due.scope, post, now):
+        return  # by the log of the community, which is an event already
+    _note(connection, due, kind, now)
+
+
+def _give_back(connection: Connection, scope: int, post: PostRef, now: int) -> bool:
+    """A post was removed for a time that is over; False where nobody has it removed any more."""
+    return automatic.end_removal(connection, scope, post, SCHEDULE, "the time for which it was removed is over", now)
+
+
+def _note(connection: Connection, due: _Due, kind: Kind, now: int, **said: Iterable[str]) -> None:
+    append(connection, due.scope, due.key, ModEvent(kind, now, SCHEDULE, str(Acting.AUTOMATION), said=said))
