@@ -23,7 +23,7 @@ from communities.relatives import Relatives
 from labeler.vocabulary import Declared
 from models import labelers, tokens
 from models.database import Connection, sql, writing
-from ozone import emit, sets, settings, subjects, team, templates
+from ozone import emit, event_detail, sets, settings, subjects, team, templates
 from ozone import server as config
 from ozone.appview import ACCEPTED, PARAMS, PASSED_ON, AppView, accepted_labelers
 from ozone.callers import caller, sees, served
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-LOOKUPS: tuple[Lookup, ...] = subjects.LOOKUPS
+LOOKUPS: tuple[Lookup, ...] = (*subjects.LOOKUPS, *event_detail.LOOKUPS)
 QUERIES: tuple[Query, ...] = (
     *config.QUERIES,
     *team.QUERIES,
