@@ -8,10 +8,12 @@ from civic.visit import NSID, Answer, Procedure, Visit
 from communities.access import Action
 from communities.acting import acting_as
 from communities.decision_view import moment
+from communities.deeds import Deed, subject_key
 from communities.directory import Settings
 from communities.membership import RefusedError
 from communities.refs import read_cid, read_post_uri
 from communities.stored import find_post
+from labeler import second
 from labeler.issue import LabelRefusedError, Wanted
 from labeler.label import timestamp
 from labeler.permission import Facts, NotAllowedError, belongs, judge, own_values, serving
@@ -79,14 +81,24 @@ def _label(visit: Visit, labelers: Sequence[Declared], body: Mapping[str, Any]) 
             reason=reason or "",
             rule=rule or "",
         )
+        key = subject_key(uri)
+        two = second.takes_two(declared.definitions, add, holding)
+        asked = second.ask(visit.connection, settings.id, key, visit.signed(), add, two)
+        wanted = wanted._replace(add=asked.now, exp=exp if asked.now else None)
         done = say(visit.connection, declared, wanted, now).issued
+        role = wanted.role
+        deed = Deed(comment=reason or "", cid=cid)
+        noted = second.note(visit.connection, settings.id, key, visit.signed(), role, asked, visit.now, deed)
     except NotAllowedError as error:
         raise Refused(error.name, str(error), 400 if error.name == "SubjectNotInCommunity" else 403) from error
     except LabelRefusedError as error:
         raise InvalidRequest(str(error)) from error
-    if done.event is None:
+    if done.event is None and noted is None:
         raise RefusedError("NoChange", "That is how it stands already.")
-    return {"event": _view(wanted, settings, done.event, done.added, done.removed, visit.now)}
+    answer: Answer = {"waiting": list(asked.waiting)} if asked.waiting else {}
+    if done.event is not None:
+        answer["event"] = _view(wanted, settings, done.event, done.added, done.removed, visit.now)
+    return answer
 
 
 def _subject(subject: Mapping[str, Any]) -> tuple[str, str]:

@@ -15,12 +15,15 @@ from communities.casebook import Appended, append, standing
 from communities.directory import Settings
 from communities.log import Decision, Event
 from communities.mod_event import HOUR, Kind, ModEvent
+from communities.review import Status
 from models.database import Connection
 from models.mod_events import SubjectKey, key_of
 from xrpc.syntax import parse_at_uri
 
 PINNED = "pinned"
 """The tag of what the moderators of a community have pinned."""
+REMOVED = "feed-removed:"
+"""With the slug of a community behind it: the tag of a post that is taken out of its feed by being tagged so."""
 _KINDS = {
     Action.REMOVE: Kind.TAKEDOWN,
     Action.BAN: Kind.TAKEDOWN,
@@ -65,11 +68,18 @@ def write(connection: Connection, settings: Settings, now: int, decision: Decisi
     entry = logbook.write(connection, settings.id, settings.slug, now, decision)
     if decision.subject is None:
         return Done(entry, None)
-    key = subject_key(decision.subject)
-    kind = _kind(connection, settings.id, key, decision.action)
+    key, deed = subject_key(decision.subject), deed or Deed()
+    status = standing(connection, settings.id, key)
+    kind = deed.kind or _kind(status, decision.action)
     if kind is None:
         return Done(entry, None)
-    return Done(entry, append(connection, settings.id, key, _event(kind, decision, entry, deed or Deed())))
+    done = append(connection, settings.id, key, _event(kind, decision, entry, deed))
+    tag = REMOVED + settings.slug
+    if kind in (Kind.REVERSE_TAKEDOWN, Kind.ACKNOWLEDGE) and status is not None and tag in status.tags:
+        # It was taken out of the feed by this tag, and is in it again.
+        said = {"add": [], "remove": [tag]}
+        append(connection, settings.id, key, ModEvent(Kind.TAG, now, decision.actor, str(decision.role), said=said))
+    return Done(entry, done)
 
 
 def subject_key(subject: str) -> SubjectKey:
@@ -78,12 +88,10 @@ def subject_key(subject: str) -> SubjectKey:
     return key_of(parts.authority, subject) if parts else SubjectKey(subject)
 
 
-def _kind(connection: Connection, scope: int, key: SubjectKey, action: Action) -> Kind | None:
-    if action in (Action.APPROVE, Action.EXPEL):
+def _kind(status: Status | None, action: Action) -> Kind | None:
+    if action in (Action.APPROVE, Action.EXPEL) and status is not None and status.takendown:
         # Who approves what was removed lets it in again, and who is expelled is banned no more.
-        status = standing(connection, scope, key)
-        if status is not None and status.takendown:
-            return Kind.REVERSE_TAKEDOWN
+        return Kind.REVERSE_TAKEDOWN
     return _KINDS.get(action)
 
 

@@ -8,6 +8,7 @@
     reason_types, subject_types, subject_collections    # which reports it takes
     negate_expired = true                       # whether what has expired is taken back for good
     takedown = "removed"                        # the value that a takedown issues; left out: none
+    two_person = true                           # whether a takedown takes two people; the same of a label
 
     [[labeler.label]]
     value = "spoiler"
@@ -72,6 +73,8 @@ class Definition:
     default_setting: str
     adult_only: bool
     locales: tuple[Locale, ...]
+    two_person: bool = False
+    """Whether two people must want it before it is issued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class Declared:
     negate_expired: bool = True
     takedown: str | None = None
     """The value that a takedown by this labeler issues; None: none."""
+    two_person: bool = False
+    """Whether two people must want a takedown before it is done."""
 
     @property
     def values(self) -> frozenset[str]:
@@ -159,6 +164,7 @@ def _read_labeler(entry: dict[str, Any], fault: _Fault) -> Declared | None:
         subject_collections=kept.get("subject_collections"),
         negate_expired=kept.get("negate_expired", True),
         takedown=kept.get("takedown"),
+        two_person=kept.get("two_person", False),
     )
     if declared.takedown is not None and declared.takedown not in declared.values:
         fault("", "takedown", f"{declared.takedown!r} is not declared here: a takedown issues a value of this labeler")
@@ -199,6 +205,7 @@ def _read_labels(entries: Any, fault: _Fault) -> dict[str, Definition]:
                 kept.get("default_setting", "warn"),
                 kept.get("adult_only", False),
                 locales,
+                kept.get("two_person", False),
             )
     return found
 

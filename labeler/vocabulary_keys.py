@@ -130,6 +130,7 @@ LABELER: dict[str, Check] = {
     "subject_collections": _each(_collection),
     "negate_expired": switch,
     "takedown": _takedown,
+    "two_person": switch,
 }
 """Of `[[labeler]]` itself."""
 LABEL: dict[str, Check] = {
@@ -138,6 +139,7 @@ LABEL: dict[str, Check] = {
     "blurs": one_of(*BLURS),
     "default_setting": one_of(*SETTINGS),
     "adult_only": switch,
+    "two_person": switch,
 }
 """Of `[[labeler.label]]`."""
 LOCALE: dict[str, Check] = {

@@ -12,7 +12,7 @@ from communities.access import Action, Standing
 from communities.acting import acting_as
 from communities.casebook import Appended, append, standing
 from communities.community import Community
-from communities.deeds import Deed
+from communities.deeds import REMOVED, Deed
 from communities.directory import Settings
 from communities.log import Acting
 from communities.members import standing_of
@@ -22,9 +22,11 @@ from communities.person_decisions import PersonDecision, decide_person
 from communities.post_decisions import PostDecision, decide_post
 from communities.refs import PostRef, read_cid, read_post_uri
 from communities.shown import take_down, take_down_post
+from labeler import second
 from labeler.issue import LabelRefusedError, Wanted, issue
 from labeler.permission import SYSTEM, Facts, NotAllowedError, belongs, judge, own_values
 from labeler.saying import say
+from labeler.second import Asked
 from labeler.standing import active
 from models import communities as community_rows
 from ozone.event_input import About, Intent
@@ -32,15 +34,14 @@ from ozone.views import NO_CID
 from ozone.visit import Visit
 from xrpc.errors import AuthenticationRequired, InvalidRequest, Refused
 
-REMOVED_TAG = "feed-removed:"
-"""Before the slug of a community: tagging a post with it removes that from its feed, and nothing else."""
-
 
 def act(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -> Appended:
     """Do it. Call inside a write. Raises InvalidRequest, AuthenticationRequired, Refused."""
     try:
         if intent.kind in (Kind.TAKEDOWN, Kind.REVERSE_TAKEDOWN):
             return _take_down(visit, scope, about, intent, deed)
+        if intent.kind is Kind.TAG and any(map(is_removal, (*intent.said["add"], *intent.said["remove"]))):
+            return _tag_out(visit, scope, about, intent, deed)
         if intent.kind is Kind.LABEL:
             return _label(visit, scope, about, intent, deed)
         return append(visit.connection, scope, about.key, event(visit, scope, deed))
@@ -78,6 +79,26 @@ def event(visit: Visit, scope: int, deed: Deed, **more: Any) -> ModEvent:
     )
 
 
+def is_removal(tag: str) -> bool:
+    """Whether a tag takes a post out of a feed."""
+    return tag.startswith(REMOVED)
+
+
+def _tag_out(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -> Appended:
+    """A post is taken out of the feed of a community, or let in again, and that is all: the tag says so."""
+    settings, post = community(visit, scope), read_post_uri(about.key.uri) if about.key.path else None
+    if post is None:
+        raise InvalidRequest(f"{REMOVED}{settings.slug} is for posts")
+    action = Action.REMOVE if any(map(is_removal, intent.said["add"])) else Action.RESTORE
+    removed = action is Action.REMOVE
+    wanted = PostDecision(action, post, read_cid(about.cid), intent.comment or None, known=removed)
+    to = (visit.connection, visit.places, settings, visit.caller.did)
+    done = decide_post(*to, wanted, visit.now, visit.stands, deed)
+    if done.event is None:  # pragma: no cover - the deed says which
+        raise RuntimeError("a removal is no event")
+    return done.event
+
+
 def role(visit: Visit, scope: int) -> str:
     """As what the caller acts."""
     if scope <= 0 or visit.caller.team is not None:
@@ -103,17 +124,41 @@ def _take_down(visit: Visit, scope: int, about: About, intent: Intent, deed: Dee
     status = standing(visit.connection, scope, about.key)
     if down is (status is not None and status.takendown):
         raise InvalidRequest(f"Subject is {'already' if down else 'not'} taken down")
+    asked = _ask(visit, scope, about, (second.TAKEDOWN,) if down else (), visit.declared.two_person)
+    if asked.waiting:
+        return _waits(visit, scope, about, asked, deed)
     labelled = _label_of_takedown(visit, scope, about, intent)
     deed = replace(deed, label_event=labelled)
     post = read_post_uri(about.key.uri) if about.key.path else None
     if scope > 0 and (post is not None or not (about.key.path or about.key.convo)):
-        return _in_community(visit, scope, about, intent, deed, post)
-    if scope <= 0 and post is not None:
-        cid = read_cid(about.cid) or b""
-        take_down_post(visit.connection, post, cid, visit.now, allowed=not down)
-    elif scope <= 0 and not (about.key.path or about.key.convo):
-        take_down(visit.connection, about.key.did, allowed=not down)
-    return append(visit.connection, scope, about.key, event(visit, scope, deed))
+        done = _in_community(visit, scope, about, intent, deed, post)
+    else:
+        if scope <= 0 and post is not None:
+            take_down_post(visit.connection, post, read_cid(about.cid) or b"", visit.now, allowed=not down)
+        elif scope <= 0 and not (about.key.path or about.key.convo):
+            take_down(visit.connection, about.key.did, allowed=not down)
+        done = append(visit.connection, scope, about.key, event(visit, scope, deed))
+    _note(visit, scope, about, asked, deed)
+    return done
+
+
+def _ask(visit: Visit, scope: int, about: About, names: tuple[str, ...], two_person: bool) -> Asked:
+    two = set(names) if two_person else set()
+    return second.ask(visit.connection, scope, about.key, visit.caller.did, names, two)
+
+
+def _note(visit: Visit, scope: int, about: About, asked: Asked, deed: Deed) -> Appended | None:
+    who = visit.caller.did, role(visit, scope)
+    return second.note(visit.connection, scope, about.key, *who, asked, visit.now, deed)
+
+
+def _waits(visit: Visit, scope: int, about: About, asked: Asked, deed: Deed) -> Appended:
+    """Nothing was done but to ask for it; or, by who has asked already, not even that."""
+    noted = _note(visit, scope, about, asked, deed)
+    if noted is None:
+        name = asked.waiting[0]
+        raise Refused("SecondNeeded", f"You have asked for this already: it is for somebody else to do ({name}).")
+    return noted
 
 
 def _in_community(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed, post: PostRef | None) -> Appended:
@@ -177,13 +222,26 @@ def _label(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -
     if about.key.convo:
         raise InvalidRequest("a conversation has no labels")
     add, remove = tuple(intent.said["createLabelVals"]), tuple(intent.said["negateLabelVals"])
+    held = {one.val for one in active(visit.connection, visit.labeler, about.key.uri, visit.now // 1000)}
     _check_label(visit, scope, about, intent, add, remove)
+    two = second.takes_two(visit.declared.definitions, add, held)
+    asked = second.ask(visit.connection, scope, about.key, visit.caller.did, add, two)
+    if asked.waiting and not asked.now and not remove:
+        return _waits(visit, scope, about, asked, deed)
     wanted = _wanted(visit, scope, about)._replace(
-        add=add, remove=remove, exp=_exp(visit, intent) if add else None, reason=intent.comment, batch=deed.batch
+        add=asked.now,
+        remove=remove,
+        exp=_exp(visit, intent) if asked.now else None,
+        reason=intent.comment,
+        batch=deed.batch,
     )
     said = say(visit.connection, visit.declared, wanted, visit.now // 1000, deed)
     # What holds already is said once more in the list of events alone.
-    return said.event or append(visit.connection, scope, about.key, event(visit, scope, deed))
+    if said.event is None:
+        deed = replace(deed, said={**deed.said, "createLabelVals": list(asked.now)})
+    done = said.event or append(visit.connection, scope, about.key, event(visit, scope, deed))
+    _note(visit, scope, about, asked, deed)
+    return done
 
 
 def _check_label(

@@ -26,7 +26,7 @@ from models.mod_events import SubjectKey
 from models.reports import Said
 from ozone import views
 from ozone.acts import act
-from ozone.event_input import About, Intent, named_community, read_about, read_deed, read_intent
+from ozone.event_input import About, Intent, community_of_tags, named_community, read_about, read_deed, read_intent
 from ozone.roles import Role
 from ozone.setting_rules import PROTECTED
 from ozone.visit import Answer, Procedure, Visit
@@ -100,12 +100,13 @@ def _need(role: Role | None, kind: Kind, key: SubjectKey) -> None:
 def _scopes(visit: Visit, key: SubjectKey, intent: Intent, deed: Deed) -> list[int]:
     """Whose matter the event is, the most important first."""
     kind = intent.kind
-    slug = named_community(deed)
+    removed_from = community_of_tags(intent)
+    slug = named_community(deed) if removed_from is None else removed_from
     if slug is not None:
         found = visit.places.find(slug)
         if found is None or found.id not in visit.scopes:
-            raise InvalidRequest(f"modTool.meta.community: there is no community {slug[:100]!r} for you here")
-        _need(visit.caller.role_in(found.id), kind, key)
+            raise InvalidRequest(f"There is no community {slug[:100]!r} for you here")
+        _need(visit.caller.role_in(found.id), kind if removed_from is None else Kind.TAKEDOWN, key)
         return [found.id]
     _need(visit.role, kind, key)
     site, subject = -visit.labeler, mod_events.find_subject(visit.connection, key)

@@ -6,8 +6,9 @@ The body fits the lexicon already; here is judged what that leaves open. Source:
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from communities.deeds import Deed
+from communities.deeds import REMOVED, Deed
 from communities.mod_event import Kind
+from labeler.second import SECOND
 from models.mod_events import SubjectKey, key_of
 from ozone.views import ACCOUNT, COMMUNITY_TAG, CONVO, DEFS, RECORD
 from xrpc.errors import InvalidRequest
@@ -81,6 +82,8 @@ def _check(kind: Kind, said: Mapping[str, Any]) -> None:
             raise InvalidRequest("event: add or remove must name a tag")
         if any(tag.startswith(COMMUNITY_TAG) for tag in (*said["add"], *said["remove"])):
             raise InvalidRequest(f"tags with {COMMUNITY_TAG} say whose matter a subject is; nobody sets them")
+        if any(tag.startswith(SECOND) for tag in said["add"]):
+            raise InvalidRequest(f"tags with {SECOND} say what waits for somebody else; emit the label or takedown")
     strikes = said.get("strikeCount")
     if strikes is not None and not 0 <= strikes <= 1000:
         raise InvalidRequest("event.strikeCount must be 0 to 1,000")
@@ -139,6 +142,16 @@ def read_deed(body: Mapping[str, Any], intent: Intent, cid: str) -> Deed:
         external=external,
         kind=intent.kind,
     )
+
+
+def community_of_tags(intent: Intent) -> str | None:
+    """The slug of the community from whose feed a tag takes a post, or lets it in again. Raises InvalidRequest."""
+    tags = (*intent.said["add"], *intent.said["remove"]) if intent.kind is Kind.TAG else ()
+    if not any(tag.startswith(REMOVED) for tag in tags):
+        return None
+    if len(tags) > 1 or intent.said.get("durationInHours") is not None:
+        raise InvalidRequest(f"A tag with {REMOVED} is added or removed alone, and for good")
+    return str(tags[0]).removeprefix(REMOVED)
 
 
 def named_community(deed: Deed) -> str | None:

@@ -33,7 +33,7 @@ ERRORS = {
     for document in moderation_documents()
 }
 ERRORS[NSID + "set.addValues"] = {"SetNotFound"}  # the lexicon says that there is an error, and gives it no name
-ANY = {"InvalidRequest", "InvalidCursor", "LastAdmin", "AccountInactive", "PayloadTooLarge"}
+ANY = {"SecondNeeded", "InvalidRequest", "InvalidCursor", "LastAdmin", "AccountInactive", "PayloadTooLarge"}
 _NO_ANSWER = {
     document["id"].removeprefix(NSID)
     for document in moderation_documents()

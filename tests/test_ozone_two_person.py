@@ -1,0 +1,153 @@
+"""Labels and takedowns that take two people, and posts that a tag takes out of a feed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labeler.second import HOURS
+from ozone.roles import Role
+from service.ending import end_once
+from tests.civic_reports import about
+from tests.civic_site import Town
+from tests.feed_site import Reply
+from tests.label_scene import LABELER
+from tests.ozone_site import Desk, desk
+
+SECOND = "needs-second:"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """`spam` and takedowns take two people."""
+    monkeypatch.setattr("service.ending.LOOK_SECONDS", 1e6)
+    monkeypatch.setattr("tests.ozone_site.LABELS", two_person())
+    with desk(tmp_path) as found:
+        yield found
+
+
+def two_person() -> str:
+    from tests.label_scene import LABELS
+
+    text = LABELS.replace('value = "spam"', 'value = "spam"\ntwo_person = true')
+    return text.replace('system = ["!warn"]', 'system = ["!warn"]\ntwo_person = true')
+
+
+def emit(place: Desk, who: Any, what: str, kind: str, **said: Any) -> Reply:
+    event = {"$type": f"tools.ozone.moderation.defs#{kind}", **said}
+    body = {"event": event, "subject": about(place.place, what), "createdBy": who.did}
+    return place.act("moderation.emitEvent", who, body)
+
+
+def label(place: Desk, who: Any, uri: str, *add: str, remove: tuple[str, ...] = ()) -> Reply:
+    return emit(place, who, uri, "modEventLabel", createLabelVals=list(add), negateLabelVals=list(remove))
+
+
+def decide_about(town: Town, who: Any, action: str, uri: str) -> Reply:
+    return town.act("decide", who, {"community": "python", "action": action, "subject": about(town, uri)})
+
+
+def tags(place: Desk, uri: str) -> list[str]:
+    view = place.ask("moderation.getSubjects", place.staff(), subjects=[uri]).json["subjects"][0]
+    return [tag for tag in view.get("status", {}).get("tags", ()) if not tag.startswith("community:")]
+
+
+def labels(place: Desk, uri: str) -> set[str]:
+    """What holds, also if it is only about to be published."""
+    rows = place.place.writer.sql("SELECT val FROM label_outbox WHERE uri = ? AND neg = 0", uri)
+    rows += place.place.writer.sql("SELECT val FROM label WHERE uri = ? AND neg = 0", uri)
+    return {val for (val,) in rows}
+
+
+def test_a_label_is_issued_when_the_second_wants_it(place: Desk) -> None:
+    uri, one, two = place.place.writer.post(1), place.place.moderator("python"), place.place.moderator("python")
+    asked = label(place, one, uri, "spam")
+    assert asked.status == 200 and asked.json["event"] == {
+        "$type": "tools.ozone.moderation.defs#modEventTag",
+        "add": [SECOND + "spam"],
+        "remove": [],
+        "durationInHours": HOURS,
+    }
+    assert labels(place, uri) == set() and tags(place, uri) == [SECOND + "spam"]
+    assert label(place, one, uri, "spam").fault == (400, "SecondNeeded"), "nobody is their own second"
+    done = label(place, two, uri, "spam")
+    assert done.status == 200 and done.json["event"]["createLabelVals"] == ["spam"]
+    assert labels(place, uri) == {"spam"} and tags(place, uri) == []
+    assert label(place, one, uri, "spam").status == 200, "what holds already needs nobody more"
+    assert tags(place, uri) == []
+
+
+def test_others_go_at_once_and_taking_back_takes_one(place: Desk) -> None:
+    uri, one = place.place.writer.post(1), place.place.moderator("python")
+    done = label(place, one, uri, "spam", "spoiler")
+    assert done.json["event"]["createLabelVals"] == ["spoiler"]
+    assert labels(place, uri) == {"spoiler"} and tags(place, uri) == [SECOND + "spam"]
+    assert label(place, place.place.moderator("python"), uri, "spam").status == 200
+    assert label(place, one, uri, remove=("spam", "spoiler")).status == 200
+    assert labels(place, uri) == set()
+
+
+def test_the_same_by_the_method_of_communities(place: Desk) -> None:
+    town = place.place
+    uri, one, two = town.writer.post(1), town.moderator("python"), town.moderator("python")
+
+    def call(who: Any) -> Reply:
+        subject = about(town, uri)
+        return town.act("label", who, {"community": "python", "subject": subject, "add": ["spam"], "labeler": LABELER})
+
+    assert call(one).json == {"waiting": ["spam"]} and labels(place, uri) == set()
+    assert call(one).fault == (400, "NoChange")
+    assert label(place, two, uri, "spam").status == 200 and labels(place, uri) == {"spam"}
+
+
+def test_nobody_is_a_second_by_a_tag_and_a_wish_ends(place: Desk) -> None:
+    town = place.place
+    uri, one, two = town.writer.post(1), town.moderator("python"), town.moderator("python")
+    forged = emit(place, two, uri, "modEventTag", add=[SECOND + "spam"], remove=[])
+    assert forged.fault == (400, "InvalidRequest")
+    assert label(place, one, uri, "spam").status == 200
+    assert emit(place, two, uri, "modEventTag", add=[], remove=[SECOND + "spam"]).status == 200
+    assert label(place, two, uri, "spam").json["event"]["$type"].endswith("modEventTag"), "it is the first again"
+    town.clock.now += HOURS * 3600
+    assert end_once(town.writer.database, town.clock.micros()) == 1 and tags(place, uri) == []
+    assert label(place, one, uri, "spam").json["event"]["$type"].endswith("modEventTag")
+    assert labels(place, uri) == set()
+
+
+def test_a_takedown_takes_two(place: Desk) -> None:
+    town = place.place
+    uri, one, two = town.writer.post(1), place.member(Role.MODERATOR), place.member(Role.MODERATOR)
+    asked = emit(place, one, uri, "modEventTakedown")
+    assert asked.json["event"]["add"] == [SECOND + "takedown"] and town.writer.sql("SELECT hidden FROM feed_item") == [
+        (0,)
+    ]
+    assert emit(place, one, uri, "modEventTakedown").fault == (400, "SecondNeeded")
+    assert emit(place, two, uri, "modEventTakedown").json["event"]["$type"].endswith("modEventTakedown")
+    assert town.writer.sql("SELECT hidden FROM feed_item") == [(16,)] and tags(place, uri) == []
+    assert emit(place, one, uri, "modEventReverseTakedown").status == 200
+
+
+def test_a_tag_takes_a_post_out_of_a_feed_and_labels_nothing(place: Desk) -> None:
+    town = place.place
+    uri, who, tag = town.writer.post(1), town.moderator("python"), "feed-removed:python"
+    assert emit(place, who, uri, "modEventTag", add=[tag], remove=[]).status == 200
+    assert town.writer.sql("SELECT hidden FROM feed_item") == [(4,)] and labels(place, uri) == set()
+    assert tags(place, uri) == [tag]
+    assert town.writer.sql("SELECT takendown, state FROM subject_status") == [(0, 0)]
+    assert emit(place, who, uri, "modEventTag", add=[], remove=[tag]).status == 200
+    assert town.writer.sql("SELECT hidden FROM feed_item") == [(0,)] and tags(place, uri) == []
+    # Let in again by another door, it has the tag no more.
+    assert emit(place, who, uri, "modEventTag", add=[tag], remove=[]).status == 200
+    assert decide_about(town, who, "restore", uri).status == 200 and tags(place, uri) == []
+    assert town.writer.sql("SELECT action FROM decision ORDER BY seq") == [("remove",), ("restore",)] * 2
+
+
+@pytest.mark.parametrize("tag", ["feed-removed:rust", "feed-removed:nowhere", "feed-removed:"])
+def test_a_tag_takes_no_post_out_of_another_feed(place: Desk, tag: str) -> None:
+    uri, who = place.place.writer.post(1), place.place.moderator("python")
+    assert emit(place, who, uri, "modEventTag", add=[tag], remove=[]).fault == (400, "InvalidRequest")
+    assert emit(place, who, uri, "modEventTag", add=["feed-removed:python", "x"], remove=[]).status == 400
+    triage = place.member(Role.TRIAGE)
+    assert emit(place, triage, uri, "modEventTag", add=["feed-removed:python"], remove=[]).status == 401
+    assert place.place.writer.sql("SELECT hidden FROM feed_item") == [(0,)]
