@@ -38,6 +38,12 @@ def find(connection: Connection, did: str) -> int | None:
     return None if row is None else int(row[0])
 
 
+def first(connection: Connection) -> int | None:
+    """The number of the labeler that was the first here."""
+    found: int | None = connection.execute("SELECT min(id) FROM labeler").fetchone()[0]
+    return found
+
+
 def enter(connection: Connection, did: str) -> int:
     """The number of the labeler with this DID, which is entered if it is not there."""
     connection.execute("INSERT INTO labeler (did) VALUES (?) ON CONFLICT (did) DO NOTHING", (did,))

@@ -17,6 +17,7 @@ from models.steps_labels import LABELS, SUBJECTS
 from models.steps_layer import DECISIONS, FAMILIES, LAYER, REVISED
 from models.steps_moderation import REPORTS
 from models.steps_ozone import SETS, TEAM
+from models.steps_queues import QUEUES
 
 STEPS: tuple[str, ...] = (
     FIRST,
@@ -37,6 +38,7 @@ STEPS: tuple[str, ...] = (
     TEAM,
     CASES,
     SETS,
+    QUEUES,
 )
 
 log = logging.getLogger(__name__)

@@ -98,4 +98,46 @@ class SetValue(Model):
         indexes = ((("value_set", "value"), True),)
 
 
-TABLES = (TeamMember, Setting, Template, ValueSet, SetValue)
+class ReportQueue(Model):
+    """Where reports of a kind wait for a team. The types and policies are JSON arrays; times are microseconds."""
+
+    id = AutoField()
+    labeler = IntegerField()
+    name = TextField()
+    subject_types = TextField(default="[]")
+    collection = TextField(default="")
+    report_types = TextField(default="[]")
+    policies = TextField(default="[]")
+    description = TextField(default="")
+    enabled = BooleanField(default=True)
+    at = IntegerField()
+    made_by = TextField()
+    changed_at = IntegerField()
+    changed_by = TextField()
+    deleted_at = IntegerField(null=True)
+
+    class Meta:
+        """Rows stay when a queue is deleted."""
+
+        table_name = "report_queue"
+
+
+class QueueAssignment(Model):
+    """Who looks after which queue, or did. Times are microseconds."""
+
+    id = AutoField()
+    labeler = IntegerField()
+    queue = IntegerField()
+    did = TextField()
+    at = IntegerField()
+    by = TextField()
+    ended_at = IntegerField(null=True)
+    ended_by = TextField(default="")
+
+    class Meta:
+        """Rows stay when somebody is taken off."""
+
+        table_name = "queue_assignment"
+
+
+TABLES = (TeamMember, Setting, Template, ValueSet, SetValue, ReportQueue, QueueAssignment)

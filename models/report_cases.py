@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from models.database import Connection
 
+OPEN, QUEUED, ASSIGNED, ESCALATED, CLOSED = "open", "queued", "assigned", "escalated", "closed"
+"""The states of a report."""
+
 
 class CaseRow(NamedTuple):
     """A report in a scope; the columns of `report_case` behind `id`. See there."""

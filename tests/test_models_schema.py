@@ -27,6 +27,7 @@ from models.steps_declared import REFUSED
 from models.steps_label_rules import LABEL_RULES as RULES_STEP
 from models.steps_labels import SUBJECTS
 from models.steps_ozone import SETS, TEAM
+from models.steps_queues import QUEUES
 from models.tables import TABLES as INDEX
 
 HOUR = 3_600_000_000
@@ -647,6 +648,47 @@ def test_step_18_brings_templates_and_sets_to_a_file_with_rows(tmp_path: Path, m
             connection.execute(f"DELETE FROM {table}")
             connection.execute(*({"template": (template, (1, "n", 0)), "value_set": (kept, (1, "n", 0, 0))}[table]))
         assert sql(database).execute(f"SELECT id FROM {table}").fetchall() == [(3,)], "no number comes twice"
+    database.close()
+
+
+def test_step_19_brings_queues_to_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    case = (
+        "INSERT INTO report_case (id, report, scope, subject, at, changed_at, state, closed_at)"
+        " VALUES (?, 1, ?, 1, 5, 6, ?, ?)"
+    )
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(QUEUES)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.executemany(case, [(1, 1, "open", None), (2, 2, "closed", 9)])
+        database.close()
+    database = open_database(path)
+    closed = "SELECT id, queue, closed_at FROM report_case INDEXED BY report_case_closed WHERE queue = -1"
+    found = sql(database).execute(f"{closed} AND closed_at >= 0 AND state = 'closed'").fetchall()
+    assert found == [(2, -1, 9)], "what is there already is in none, and counted"
+    queue = (
+        "INSERT INTO report_queue (labeler, name, enabled, at, made_by, changed_at, changed_by, deleted_at)"
+        " VALUES (?, ?, ?, 5, 'x', 5, 'x', ?)"
+    )
+    given = (
+        "INSERT INTO queue_assignment (labeler, queue, did, at, by, ended_at, ended_by) VALUES (1, ?, ?, 5, 'x', ?, ?)"
+    )
+    good = [(queue, (1, "a", 1, 7)), (queue, (1, "a", 1, 8)), (queue, (1, "a", 1, None)), (queue, (2, "a", 0, None))]
+    good += [(given, (1, "d", 6, "x"))] * 2 + [(given, (1, "d", None, "")), (given, (2, "d", None, ""))]
+    for statement, bindings in good:
+        with writing(database) as connection:
+            connection.execute(statement, bindings)
+    bad = [(queue, (1, "a", 1, None)), (queue, (1, "b", 2, None)), (given, (1, "d", None, ""))]
+    bad += [(given, (1, "e", None, "x")), (given, (1, "e", 6, ""))]
+    for statement, bindings in bad:
+        with pytest.raises(apsw.ConstraintError), writing(database) as connection:
+            connection.execute(statement, bindings)
+    for table, statement, bindings in (("report_queue", *good[0]), ("queue_assignment", *good[4])):
+        with writing(database) as connection:
+            connection.execute(f"DELETE FROM {table}")
+            connection.execute(statement, bindings)
+        assert sql(database).execute(f"SELECT id FROM {table}").fetchall() == [(5,)], "no number comes twice"
     database.close()
 
 
