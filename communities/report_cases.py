@@ -7,17 +7,15 @@ from collections.abc import Iterable
 
 import orjson
 
+from communities import queue_routing
 from communities.casebook import append, standing
 from communities.mod_event import Kind, ModEvent
 from communities.reasons import APPEALS
 from models import report_cases, reports, subject_statuses
 from models.database import Connection
 from models.mod_events import SubjectKey, find_subject, key_of
-from models.report_cases import CaseRow
+from models.report_cases import ESCALATED, OPEN, CaseRow
 from models.reports import Kept, Said
-
-OPEN, QUEUED, ASSIGNED, ESCALATED, CLOSED = "open", "queued", "assigned", "escalated", "closed"
-"""The states of a report."""
 
 
 def begin(connection: Connection, said: Said, scopes: Iterable[int], now: int) -> Kept:
@@ -30,6 +28,7 @@ def begin(connection: Connection, said: Said, scopes: Iterable[int], now: int) -
         event, row = _reach(connection, scope, said, now)
         kept = kept or reports.put(connection, event, said, row.at)
         report_cases.put(connection, event, row._replace(report=kept.id))
+        queue_routing.arrive(connection, event, said.labeler, now)
     if kept is None:
         raise ValueError("a report reaches somebody")
     return kept
@@ -44,6 +43,7 @@ def again(connection: Connection, kept: Kept, said: Said, scopes: Iterable[int],
         if scope not in reached:
             event, row = _reach(connection, scope, said, now)
             report_cases.put(connection, event, row._replace(report=kept.id))
+            queue_routing.arrive(connection, event, said.labeler, now)
         elif subject is not None and not _is_muted(connection, scope, said.reporter, now):
             subject_statuses.touch(connection, scope, subject, now)
     report_cases.touch(connection, kept.id, now)
