@@ -23,10 +23,22 @@ from communities.relatives import Relatives
 from labeler.vocabulary import Declared
 from models import labelers, tokens
 from models.database import Connection, sql, writing
-from ozone import emit, event_detail, sets, settings, subjects, team, templates
+from ozone import (
+    emit,
+    event_detail,
+    queue_assignments,
+    queue_reports,
+    queues,
+    sets,
+    settings,
+    subjects,
+    team,
+    templates,
+)
 from ozone import server as config
 from ozone.appview import ACCEPTED, PARAMS, PASSED_ON, AppView, accepted_labelers
 from ozone.callers import caller, sees, served
+from ozone.queue_stats import QueueStats
 from ozone.sources import Lookup, Sources
 from ozone.visit import NSID, Answer, Procedure, Query, Visit
 from xrpc import server
@@ -55,6 +67,8 @@ QUERIES: tuple[Query, ...] = (
     *settings.QUERIES,
     *templates.QUERIES,
     *sets.QUERIES,
+    *queues.QUERIES,
+    *queue_assignments.QUERIES,
 )
 PROCEDURES: tuple[Procedure, ...] = (
     *emit.PROCEDURES,
@@ -63,6 +77,9 @@ PROCEDURES: tuple[Procedure, ...] = (
     *settings.PROCEDURES,
     *templates.PROCEDURES,
     *sets.PROCEDURES,
+    *queues.PROCEDURES,
+    *queue_assignments.PROCEDURES,
+    *queue_reports.PROCEDURES,
 )
 MOST_BYTES = 128 * 1024
 """Of a body: the longest setting, with room for its escapes."""
@@ -111,6 +128,7 @@ class OzoneMethods:
         self._writes = writes
         self._counts = counts
         self._clock = clock
+        self._queue_stats = QueueStats()
         # Neither reading nor waiting for another writer may hold up the event loop, which serves the feeds.
         self._reader = ThreadPoolExecutor(1, "ozone-reader")
         self._writer = ThreadPoolExecutor(1, "ozone-writer")
@@ -241,6 +259,7 @@ class OzoneMethods:
             self._appview_url,
             self._resolvable,
             KeptPlaces(Relatives(connection), lambda: now),
+            self._queue_stats,
         )
 
     async def close(self) -> None:

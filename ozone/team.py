@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from communities.access import Site
-from models import team
+from models import queue_assignments, team
 from models.team import MemberRow
 from ozone.roles import BY_TOKEN, Role, of_team
 from ozone.visit import Answer, Procedure, Query, Visit, moment
@@ -74,14 +74,20 @@ def update_member(visit: Visit, body: Mapping[str, Any]) -> Answer:
 
 
 def delete_member(visit: Visit, body: Mapping[str, Any]) -> None:
-    """Somebody is of the team no more."""
+    """Somebody is of the team no more, and looks after none of its queues."""
     visit.administer("delete a member")
     did = body["did"]
     if did == visit.caller.did:
         raise Refused("CannotDeleteSelf", "You cannot take yourself out of the team.")
     _keep_an_admin(visit, _member(visit, did))
     team.delete(visit.connection, visit.labeler, did)
+    queue_assignments.end_all_of_member(visit.connection, visit.labeler, did, visit.now, visit.caller.did)
     log.info("team of %s: %s takes out %s", visit.did, visit.caller.did, did)
+
+
+def member(visit: Visit, did: str) -> Answer | None:
+    """Somebody as the lexicon has it; None: nobody of the team."""
+    return _view(visit, did, team.find(visit.connection, visit.labeler, did))
 
 
 def _role(token: str) -> Role:

@@ -12,6 +12,7 @@ from communities.places import KeptPlaces
 from labeler.vocabulary import Declared
 from models.database import Connection
 from models.scopes import Scopes
+from ozone.queue_stats import QueueStats
 from ozone.roles import Caller, Role
 from xrpc.errors import AuthenticationRequired
 from xrpc.params import Params
@@ -25,7 +26,7 @@ class Visit:
     """`labeler`: the number of the labeler that is called, `did`: its account, `declared`: what it declares. `role`:
     the caller's highest; `scopes`: whose matters they look into. `now`: microseconds. `site`: whom the settings of the
     service name; `key`: of cursors; `appview_url`: where posts and accounts are looked at; `resolvable`: whether an
-    account is of a kind that can sign in; `places`: the communities.
+    account is of a kind that can sign in; `places`: the communities; `queue_stats`: how much is in queues.
     """
 
     connection: Connection
@@ -41,6 +42,7 @@ class Visit:
     appview_url: str
     resolvable: Callable[[str], bool]
     places: KeptPlaces
+    queue_stats: QueueStats
 
     @property
     def stands(self) -> Mapping[str, Site]:

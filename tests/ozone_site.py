@@ -33,6 +33,7 @@ ERRORS = {
     for document in moderation_documents()
 }
 ERRORS[NSID + "set.addValues"] = {"SetNotFound"}  # the lexicon says that there is an error, and gives it no name
+ERRORS[NSID + "queue.updateQueue"] |= {"ConflictingQueue"}  # a name that another has; the lexicon has it of createQueue
 ANY = {"SecondNeeded", "InvalidRequest", "InvalidCursor", "LastAdmin", "AccountInactive", "PayloadTooLarge"}
 _NO_ANSWER = {
     document["id"].removeprefix(NSID)

@@ -22,7 +22,6 @@ NOT_YET = (
     "moderation.scheduleAction",
     "signature.findCorrelation",
     "report.queryReports",
-    "queue.listQueues",
     "safelink.queryRules",
 )
 

@@ -8,11 +8,14 @@ from urllib.parse import quote
 
 import pytest
 
+from communities.reasons import LEGACY
 from lexicons.catalog import moderation_documents
 from ozone.methods import PROCEDURES, QUERIES
 from ozone.roles import Role
 from ozone.setting_rules import POLICIES, PROTECTED
+from tests.civic_reports import report
 from tests.didnet import plc
+from tests.label_scene import LABELER
 from tests.ozone_site import NSID, Desk, unlimited
 
 DEFS = {document["id"]: document["defs"] for document in moderation_documents()}
@@ -22,11 +25,15 @@ TEXTS = (
     "\0", "%", "_", *(role.token for role in Role), "é" * 100, "x" * 9000, "0", "-1", "true", "null", "\u202e",
     "' OR 1=1 --",
 )  # fmt: skip
+NUMBERS = ("queueId", "migrateToQueueId", "reportId", "startReportId", "endReportId")
+REASONS = [f"{LEGACY}{name}" for name in ("Spam", "Rude", "Sexual", "Other")]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with unlimited(tmp_path_factory.mktemp("fuzz")) as found:
+        for reason in REASONS * 2:
+            assert report(found.place, found.place.person(), plc(5), reason, to=LABELER).status == 200
         yield found
 
 
@@ -72,7 +79,10 @@ def test_s61_no_call_is_a_fault_of_ours(place: Desk, seed: int) -> None:
                     "id": str(choose.randrange(1, 9)),
                     **{name: choose.choice(TEXTS) for name in ("subject", "contentMarkdown")},
                     "lang": "pt-BR",
-                    "disabled": choose.random() < 0.5,
+                    **{name: choose.random() < 0.5 for name in ("disabled", "enabled")},
+                    **{name: choose.randrange(-1, 9) for name in NUMBERS},
+                    "subjectTypes": ["account"],
+                    "reportTypes": choose.sample(REASONS, 2),
                 }
                 made |= {name: one for name, one in good.items() if name in fields}
             reply = place.act(procedure.name, choose.choice(people), json.dumps(made).encode())
