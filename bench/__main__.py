@@ -9,7 +9,18 @@ from pathlib import Path
 
 from bench.report import as_json, machine
 
-NAMES = ("ingest", "matching", "skeleton", "everything", "layer", "verify", "backfill", "labels", "labels_serve")
+NAMES = (
+    "ingest",
+    "matching",
+    "skeleton",
+    "everything",
+    "layer",
+    "verify",
+    "backfill",
+    "labels",
+    "labels_serve",
+    "ozone",
+)
 
 
 MARKER = "<!-- Everything below is written by `python -m bench --markdown`. -->"

@@ -182,7 +182,7 @@ def serving(folder: Path, plc_url: str, cores: Cores) -> Iterator[int]:
     process = subprocess.Popen([sys.executable, "-P", "-m", "service", "serve"], env=environ, cwd=folder)
     try:
         pin(cores, process.pid)
-        _wait_for(port)
+        wait_for(port)
         yield port
     finally:
         process.send_signal(signal.SIGTERM)
@@ -260,7 +260,8 @@ def _report(found: dict[str, list[Load]], posts: int) -> Report:
     )
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Until something listens at a port of this machine, for a minute at most."""
     import socket
 
     end = time.monotonic() + 60

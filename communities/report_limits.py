@@ -23,9 +23,9 @@ class Limit(NamedTuple):
     within: str
 
 
-OF_REPORTER = (Limit(HOUR, 60, "an hour"), Limit(DAY, 200, "a day"))
+OF_REPORTER: tuple[Limit, ...] = (Limit(HOUR, 60, "an hour"), Limit(DAY, 200, "a day"))
 OF_SUBJECT = Limit(HOUR, 500, "an hour")
-OF_HOST = (Limit(HOUR, 300, "an hour"), Limit(DAY, 1000, "a day"))
+OF_HOST: tuple[Limit, ...] = (Limit(HOUR, 300, "an hour"), Limit(DAY, 1000, "a day"))
 OF_ALL = Limit(HOUR, 5000, "an hour")
 LARGE = 10
 """By what the limit of a large host is multiplied: many people are there who have nothing to do with each other."""
