@@ -192,11 +192,11 @@ def test_the_history_has_what_was_asked_for() -> None:
 
 
 @pytest.mark.network
-def test_the_peer_is_measured() -> None:
+def test_ours_and_the_peer_are_measured() -> None:
     if fault := ozone_peer.why_not():
         pytest.skip(fault)
     ran = subprocess.run(
-        [sys.executable, "-m", "bench.ozone_alone", "--quick"],
+        [sys.executable, "-m", "bench", "ozone", "--quick"],
         cwd=ROOT,
         env=clean_environ({}),
         stdin=subprocess.DEVNULL,
@@ -206,5 +206,5 @@ def test_the_peer_is_measured() -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.startswith(ozone_peer.version())
+    assert ozone_peer.version() in ran.stdout
     assert all(f"| {call} " in ran.stdout for call in CALLS)
