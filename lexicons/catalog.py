@@ -20,11 +20,11 @@ def documents() -> tuple[dict[str, Any], ...]:
 
 
 def moderation_documents() -> tuple[dict[str, Any], ...]:
-    """Those of the moderation API, in the order of the NSIDs, with those of `com.atproto.*` to which they refer. What
-    else they refer to (profiles, conversations) is not here: a catalog of them is `partial`, and refuses an answer that
-    has one where the lexicon names it.
+    """Those of the moderation API, in the order of the NSIDs, with those of `com.atproto.*` to which they refer, and
+    conversations as subjects. What else they refer to (profiles) is not here: a catalog of them is `partial`, and
+    refuses an answer that has one where the lexicon names it.
     """
-    return _read(*_SHARED, "com/atproto/label", "com/atproto/server", "tools")
+    return _read(*_SHARED, "chat", "com/atproto/label", "com/atproto/server", "tools")
 
 
 def _read(*folders: str) -> tuple[dict[str, Any], ...]:

@@ -100,17 +100,18 @@ class SubjectStatus(Model):
 
 
 class SubjectTag(Model):
-    """A tag of a subject. `until`: microseconds."""
+    """A tag of a subject in a scope. `until`: microseconds."""
 
     tag = TextField()
+    scope = IntegerField()
     status = IntegerField()
     until = IntegerField(null=True)
 
     class Meta:
-        """One row a tag and status."""
+        """One row a tag, scope and status."""
 
         table_name = "subject_tag"
-        primary_key = CompositeKey("tag", "status")
+        primary_key = CompositeKey("tag", "scope", "status")
 
 
 class AccountRecords(Model):

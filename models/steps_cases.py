@@ -40,10 +40,12 @@ CREATE TABLE mod_event (
 ) STRICT;
 CREATE INDEX mod_event_at ON mod_event (at);
 CREATE INDEX mod_event_scope ON mod_event (scope, at);
-CREATE INDEX mod_event_subject ON mod_event (subject, at);
+CREATE INDEX mod_event_scope_type ON mod_event (scope, type, at);
 CREATE INDEX mod_event_type ON mod_event (type, at);
-CREATE INDEX mod_event_actor ON mod_event (actor, at);
-CREATE INDEX mod_event_batch ON mod_event (batch, at) WHERE batch != '';
+-- Within a scope each of these is in the order of time, so who sees few scopes reads no row of another.
+CREATE INDEX mod_event_subject ON mod_event (subject, scope, at);
+CREATE INDEX mod_event_actor ON mod_event (actor, scope, at);
+CREATE INDEX mod_event_batch ON mod_event (batch, scope, at) WHERE batch != '';
 CREATE UNIQUE INDEX mod_event_external ON mod_event (external, subject, type, scope) WHERE external != '';
 CREATE TRIGGER mod_event_fixed BEFORE UPDATE ON mod_event BEGIN
     SELECT RAISE(ABORT, 'events of moderation are never changed');
@@ -95,9 +97,11 @@ CREATE TABLE subject_status (
     UNIQUE (scope, subject)
 ) STRICT;
 CREATE INDEX subject_status_subject ON subject_status (subject);
+CREATE INDEX subject_status_state ON subject_status (state);
 CREATE INDEX subject_status_reported ON subject_status (state, reported_at, id);
 CREATE INDEX subject_status_reviewed ON subject_status (state, reviewed_at, id);
 CREATE INDEX subject_status_priority ON subject_status (state, priority, id);
+CREATE INDEX subject_status_scope_state ON subject_status (scope, state);
 CREATE INDEX subject_status_scope_reported ON subject_status (scope, state, reported_at, id);
 CREATE INDEX subject_status_scope_reviewed ON subject_status (scope, state, reviewed_at, id);
 CREATE INDEX subject_status_scope_priority ON subject_status (scope, state, priority, id);
@@ -105,14 +109,16 @@ CREATE INDEX subject_status_muted ON subject_status (mute_until) WHERE mute_unti
 CREATE INDEX subject_status_muted_reporter ON subject_status (mute_reporting_until)
     WHERE mute_reporting_until IS NOT NULL;
 CREATE INDEX subject_status_suspended ON subject_status (suspend_until) WHERE suspend_until IS NOT NULL;
-CREATE INDEX subject_status_appealed ON subject_status (appealed, reported_at) WHERE appealed IS NOT NULL;
+CREATE INDEX subject_status_appealed ON subject_status (appealed, scope) WHERE appealed IS NOT NULL;
+CREATE INDEX subject_status_takendown ON subject_status (scope) WHERE takendown = 1;
 
--- The tags of a subject again, to be found by. `until`: when the tag goes of itself, NULL: never.
+-- The tags of a subject in a scope again, to be found by. `until`: when the tag goes of itself, NULL: never.
 CREATE TABLE subject_tag (
     tag TEXT NOT NULL,
+    scope INTEGER NOT NULL,
     status INTEGER NOT NULL,
     until INTEGER,
-    PRIMARY KEY (tag, status)
+    PRIMARY KEY (tag, scope, status)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX subject_tag_status ON subject_tag (status);
 CREATE INDEX subject_tag_until ON subject_tag (until) WHERE until IS NOT NULL;
@@ -134,6 +140,8 @@ CREATE TABLE account_records (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX account_records_reported ON account_records (reported, did);
 CREATE INDEX account_records_takendown ON account_records (takendown, did);
+CREATE INDEX account_records_scope_reported ON account_records (scope, reported, did);
+CREATE INDEX account_records_scope_takendown ON account_records (scope, takendown, did);
 
 -- Strikes against an account, by the event that gave (or, below 0, took) them. `until` NULL: they never end.
 CREATE TABLE strike (

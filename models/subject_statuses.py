@@ -128,9 +128,9 @@ def put_tags(connection: Connection, status: int, tags: Mapping[str, int | None]
         "DELETE FROM subject_tag WHERE status = ? AND tag NOT IN (SELECT value FROM json_each(?))", (status, names)
     )
     connection.executemany(
-        "INSERT INTO subject_tag (tag, status, until) VALUES (?, ?, ?)"
+        "INSERT INTO subject_tag (tag, scope, status, until) SELECT ?, scope, id, ? FROM subject_status WHERE id = ?"
         " ON CONFLICT DO UPDATE SET until = excluded.until",
-        [(tag, status, until) for tag, until in tags.items()],
+        [(tag, until, status) for tag, until in tags.items()],
     )
 
 

@@ -26,14 +26,17 @@ from models.database import Connection, sql, writing
 from ozone import (
     emit,
     event_detail,
+    event_query,
     queue_assignments,
     queue_reports,
     queues,
     sets,
     settings,
+    status_query,
     subjects,
     team,
     templates,
+    timeline,
 )
 from ozone import server as config
 from ozone.appview import ACCEPTED, PARAMS, PASSED_ON, AppView, accepted_labelers
@@ -69,6 +72,9 @@ QUERIES: tuple[Query, ...] = (
     *sets.QUERIES,
     *queues.QUERIES,
     *queue_assignments.QUERIES,
+    *event_query.QUERIES,
+    *status_query.QUERIES,
+    *timeline.QUERIES,
 )
 PROCEDURES: tuple[Procedure, ...] = (
     *emit.PROCEDURES,

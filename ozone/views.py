@@ -5,7 +5,7 @@ Source: tools.ozone.moderation.defs#subjectStatusView, #modEventView.
 
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from communities.deeds import subject_key
 from communities.mod_event import Kind
@@ -68,7 +68,8 @@ def slugs(connection: Connection, scopes: Iterable[int]) -> dict[int, str]:
 def statuses(visit: Visit, found: list[Stands]) -> list[Answer]:
     """How subjects stand."""
     names = slugs(visit.connection, (one.scope for one in found))
-    return [_status(visit, one, names) for one in found]
+    accounts = _accounts(visit.connection, found, visit.now)
+    return [_status(one, names, accounts[one.scope, one.key.did]) for one in found]
 
 
 def status_of(visit: Visit, uri: str) -> Answer | None:
@@ -83,7 +84,7 @@ def status_of(visit: Visit, uri: str) -> Answer | None:
     return statuses(visit, [min(found, key=lambda one: (order.index(State(one.row.state)), one.scope))])[0]
 
 
-def _status(visit: Visit, one: Stands, names: dict[int, str]) -> Answer:
+def _status(one: Stands, names: dict[int, str], account: Answer) -> Answer:
     row, key = one.row, one.key
     tags = json.loads(row.tags) + ([COMMUNITY_TAG + names[one.scope]] if one.scope in names else [])
     view: Answer = {
@@ -96,7 +97,7 @@ def _status(visit: Visit, one: Stands, names: dict[int, str]) -> Answer:
         "takendown": bool(row.takendown),
         "priorityScore": row.priority,
         "tags": sorted(tags),
-        **_account(visit.connection, one, visit.now),
+        **account,
     }
     times = {
         "muteUntil": row.mute_until,
@@ -127,17 +128,21 @@ def _hosting(key: SubjectKey, row: StatusRow) -> Answer:
     return {"$type": DEFS + kind, "status": row.hosting, **told}
 
 
-_ACCOUNT = (
-    "SELECT t.reports, t.appeals, t.suspensions, t.escalations, t.takedowns FROM subject s JOIN subject_status t"
-    " ON t.subject = s.id AND t.scope = ? WHERE s.did = ? AND s.path = '' AND s.convo = ''"
+_PAIRS = "json_each(?1) k CROSS JOIN {} WHERE x.scope = k.value ->> 0 AND x.did = k.value ->> 1"
+_ACCOUNTS = (
+    "SELECT k.key, t.reports, t.appeals, t.suspensions, t.escalations, t.takedowns FROM json_each(?1) k"
+    " CROSS JOIN subject s ON s.did = k.value ->> 1 AND s.path = '' AND s.convo = ''"
+    " CROSS JOIN subject_status t ON t.subject = s.id AND t.scope = k.value ->> 0"
 )
 _RECORDS = (
-    "SELECT reports, reported, escalated, appealed, subjects, pending, subjects - pending, takendown"
-    " FROM account_records WHERE scope = ? AND did = ?"
+    "SELECT k.key, reports, reported, escalated, appealed, subjects, pending, subjects - pending, takendown FROM "
+    + _PAIRS.format("account_records x")
 )
 _STRIKES = (
-    "SELECT count(*), coalesce(sum(count) FILTER (WHERE until IS NULL OR until > ?3), 0),"
-    " coalesce(sum(count) FILTER (WHERE count > 0), 0), min(at), max(at) FROM strike WHERE scope = ?1 AND did = ?2"
+    "SELECT k.key, coalesce(sum(count) FILTER (WHERE until IS NULL OR until > ?2), 0),"
+    " coalesce(sum(count) FILTER (WHERE count > 0), 0), min(at), max(at) FROM "
+    + _PAIRS.format("strike x")
+    + " GROUP BY k.key"
 )
 _ACCOUNT_STATS = ("reportCount", "appealCount", "suspendCount", "escalateCount", "takedownCount")
 _RECORDS_STATS = (
@@ -146,24 +151,22 @@ _RECORDS_STATS = (
 )  # fmt: skip
 
 
-def _account(connection: Connection, one: Stands, now: int) -> dict[str, Any]:
-    """What is known in the scope of the account whose the subject is."""
-    view: dict[str, Any] = {}
-    own = connection.execute(_ACCOUNT, (one.scope, one.key.did)).fetchone()
-    if own is not None:
-        view["accountStats"] = dict(zip(_ACCOUNT_STATS, own, strict=True))
-    records = connection.execute(_RECORDS, (one.scope, one.key.did)).fetchone()
-    if records is not None:
-        view["recordsStats"] = dict(zip(_RECORDS_STATS, records, strict=True))
-    number, active, total, first, last = connection.execute(_STRIKES, (one.scope, one.key.did, now)).fetchone()
-    if number:
-        view["accountStrike"] = {
+def _accounts(connection: Connection, found: list[Stands], now: int) -> dict[tuple[int, str], Answer]:
+    """What is known in each scope of the accounts whose the subjects are; for the whole page at once."""
+    pairs = list(dict.fromkeys((one.scope, one.key.did) for one in found))
+    named, views = json.dumps(pairs), [Answer() for _ in pairs]
+    for at, *stats in connection.execute(_ACCOUNTS, (named,)):
+        views[at]["accountStats"] = dict(zip(_ACCOUNT_STATS, stats, strict=True))
+    for at, *stats in connection.execute(_RECORDS, (named,)):
+        views[at]["recordsStats"] = dict(zip(_RECORDS_STATS, stats, strict=True))
+    for at, active, total, first, last in connection.execute(_STRIKES, (named, now)):
+        views[at]["accountStrike"] = {
             "activeStrikeCount": max(active, 0),
             "totalStrikeCount": total,
             "firstStrikeAt": moment(first),
             "lastStrikeAt": moment(last),
         }
-    return view
+    return dict(zip(pairs, views, strict=True))
 
 
 def events(visit: Visit, found: list[Told]) -> list[Answer]:
