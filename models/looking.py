@@ -44,7 +44,7 @@ def look(candidates: Iterable[K], fitting: Callable[[list[K]], list[K]], limit: 
     """
     left = iter(candidates)
     found: list[K] = []
-    looked, size = 0, limit + 1
+    looked, size = 0, limit + limit // 4 + 1  # of most lists nearly all fit
     while True:
         batch = list(islice(left, min(size, LOOKED_AT - looked)))
         found += fitting(batch) if batch else []
@@ -55,4 +55,4 @@ def look(candidates: Iterable[K], fitting: Callable[[list[K]], list[K]], limit: 
             return found, batch[-1]
         if len(batch) < size:
             return found, None
-        size *= 4
+        size *= 2

@@ -164,7 +164,7 @@ def _scopes_of(connection: Connection, scopes: Scopes, column: str, value: str) 
 
 def _conditions(sought: Sought) -> tuple[str, list[Any]]:
     """What every event that is sought fulfils, apart from its words."""
-    seen, scopes = sought.scopes.where("e.scope")
+    seen, scopes = sought.scopes.where("+e.scope")
     parts, bindings = [seen, "e.at > ?", "e.at < ?"], [*scopes, sought.after, sought.before]
 
     def add(condition: str, *values: Any) -> None:
