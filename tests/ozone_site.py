@@ -32,6 +32,12 @@ ERRORS = {
     document["id"]: {error["name"] for error in document["defs"].get("main", {}).get("errors", ())}
     for document in moderation_documents()
 }
+MAIN_PARAMS = {
+    document["id"].removeprefix(NSID): set(document["defs"]["main"].get("parameters", {}).get("properties", {}))
+    for document in moderation_documents()
+    if document["defs"].get("main", {}).get("type") == "query"
+}
+"""The names of the parameters of each query."""
 ERRORS[NSID + "set.addValues"] = {"SetNotFound"}  # the lexicon says that there is an error, and gives it no name
 ERRORS[NSID + "queue.updateQueue"] |= {"ConflictingQueue"}  # a name that another has; the lexicon has it of createQueue
 ANY = {"SecondNeeded", "InvalidRequest", "InvalidCursor", "LastAdmin", "AccountInactive", "PayloadTooLarge"}

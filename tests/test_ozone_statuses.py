@@ -1,0 +1,401 @@
+"""tools.ozone.moderation.queryStatuses through HTTP, against the same told in the simplest way: every filter, every
+order, any page size, for everybody who may ask.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from communities.mod_event import Kind, ModEvent
+from communities.review import State
+from models import looking, status_conditions
+from models.mod_events import SubjectKey
+from ozone.status_query import QUERIES
+from tests.didnet import plc
+from tests.feed_site import iso
+from tests.ozone_history import (
+    ACCOUNTS,
+    KEYS,
+    LIST,
+    MODERATORS,
+    POST,
+    REPORTERS,
+    SPAM,
+    STATES,
+    History,
+    Person,
+    Standing,
+    history,
+    pages,
+    people,
+)  # fmt: skip
+from tests.ozone_site import MAIN_PARAMS
+
+STATUSES = "moderation.queryStatuses"
+NAMES = ("admin", "triage", "python", "rust", "both", "other")
+SORTS = ("lastReviewedAt", "lastReportedAt", "reportedRecordsCount", "takendownRecordsCount", "priorityScore")
+TIMES = {
+    "reported": lambda status: status.reported_at,
+    "reviewed": lambda status: status.reviewed_at,
+    "hostingDeleted": lambda status: status.hosting.deleted_at,
+    "hostingUpdated": lambda status: status.hosting.changed_at,
+}
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
+    with history(tmp_path_factory.mktemp("statuses"), 5, 400) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def who(past: History) -> dict[str, Person]:
+    return people(past.place)
+
+
+def some(*values: str, most: int = 2) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(values), min_size=1, max_size=most, unique=True)
+
+
+SUBJECTS = tuple(key.uri for key in KEYS if not key.convo)
+TAGGED = ("vip", "lang:en", "vip && lang:en", "vip&&x y", "community:python", "community:rust&&vip", "community:none",
+          "community:python&&community:rust", "&&", "nothing")  # fmt: skip
+PARAMS: dict[str, st.SearchStrategy[Any]] = {
+    "queueCount": st.integers(0, 4),
+    "queueIndex": st.integers(0, 4),
+    "queueSeed": st.sampled_from(("", "a", "b")),
+    "includeAllUserRecords": st.booleans(),
+    "subject": st.sampled_from((*SUBJECTS, plc(9), f"at://{plc(1)}")),
+    "comment": st.sampled_from(("look", "LOOK||50%", "STRASSE || été", "_", "||")),
+    **{f"{name}{end}": st.integers(0, 399) for name in TIMES for end in ("After", "Before")},
+    "hostingStatuses": some("deleted", "deactivated", "unknown", "x"),
+    "includeMuted": st.booleans(),
+    "onlyMuted": st.booleans(),
+    "reviewState": st.sampled_from((*STATES.values(), "x")),
+    "ignoreSubjects": some(*SUBJECTS),
+    "lastReviewedBy": st.sampled_from((*MODERATORS, plc(9))),
+    "sortField": st.sampled_from(SORTS),
+    "sortDirection": st.sampled_from(("asc", "desc")),
+    "takendown": st.booleans(),
+    "appealed": st.booleans(),
+    "tags": some(*TAGGED),
+    "excludeTags": some("vip", "lang:en", "community:python", "community:none"),
+    "collections": some(POST, LIST, "app.bsky.feed"),
+    "subjectType": st.sampled_from(("account", "record", "conversation", "message")),
+    "minAccountSuspendCount": st.integers(0, 2),
+    "minReportedRecordsCount": st.integers(0, 3),
+    "minTakendownRecordsCount": st.integers(0, 2),
+    "minPriorityScore": st.sampled_from((0, 5, 6, 100)),
+    "minStrikeCount": st.integers(1, 4),
+    "ageAssuranceState": st.sampled_from(("pending", "x")),
+}
+
+
+@st.composite
+def asked(draw: st.DrawFn) -> dict[str, Any]:
+    """A few parameters; muted subjects are often included, or there would be little to find."""
+    names = draw(st.lists(st.sampled_from(sorted(PARAMS)), max_size=4, unique=True))
+    order = {"sortField": draw(PARAMS["sortField"])} if draw(st.booleans()) else {}
+    return order | {name: draw(PARAMS[name]) for name in names}
+
+
+def timed(past: History, params: dict[str, Any]) -> dict[str, Any]:
+    """The same, with times in the place of the numbers of events."""
+    names = [name for name in params if name.removesuffix("After").removesuffix("Before") in TIMES]
+    return params | {name: iso(past.entries[params[name]].event.at) for name in names}
+
+
+def key_of(text: str) -> SubjectKey:
+    return SubjectKey(*text.removeprefix("at://").split("/", 1))
+
+
+def tagged(past: History, person: Person, one: Standing, tags: list[str]) -> bool:
+    """Whether a status has all of these tags, as it is shown to somebody."""
+    slug = next((name for name in ("python", "rust") if past.scopes[name] == one.scope and name in person.sees), "")
+    shown = {*one.status.tags, *([f"community:{slug}"] if slug else [])}
+    wanted = [tag.strip() for tag in tags if tag.strip()]
+    return bool(wanted) and shown >= set(wanted)
+
+
+def in_time(past: History, params: dict[str, Any], one: Standing) -> bool:
+    for name, time in TIMES.items():
+        at = time(one.status)
+        for end in ("After", "Before"):
+            if f"{name}{end}" in params:
+                limit = past.entries[params[f"{name}{end}"]].event.at
+                if at is None or not (at > limit if end == "After" else at < limit):
+                    return False
+    return True
+
+
+def in_queue(params: dict[str, Any], did: str) -> bool:
+    count, index = params.get("queueCount"), params.get("queueIndex")
+    if not count or index is None or "subject" in params:
+        return True
+    seed = params.get("queueSeed", "")
+    return int(blake2b((seed + did).encode(), digest_size=8).hexdigest(), 16) % int(count) == index
+
+
+def matches(past: History, person: Person, params: dict[str, Any], one: Standing) -> bool:
+    """Whether a status is asked for, parameter by parameter."""
+    status, key, now = one.status, one.key, past.place.place.clock.micros()
+    muted, unheard = (status.mute_until or 0) > now, (status.mute_reporting_until or 0) > now
+    words = [word.strip().casefold() for word in params.get("comment", "").split("||")]
+    about = key_of(params["subject"]) if "subject" in params else None
+    kind = "conversation" if key.convo else "record" if key.path else "account"
+    records = past.account(one.scope, key.did)
+    account = past.standings.get((one.scope, key.account))
+    ignored = [key_of(text) for text in params.get("ignoreSubjects", ())]
+    strikes = sum(count for scope, did, count in past.strikes if (scope, did) == (one.scope, key.did))
+    return all(
+        (
+            in_queue(params, key.did),
+            about is None or (key.did == about.did if params.get("includeAllUserRecords") else key == about),
+            not any(words) or any(word in status.comment.casefold() for word in words if word),
+            in_time(past, params, one),
+            "hostingStatuses" not in params or status.hosting.status in params["hostingStatuses"],
+            (muted or unheard) if params.get("onlyMuted") else (params.get("includeMuted") or not muted),
+            params.get("reviewState", STATES[status.state]) == STATES[status.state],
+            not any(key == other or (not other.path and key.did == other.did) for other in ignored),
+            params.get("lastReviewedBy", status.reviewed_by) == status.reviewed_by,
+            not params.get("takendown") or status.takendown,
+            "appealed" not in params or (status.appealed is True if params["appealed"] else status.appealed is None),
+            "tags" not in params or any(tagged(past, person, one, item.split("&&")) for item in params["tags"]),
+            not any(tagged(past, person, one, [tag]) for tag in params.get("excludeTags", ())),
+            "collections" not in params
+            or params.get("subjectType") == "account"
+            or key.path.split("/")[0] in params["collections"],
+            about is not None or params.get("subjectType", kind) == kind,
+            (account.status.suspensions if account else 0) >= params.get("minAccountSuspendCount", 0),
+            sum(other.status.reports > 0 for other in records) >= params.get("minReportedRecordsCount", 0),
+            sum(other.status.takendown for other in records) >= params.get("minTakendownRecordsCount", 0),
+            status.priority >= params.get("minPriorityScore", 0),
+            strikes >= params.get("minStrikeCount", 0),
+            "ageAssuranceState" not in params,
+        )
+    )
+
+
+def value(past: History, field: str, one: Standing) -> int | None:
+    """What a status is ordered by."""
+    records = past.account(one.scope, one.key.did)
+    if field == "reportedRecordsCount":
+        return sum(other.status.reports > 0 for other in records) if records else None
+    if field == "takendownRecordsCount":
+        return sum(other.status.takendown for other in records) if records else None
+    status = one.status
+    return {"lastReportedAt": status.reported_at, "lastReviewedAt": status.reviewed_at}.get(field, status.priority)
+
+
+def expected(past: History, person: Person, params: dict[str, Any]) -> list[int]:
+    seen = {past.scopes[name] for name in person.sees}
+    every = [one for one in past.standings.values() if one.scope in seen and matches(past, person, params, one)]
+    field, down = params.get("sortField", "lastReportedAt"), params.get("sortDirection", "desc") == "desc"
+    by_account = field.endswith("RecordsCount")
+    valued = [(value(past, field, one), one.key.did if by_account else "", one.id) for one in every]
+    first = sorted([one for one in valued if one[0] is not None], reverse=down)
+    return [one[2] for one in (*first, *sorted([(0, "", one[2]) for one in valued if one[0] is None], reverse=down))]
+
+
+def test_every_parameter_of_the_lexicon_is_tried() -> None:
+    assert {*PARAMS, "limit", "cursor"} == MAIN_PARAMS[STATUSES]
+    (query,) = QUERIES
+    assert set(query.params.parse("")) == MAIN_PARAMS[STATUSES]
+
+
+@settings(max_examples=350, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    params=asked(), name=st.sampled_from(NAMES), limit=st.sampled_from((100, 40, 20)), few=st.sampled_from((0, 1000))
+)
+def test_what_is_asked_for_is_what_comes(
+    past: History, who: dict[str, Person], params: dict[str, Any], name: str, limit: int, few: int
+) -> None:
+    """Also where what is common to all that is sought (`few`) is not sorted, but gone through in its order."""
+    person = who[name]
+    wanted = expected(past, person, params)
+    most = limit if len(wanted) > 20 else limit // 20
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(status_conditions, "FEW", few)
+        found = pages(past, STATUSES, person, most, timed(past, params))
+    assert [view["id"] for view in found] == wanted
+
+
+@pytest.mark.parametrize(("field", "order"), [*itertools.product(SORTS, ("asc", "desc"))])
+def test_each_order(past: History, who: dict[str, Person], field: str, order: str) -> None:
+    """What has nothing to be ordered by comes last in both; what is equal has an order, so no page repeats it."""
+    params = {"sortField": field, "sortDirection": order, "includeMuted": True}
+    for person in who.values():
+        for limit in (3, 100):
+            found = [view["id"] for view in pages(past, STATUSES, person, limit, params)]
+            assert found == expected(past, person, params)
+        last = next(one for one in past.standings.values() if one.id == found[-1])
+        assert (value(past, field, last) is None) is (field != "priorityScore")
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_each_parameter_by_itself(past: History, who: dict[str, Person], name: str) -> None:
+    values = {
+        "queueCount": 2, "queueIndex": 0, "queueSeed": "a", "includeAllUserRecords": True, "subject": SUBJECTS[1],
+        "comment": "look", "hostingStatuses": ["deleted"], "includeMuted": True, "onlyMuted": True,
+        "reviewState": STATES[State.ESCALATED], "ignoreSubjects": [ACCOUNTS[0], SUBJECTS[5]],
+        "lastReviewedBy": MODERATORS[0], "sortField": "priorityScore", "sortDirection": "asc", "takendown": True,
+        "appealed": True, "tags": ["vip&&lang:en", "community:rust"], "excludeTags": ["vip"], "collections": [LIST],
+        "subjectType": "account", "minAccountSuspendCount": 1, "minReportedRecordsCount": 3,
+        "minTakendownRecordsCount": 1, "minPriorityScore": 40, "minStrikeCount": 2, "ageAssuranceState": "pending",
+    } | {f"{time}{end}": 250 for time in TIMES for end in ("After", "Before")}  # fmt: skip
+    changed = found_any = False
+    for person in who.values():
+        found = [view["id"] for view in pages(past, STATUSES, person, 100, timed(past, {name: values[name]}))]
+        assert found == expected(past, person, {name: values[name]})
+        changed |= found != expected(past, person, {})
+        found_any |= bool(found)
+    assert found_any or name == "ageAssuranceState"
+    assert changed or name in ("queueCount", "queueIndex", "queueSeed", "includeAllUserRecords")
+
+
+@pytest.mark.parametrize(("count", "seed"), [*itertools.product((1, 2, 3, 7), ("", "seed"))])
+def test_every_account_is_in_one_queue_with_all_that_is_of_it(
+    past: History, who: dict[str, Person], count: int, seed: str
+) -> None:
+    params = {"queueCount": count, "queueSeed": seed, "includeMuted": True}
+    queues = [pages(past, STATUSES, who["admin"], 100, params | {"queueIndex": index}) for index in range(count)]
+    numbers = [view["id"] for queue in queues for view in queue]
+    assert sorted(numbers) == sorted(expected(past, who["admin"], {"includeMuted": True}))
+    for did in ACCOUNTS:
+        holding = [queue for queue in queues if any(did in str(view["subject"]) for view in queue)]
+        assert len(holding) == 1
+    assert pages(past, STATUSES, who["admin"], 100, params | {"queueIndex": count}) == []
+
+
+def test_what_a_status_shows_of_its_account_is_of_its_scope(past: History, who: dict[str, Person]) -> None:
+    by_number = {one.id: one for one in past.standings.values()}
+    for person in who.values():
+        for view in pages(past, STATUSES, person, 100, {"includeMuted": True}):
+            one = by_number[view["id"]]
+            records = past.account(one.scope, one.key.did)
+            account = past.standings.get((one.scope, one.key.account))
+            given = [count for scope, did, count in past.strikes if (scope, did) == (one.scope, one.key.did)]
+            assert ("recordsStats" in view, "accountStats" in view) == (bool(records), account is not None)
+            if records:
+                stats = view["recordsStats"]
+                assert stats["subjectCount"] == len(records)
+                assert stats["totalReports"] == sum(other.status.reports for other in records)
+                assert stats["takendownCount"] == sum(other.status.takendown for other in records)
+                assert stats["pendingCount"] + stats["processedCount"] == len(records)
+            if account:
+                assert view["accountStats"]["reportCount"] == account.status.reports
+                assert view["accountStats"]["suspendCount"] == account.status.suspensions
+            assert view.get("accountStrike", {}).get("activeStrikeCount", 0) == sum(given)
+            slug = next((name for name in ("python", "rust") if past.scopes[name] == one.scope), None)
+            assert view["tags"] == sorted([*one.status.tags, *([f"community:{slug}"] if slug else [])])
+            assert view["reviewState"] == STATES[one.status.state]
+            assert ("muteUntil" in view) is (one.status.mute_until is not None)
+
+
+def test_a_subject_is_an_item_for_each_scope(past: History, who: dict[str, Person]) -> None:
+    for key in KEYS:
+        if not key.convo:
+            for person in who.values():
+                found = pages(past, STATUSES, person, 100, {"subject": key.uri, "includeMuted": True})
+                scopes = [scope for name, scope in past.scopes.items() if name in person.sees]
+                assert len(found) == sum((scope, key) in past.standings for scope in scopes)
+
+
+def test_a_page_of_what_is_rare_is_short_and_the_list_goes_on(
+    past: History, who: dict[str, Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "LOOKED_AT", 7)
+    monkeypatch.setattr(status_conditions, "FEW", 0)
+    for name, field, order in itertools.product(who, SORTS, ("asc", "desc")):
+        params: dict[str, Any] = {"hostingStatuses": ["deleted"], "sortField": field, "sortDirection": order}
+        found, calls, cursor = [], 0, None
+        while calls == 0 or cursor is not None:
+            reply = past.place.ask(STATUSES, who[name].who, aud=who[name].aud, **params, limit=4, cursor=cursor)
+            found += [view["id"] for view in reply.json["subjectStatuses"]]
+            cursor, calls = reply.cursor, calls + 1
+        assert found == expected(past, who[name], params)
+        assert calls >= len(expected(past, who[name], {})) // 7
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"limit": 0}, {"sortDirection": "up"}, {"sortField": "name"}, {"reportedAfter": "x"}, {"subject": "alice"},
+        {"ignoreSubjects": ["https://example.com"]}, {"minPriorityScore": 101}, {"minStrikeCount": 0},
+        {"queueCount": -1}, {"queueCount": 1001}, {"tags": ["a"] * 26}, {"collections": ["x"]}, {"takendown": "yes"},
+        {"lastReviewedBy": "alice.example.com"}, {"minAccountSuspendCount": "many"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_no_value_of_a_parameter(past: History, params: dict[str, Any]) -> None:
+    assert past.place.ask(STATUSES, past.place.staff(), **params).fault == (400, "InvalidRequest")
+
+
+def test_cursors_are_of_one_list(past: History, who: dict[str, Person]) -> None:
+    first = past.place.ask(STATUSES, who["admin"].who, limit=2).cursor
+    assert first is not None
+    other = past.place.ask(STATUSES, who["admin"].who, limit=2, sortField="priorityScore").cursor
+    events = past.place.ask("moderation.queryEvents", who["admin"].who, limit=2).cursor
+    for wrong in (other, events, first[:-2], "x"):
+        assert past.place.ask(STATUSES, who["admin"].who, limit=2, cursor=wrong).fault == (400, "InvalidCursor")
+    assert past.place.ask(STATUSES, who["admin"].who, limit=5, cursor=first).status == 200
+
+
+def test_who_may_ask(past: History) -> None:
+    for account in (past.place.place.person(), past.place.place.member("python")):
+        assert past.place.ask(STATUSES, account).fault == (401, "AuthenticationRequired")
+    assert past.place.ask(STATUSES, None).fault == (401, "AuthMissing")
+
+
+MOVING = (Kind.REPORT, Kind.ACKNOWLEDGE, Kind.COMMENT, Kind.TAG)
+
+
+@pytest.mark.parametrize(("field", "order"), [*itertools.product(SORTS, ("asc", "desc"))])
+@pytest.mark.parametrize("seed", range(3))
+def test_paging_while_more_happens(past: History, who: dict[str, Person], field: str, order: str, seed: int) -> None:
+    """Whatever is not touched comes exactly once, everything once at most."""
+    choose = random.Random(f"{field} {order} {seed}")
+    person = who["both"]
+    params: dict[str, Any] = {"sortField": field, "sortDirection": order, "includeMuted": True}
+    there, by_number = set(expected(past, person, params)), {one.id: one for one in past.standings.values()}
+    touched: set[tuple[int, str]] = set()
+    seen: list[int] = []
+    cursor = None
+    for step in itertools.count():
+        reply = past.place.ask(STATUSES, person.who, **params, limit=choose.choice((2, 3, 5)), cursor=cursor)
+        seen += [view["id"] for view in reply.json["subjectStatuses"]]
+        cursor = reply.cursor
+        if cursor is None:
+            break
+        if step < 12:
+            done = past.anything(choose, kinds=MOVING)
+            # Where an account's records are counted, all that is of it moves.
+            touched.add((done.scope, done.key.did if field.endswith("RecordsCount") else done.key.uri + done.key.convo))
+    still = {
+        number
+        for number in there
+        if (by_number[number].scope, by_number[number].key.uri + by_number[number].key.convo) not in touched
+        and (by_number[number].scope, by_number[number].key.did) not in touched
+    }
+    twice = {number for number in seen if seen.count(number) > 1}
+    assert still <= set(seen) and not twice & still
+    if not field.endswith("RecordsCount"):
+        assert not twice
+
+
+def test_a_muted_reporter_is_listed_and_moves_nothing(past: History, who: dict[str, Person]) -> None:
+    scope, key = past.scopes["python"], SubjectKey(REPORTERS[0])
+    past.add(scope, key, ModEvent(Kind.MUTE_REPORTER, 0, MODERATORS[0], said={"durationInHours": 9}))
+    said = ModEvent(Kind.REPORT, 0, REPORTERS[0], said={"reportType": SPAM, "isReporterMuted": True})
+    before = pages(past, STATUSES, who["python"], 100, {"includeMuted": True})
+    past.add(scope, KEYS[0], said)
+    past.add(scope, KEYS[1], said)
+    assert pages(past, STATUSES, who["python"], 100, {"includeMuted": True}) == before
+    muted = [view["subject"].get("did") for view in pages(past, STATUSES, who["python"], 100, {"onlyMuted": True})]
+    assert REPORTERS[0] in muted
