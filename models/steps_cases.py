@@ -96,7 +96,7 @@ CREATE TABLE subject_status (
     takedowns INTEGER NOT NULL DEFAULT 0,
     UNIQUE (scope, subject)
 ) STRICT;
-CREATE INDEX subject_status_subject ON subject_status (subject);
+CREATE INDEX subject_status_subject ON subject_status (subject, scope);
 CREATE INDEX subject_status_state ON subject_status (state);
 CREATE INDEX subject_status_reported ON subject_status (state, reported_at, id);
 CREATE INDEX subject_status_reviewed ON subject_status (state, reviewed_at, id);
