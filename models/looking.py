@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from models.database import Connection
+from models.scopes import Scopes
 
 K = TypeVar("K")
 
@@ -28,6 +29,12 @@ class Scan(NamedTuple):
 
     sql: str
     bindings: tuple[Any, ...]
+
+
+def each(scopes: Scopes) -> tuple[int, ...] | None:
+    """The scopes, if a list is made of a scan for each; None: of scans of everything, without what is not seen."""
+    few = scopes.few
+    return None if few is None or len(few) > MOST_SCANS else few
 
 
 def merged(connection: Connection, scans: Iterable[Scan], *, descending: bool) -> Iterator[tuple[Any, ...]]:

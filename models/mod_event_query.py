@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from models import subject_statuses
 from models.database import Connection
-from models.looking import LAST, MOST_SCANS, Scan, look, merged
+from models.looking import LAST, MOST_SCANS, Scan, each, look, merged
 from models.mod_events import EventRow, SubjectKey, find_subject
 from models.scopes import Scopes
 
@@ -119,7 +119,7 @@ def scans(connection: Connection, sought: Sought, behind: Place | None) -> Itera
         )
         return
     types = (None,) if sought.types is None else sought.types
-    every = sought.scopes.few
+    every = each(sought.scopes)
     if every is None:
         yield from (
             scan(seen, *scopes) if one is None else scan(f"e.type = ? AND {seen}", one, *scopes) for one in types
@@ -142,7 +142,7 @@ def _listed(connection: Connection, sought: Sought) -> tuple[str, Any, list[int]
         return "subject", number, sought.scopes.among(known)
     for column, value in (("batch", sought.batch), ("actor", "" if sought.nobody else sought.actor)):
         if value:
-            few = sought.scopes.few
+            few = each(sought.scopes)
             found = list(few) if few is not None else _scopes_of(connection, sought.scopes, column, value)
             return (column, value, found) if len(found) <= MOST_SCANS else None
     return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from models.database import Connection
-from models.looking import LAST, Scan, look, merged
+from models.looking import LAST, Scan, each, look, merged
 from models.mod_events import SubjectKey
 from models.status_conditions import FROM, Sought, conditions, few, fits
 from models.subject_statuses import StatusRow
@@ -137,7 +137,7 @@ def _sorted(connection: Connection, order: Order, numbers: list[int], behind: Pl
 def _parts(sought: Sought) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """The conditions of scans, which together hold what is sought: for each scope (if they are few) and state."""
     states = STATES if sought.state is None else (sought.state,)
-    scopes = sought.scopes.few
+    scopes = each(sought.scopes)
     if scopes is None:
         seen, bindings = sought.scopes.where("+t.scope")  # a plus: not by an index
         yield from ((f"t.state = ? AND {seen}", (state, *bindings)) for state in states)
@@ -169,7 +169,7 @@ def _by_count(sought: Sought, order: Order, behind: Place | None) -> Iterator[Sc
     if behind is not None:
         start = f" AND ({column}, a.did) {sign}= (?, ?) AND ({column} {sign} ? OR a.did {sign} ? OR t.id {sign} ?)"
         after = (behind.value, behind.did, behind.value, behind.did, behind.id)
-    few_scopes = sought.scopes.few
+    few_scopes = each(sought.scopes)
     parts: list[tuple[str, tuple[Any, ...]]] = [sought.scopes.where("+a.scope")]
     if few_scopes is not None:
         parts = [("a.scope = ?", (scope,)) for scope in few_scopes]

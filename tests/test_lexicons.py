@@ -30,6 +30,7 @@ OFFICIAL = (
     "com.atproto.moderation.defs",
     "com.atproto.moderation.createReport",
 )
+CONVERSATIONS = "chat.bsky.convo.defs"
 CATALOG = Catalog(documents())
 BY_ID = {document["id"]: document for document in documents()}
 DEFS = BY_ID[f"{OURS}defs"]["defs"]
@@ -91,16 +92,20 @@ def official(shared_data: Path, nsid: str) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def bare(value: Any) -> Any:
+    """A part of a document without its descriptions."""
+    return {k: bare(v) for k, v in value.items() if k != "description"} if isinstance(value, dict) else value
+
+
 def test_those_of_the_moderation_api_are_the_official_ones(shared_data: Path) -> None:
     for document in moderation_documents():
-        if document["id"] not in BY_ID:
+        if document["id"] not in (*BY_ID, CONVERSATIONS):
             assert document == official(shared_data, document["id"])
     catalog = Catalog(moderation_documents(), partial=True)
     # Of these, nothing is answered where the lexicon names them.
     assert {target.partition("#")[0] for target in catalog.missing} == {
         "app.bsky.actor.defs",
         "app.bsky.ageassurance.defs",
-        "chat.bsky.convo.defs",
     }
 
 
@@ -110,6 +115,20 @@ def test_what_both_refer_to_is_the_official_one_but_for_what_is_not_of_use_and_t
     for name in ("com.atproto.admin.defs", "com.atproto.moderation.defs", "com.atproto.repo.strongRef"):
         theirs, ours = official(shared_data, name)["defs"], BY_ID[name]["defs"]
         assert {key: bare(value) for key, value in ours.items()} == {key: bare(theirs[key]) for key in ours}
+
+
+def test_a_conversation_as_a_subject_is_the_official_one() -> None:
+    """https://github.com/bluesky-social/atproto/blob/main/lexicons/chat/bsky/convo/defs.json."""
+    (ours,) = (document["defs"] for document in moderation_documents() if document["id"] == CONVERSATIONS)
+    did, text = {"type": "string", "format": "did"}, {"type": "string"}
+    assert {name: bare(definition) for name, definition in ours.items()} == {
+        "messageRef": {
+            "type": "object",
+            "required": ["did", "messageId", "convoId"],
+            "properties": {"did": did, "convoId": text, "messageId": text},
+        },
+        "convoRef": {"type": "object", "required": ["did", "convoId"], "properties": {"did": did, "convoId": text}},
+    }
 
 
 def described(schema: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
@@ -144,9 +163,9 @@ def test_the_page_shows_the_documents() -> None:
             assert [text for text in texts if text not in written] == []
 
 
-def bare(value: Any) -> Any:
-    """Without descriptions."""
-    return {k: bare(v) for k, v in value.items() if k != "description"} if isinstance(value, dict) else value
+def test_the_reference_to_a_record_is_the_official_one(shared_data: Path) -> None:
+    theirs, ours = official(shared_data, "com.atproto.repo.strongRef"), BY_ID["com.atproto.repo.strongRef"]
+    assert bare(ours) == bare(theirs)
 
 
 def test_name_and_description_fit_into_a_feed_record(shared_data: Path) -> None:

@@ -10,12 +10,14 @@ import pytest
 
 from communities.reasons import LEGACY
 from lexicons.catalog import moderation_documents
+from models.mod_events import SERVICE
 from ozone.methods import PROCEDURES, QUERIES
 from ozone.roles import Role
 from ozone.setting_rules import POLICIES, PROTECTED
 from tests.civic_reports import report
 from tests.didnet import plc
 from tests.label_scene import LABELER
+from tests.ozone_history import History
 from tests.ozone_site import NSID, Desk, unlimited
 
 DEFS = {document["id"]: document["defs"] for document in moderation_documents()}
@@ -23,7 +25,10 @@ MAIN = {nsid.removeprefix(NSID): defs.get("main", {}) for nsid, defs in DEFS.ite
 TEXTS = (
     "", "a.b.c", POLICIES, PROTECTED, "instance", "personal", plc(1), "did:web:a.example", "did:web:x", "did:key:z",
     "\0", "%", "_", *(role.token for role in Role), "é" * 100, "x" * 9000, "0", "-1", "true", "null", "\u202e",
-    "' OR 1=1 --",
+    "' OR 1=1 --", "1", "100", "asc", "lastReviewedAt", "2026-01-01T00:00:00Z", "9999-12-31T23:59:59Z",
+    "0000-01-01T00:00:00Z", f"at://{plc(1)}/app.bsky.feed.post/3k", f"at://{plc(1)}", "at://a.example/x.y.z/1",
+    "community:python", "community:", "&&", "||", "a&&community:rust", "vip", "app.bsky.feed.post", "account",
+    "tools.ozone.moderation.defs#modEventReport", "tools.ozone.moderation.defs#reviewOpen",
 )  # fmt: skip
 NUMBERS = ("queueId", "migrateToQueueId", "reportId", "startReportId", "endReportId")
 REASONS = [f"{LEGACY}{name}" for name in ("Spam", "Rude", "Sexual", "Other")]
@@ -34,6 +39,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with unlimited(tmp_path_factory.mktemp("fuzz")) as found:
         for reason in REASONS * 2:
             assert report(found.place, found.place.person(), plc(5), reason, to=LABELER).status == 200
+        past, choose = History(found, {"python": found.place.id("python"), "service": SERVICE}), random.Random(7)
+        for _ in range(60):
+            past.anything(choose)
         yield found
 
 
@@ -93,6 +101,7 @@ def test_s61_no_call_is_a_fault_of_ours(place: Desk, seed: int) -> None:
             pairs = [(choose.choice(names), choose.choice(TEXTS)[:300]) for _ in range(choose.randrange(5))]
             if "name" in names and choose.random() < 0.7:
                 pairs = [*(pair for pair in pairs if pair[0] != "name"), ("name", choose.choice(TEXTS[4:6]))]
+            pairs = [(choose.choice(names), choose.choice(TEXTS)[:300]) for _ in range(choose.randrange(6))]
             asked = "&".join(f"{name}={quote(text)}" for name, text in pairs)
             sent = f"Bearer {place.token(choose.choice(people), query.name)}"
             reply = place.place.site.ask(asked, sent, method=NSID + query.name)

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 
 from models import looking, status_conditions
 from models.database import writing
-from tests import test_ozone_events, test_ozone_statuses
+from tests import event_oracle, status_oracle
 from tests.feed_site import Reply
 from tests.ozone_history import ACCOUNTS, REPORTERS, History, Person, history, people
 
-EVENTS, STATUSES = test_ozone_events.EVENTS, test_ozone_statuses.STATUSES
+EVENTS, STATUSES = "moderation.queryEvents", "moderation.queryStatuses"
 TIMELINE, STATS = "moderation.getAccountTimeline", "moderation.getReporterStats"
 Call = tuple[str, dict[str, Any]]
 CALLS: st.SearchStrategy[Call] = st.one_of(
-    test_ozone_events.asked().map(lambda params: (EVENTS, params)),
-    test_ozone_statuses.asked().map(lambda params: (STATUSES, params)),
+    event_oracle.asked().map(lambda params: (EVENTS, params)),
+    status_oracle.asked().map(lambda params: (STATUSES, params)),
     st.sampled_from(ACCOUNTS).map(lambda did: (TIMELINE, {"did": did})),
     st.lists(st.sampled_from(REPORTERS), min_size=1, unique=True).map(lambda dids: (STATS, {"dids": dids})),
 )
-TIMED = {EVENTS: test_ozone_events.timed, STATUSES: test_ozone_statuses.timed}
+TIMED = {EVENTS: event_oracle.timed, STATUSES: status_oracle.timed}
 
 
 @pytest.fixture
@@ -71,6 +71,7 @@ def test_what_others_do_changes_no_answer(
         monkeypatch.setattr(looking, "LOOKED_AT", 12)
         monkeypatch.setattr(status_conditions, "FEW", 3)
         monkeypatch.setattr("models.mod_event_query.MOST_SCANS", 1)
+        monkeypatch.setattr(looking, "MOST_SCANS", 1)
     person = people(past.place)[name]
     asked: list[tuple[Call, list[Reply]]] = []
 
