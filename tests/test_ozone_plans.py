@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from communities.mod_event import Kind
+from models import mod_event_query
 from models.database import sql
 from models.scopes import Scopes
 from models.status_conditions import Sought
@@ -25,6 +26,8 @@ from tests.ozone_history import KEYS, MODERATORS, History, an_event, history
 DEFS = "tools.ozone.moderation.defs#"
 SCHEMA = re.compile(r"^(SCAN (k|json_each) VIRTUAL TABLE.*|LIST SUBQUERY \d+|CREATE BLOOM FILTER"
                     r"|(CORRELATED )?SCALAR SUBQUERY \d+|SEARCH .+ USING .+)$")  # fmt: skip
+LISTS = re.compile(r"^SEARCH [eta] USING .*\((?!rowid=\?\))")
+"""What is read of events, statuses and sums otherwise than by number. Who sees few scopes reads them scope by scope."""
 METHODS = {query.name: query for module in (event_query, status_query) for query in module.QUERIES}
 
 
@@ -97,6 +100,7 @@ def test_no_table_is_gone_through(past: History, scopes: Scopes, method: str, pa
         for line in plan(past, statement, bindings):
             grouped = line == "USE TEMP B-TREE FOR GROUP BY" and "FROM json_each(?1)" in statement  # of the page
             assert SCHEMA.match(line) or grouped, (statement, line)
+            assert scopes is EVERYTHING or not LISTS.match(line) or "scope=?" in line, (statement, line)
 
 
 @pytest.mark.parametrize("scopes", [EVERYTHING, FIVE], ids=["everything", "five"])
@@ -112,6 +116,32 @@ def test_each_order_is_that_of_an_index(
             one_account = line == "USE TEMP B-TREE FOR LAST TERM OF ORDER BY" and by in ("reported", "takendown")
             whole = line.startswith("SCAN a USING COVERING INDEX account_records_") and behind is None
             assert SCHEMA.match(line) or one_account or whole, (scan.sql, line)
+            assert scopes is EVERYTHING or not LISTS.match(line) or "scope=?" in line, (scan.sql, line)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "sought", "index"),
+    [
+        (EVERYTHING, {}, "mod_event_at (at>? AND at<?)"),
+        (EVERYTHING, {"types": ("modEventLabel",)}, "mod_event_type (type=? AND at>? AND at<?)"),
+        (FIVE, {}, "mod_event_scope (scope=? AND at>? AND at<?)"),
+        (FIVE, {"types": ("modEventLabel",)}, "mod_event_scope_type (scope=? AND type=? AND at>? AND at<?)"),
+        (FIVE, {"actor": MODERATORS[0]}, "mod_event_actor (actor=? AND scope=? AND at>? AND at<?)"),
+        (EVERYTHING, {"actor": MODERATORS[0]}, "mod_event_actor (actor=? AND scope=? AND at>? AND at<?)"),
+        (FIVE, {"batch": "b1"}, "mod_event_batch (batch=? AND scope=? AND at>? AND at<?)"),
+        (EVERYTHING, {"subject": KEYS[1]}, "mod_event_subject (subject=? AND scope=? AND at>? AND at<?)"),
+    ],
+    ids=str,
+)
+def test_events_are_read_by_the_index_that_has_them_in_order(
+    past: History, scopes: Scopes, sought: dict[str, Any], index: str
+) -> None:
+    connection = sql(past.place.place.writer.database)
+    found = list(mod_event_query.scans(connection, mod_event_query.Sought(scopes, **sought), None))
+    assert found
+    for scan in found:
+        lines = plan(past, *scan)
+        assert lines[0].endswith(f"INDEX {index}") and not any("TEMP" in line for line in lines), lines
 
 
 def test_a_page_costs_the_same_however_much_is_behind_it(past: History) -> None:

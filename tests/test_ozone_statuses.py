@@ -110,6 +110,8 @@ def test_every_account_is_in_one_queue_with_all_that_is_of_it(
 ) -> None:
     params = {"queueCount": count, "queueSeed": seed, "includeMuted": True}
     queues = [pages(past, STATUSES, who["admin"], 100, params | {"queueIndex": index}) for index in range(count)]
+    for index, queue in enumerate(queues):
+        assert [view["id"] for view in queue] == expected(past, who["admin"], params | {"queueIndex": index})
     numbers = [view["id"] for queue in queues for view in queue]
     assert sorted(numbers) == sorted(expected(past, who["admin"], {"includeMuted": True}))
     for did in ACCOUNTS:
