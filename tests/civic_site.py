@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
+
 from civic.visit import nsid
 from communities.access import Role, Scope, Status
 from communities.community import Community
@@ -20,6 +22,7 @@ from lexicons.catalog import documents
 from models import meta
 from models.communities import REVISION
 from models.database import writing
+from service import ending
 from tests.didnet import Account, plc
 from tests.feed_site import NOW, RULES, SERVICE, Reply, Site, Writer, site_and_writer, token
 from xrpc.lexicon import Catalog
@@ -209,10 +212,15 @@ def _declaration(labeler: Labeler, number: int) -> str:
 
 @contextmanager
 def town(folder: Path, labelers: Sequence[Labeler] = (), **settings: str) -> Iterator[Town]:
-    """The site with the communities of RULES (python, rust), and a clock that stands still until it is moved."""
+    """The site with the communities of RULES (python, rust), and a clock that stands still until it is moved. Nothing
+    ends there of itself (service/ending.py) but what is over at its start.
+    """
     clock = Clock()
     if labelers:
         settings["labels"] = str(folder / "labels.toml")
         folder.joinpath("labels.toml").write_text("".join(map(_declaration, labelers, itertools.count())))
-    with site_and_writer(folder, RULES, clock, **settings) as (site, writer):
-        yield Town(site, writer, clock)
+    with pytest.MonkeyPatch.context() as patch:
+        if ending.LOOK_SECONDS > 1:
+            patch.setattr(ending, "LOOK_SECONDS", 1e6)
+        with site_and_writer(folder, RULES, clock, **settings) as (site, writer):
+            yield Town(site, writer, clock)

@@ -60,7 +60,7 @@ def ask(past: History, scopes: Scopes, method: str, params: Mapping[str, Any]) -
     query = METHODS[method]
     given = {name: value for name, value in query.params.parse("").items() if value is not None}
     caller, now = Caller(MODERATORS[0], Role.ADMIN), past.place.place.clock.micros()
-    visit = Visit(noting, 1, LABELER, None, caller, Role.ADMIN, scopes, now, {}, b"k" * 16, "", bool)  # type: ignore[arg-type]
+    visit = Visit(noting, 1, LABELER, None, caller, Role.ADMIN, scopes, now, {}, b"k" * 16, "", bool, None, None)  # type: ignore[arg-type]
     answer = query.answer(visit, given | params)
     if "cursor" in answer:
         query.answer(visit, given | params | {"cursor": answer["cursor"]})
