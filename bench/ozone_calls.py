@@ -58,7 +58,7 @@ class Scene:
 
     def query(self, method: str, fault: Callable[[Any], str], **params: Any) -> Question:
         """A signed query."""
-        return Question(f"/xrpc/{method}?{urlencode(params)}", self.token(method), fault)
+        return Question(f"/xrpc/{method}?{urlencode(params, doseq=True)}", self.token(method), fault)
 
     def statuses(self, subject: Subject | None = None, cursor: str = "") -> Question:
         """The web UI's queue, from a cursor on, or of one subject."""

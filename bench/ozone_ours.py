@@ -120,8 +120,8 @@ def _subjects(connection: Connection, history: History, scope: int) -> None:
         ),
     )
     connection.executemany(
-        "INSERT INTO subject_tag (tag, status) VALUES (?, ?)",
-        ((tag, number) for number, status in enumerate(history.statuses, 1) for tag in sorted(set(status.tags))),
+        "INSERT INTO subject_tag (tag, scope, status) VALUES (?, ?, ?)",
+        ((tag, scope, number) for number, status in enumerate(history.statuses, 1) for tag in sorted(set(status.tags))),
     )
 
 
