@@ -10,6 +10,7 @@ import orjson
 from communities import queue_routing
 from communities.casebook import append, standing
 from communities.mod_event import Kind, ModEvent
+from communities.queue_match import reported
 from communities.reasons import APPEALS
 from models import report_cases, reports, subject_statuses
 from models.database import Connection
@@ -63,8 +64,23 @@ def _reach(connection: Connection, scope: int, said: Said, now: int) -> tuple[in
         tool_meta=orjson.loads(said.tool_meta) if said.tool_meta else {},
     )
     done = append(connection, scope, key_of(said.did, said.uri, said.convo), event)
-    state = ESCALATED if said.reason_type in APPEALS else OPEN
-    return done.id, CaseRow(0, scope, done.subject, done.at, done.at, state, muted=int(muted))
+    return done.id, CaseRow(
+        0,
+        scope,
+        done.subject,
+        done.at,
+        done.at,
+        ESCALATED if said.reason_type in APPEALS else OPEN,
+        muted=int(muted),
+        reason_type=said.reason_type,
+        about=about(said),
+    )
+
+
+def about(said: Said) -> str:
+    """What a report is about: the collection of a record, or else the type of its subject, as queues have it."""
+    found = reported(key_of(said.did, said.uri).path, said.convo, said.message, said.reason_type)
+    return found.collection or found.subject_type
 
 
 def _is_muted(connection: Connection, scope: int, did: str, now: int) -> bool:

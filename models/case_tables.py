@@ -165,6 +165,9 @@ class ReportCase(Model):
     muted = IntegerField(default=0)
     note = TextField(default="")
     actions = TextField(default="[]")
+    reason_type = TextField(default="")
+    about = TextField(default="")
+    assignee = TextField(default="")
 
     class Meta:
         """One row a report and scope."""
@@ -173,4 +176,53 @@ class ReportCase(Model):
         indexes = ((("report", "scope"), True),)
 
 
-TABLES = (Subject, ModEvent, ModEventValue, SubjectStatus, SubjectTag, AccountRecords, Strike, ReportCase)
+class ReportActivity(Model):
+    """What was done with a report. `at`: microseconds."""
+
+    at = IntegerField()
+    scope = IntegerField()
+    report_case = IntegerField()
+    type = TextField()
+    previous = TextField()
+    actor = TextField()
+    automated = IntegerField(default=0)
+    internal_note = TextField(default="")
+    public_note = TextField(default="")
+    meta = TextField(default="{}")
+
+    class Meta:
+        """Appended to."""
+
+        table_name = "report_activity"
+
+
+class ReportAssignment(Model):
+    """Who works on a report. Times are microseconds."""
+
+    report_case = IntegerField()
+    scope = IntegerField()
+    did = TextField()
+    at = IntegerField()
+    until = IntegerField(null=True)
+    permanent = IntegerField()
+    queue = IntegerField(default=-1)
+    made_by = TextField()
+
+    class Meta:
+        """At most one row a report that is permanent and has no end."""
+
+        table_name = "report_assignment"
+
+
+TABLES = (
+    Subject,
+    ModEvent,
+    ModEventValue,
+    SubjectStatus,
+    SubjectTag,
+    AccountRecords,
+    Strike,
+    ReportCase,
+    ReportActivity,
+    ReportAssignment,
+)

@@ -18,6 +18,7 @@ from models.steps_layer import DECISIONS, FAMILIES, LAYER, REVISED
 from models.steps_moderation import REPORTS
 from models.steps_ozone import SETS, TEAM
 from models.steps_queues import QUEUES
+from models.steps_reports import REPORT_WORK
 
 STEPS: tuple[str, ...] = (
     FIRST,
@@ -39,6 +40,7 @@ STEPS: tuple[str, ...] = (
     CASES,
     SETS,
     QUEUES,
+    REPORT_WORK,
 )
 
 log = logging.getLogger(__name__)

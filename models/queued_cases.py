@@ -1,9 +1,9 @@
-"""Rows of reports (`report_case`) as far as they lie in queues. Plain functions over a connection; what changes
-anything is called inside a write. Times are microseconds.
+"""Rows of reports (`report_case`) as far as they lie in queues. Plain functions over a connection. Times are
+microseconds.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from models.database import Connection
@@ -67,15 +67,6 @@ def not_closed(connection: Connection, queue: int) -> list[tuple[int, str]]:
     """Number and state of those in a queue that nobody has closed."""
     query = "SELECT id, state FROM report_case WHERE queue = ? AND state IN (SELECT value FROM json_each(?))"
     return connection.execute(query, (queue, json.dumps(_NOT_CLOSED))).fetchall()
-
-
-def move(connection: Connection, cases: Iterable[tuple[int, str]], queue: int, now: int) -> None:
-    """Reports, by number and the state in which they are from now on, are in a queue, or in none."""
-    since = None if queue == NO_QUEUE else now
-    connection.executemany(
-        "UPDATE report_case SET state = ?, queue = ?, queued_at = ?, changed_at = max(changed_at, ?) WHERE id = ?",
-        [(state, queue, since, now, number) for number, state in cases],
-    )
 
 
 def counts(connection: Connection, queues: Sequence[int], since: int) -> dict[int, Counts]:

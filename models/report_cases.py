@@ -2,9 +2,12 @@
 over a connection; what changes anything is called inside a write. Times are microseconds.
 """
 
+import json
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from models.database import Connection
+from models.mod_events import SubjectKey
 
 OPEN, QUEUED, ASSIGNED, ESCALATED, CLOSED = "open", "queued", "assigned", "escalated", "closed"
 """The states of a report."""
@@ -25,10 +28,40 @@ class CaseRow(NamedTuple):
     muted: int = 0
     note: str = ""
     actions: str = "[]"
+    reason_type: str = ""
+    about: str = ""
+    assignee: str = ""
+
+    @property
+    def events(self) -> list[int]:
+        """The events that closed or escalated it, the oldest first."""
+        return list(json.loads(self.actions))
+
+
+class Told(NamedTuple):
+    """A report in a scope with what its reporter said. `cid`: the version that was seen; `tool`: what sent it."""
+
+    id: int
+    key: SubjectKey
+    reporter: str
+    reason: str
+    cid: str
+    tool: str
+    row: CaseRow
 
 
 COLUMNS = ", ".join(CaseRow._fields)
 _INSERT = f"INSERT INTO report_case (id, {COLUMNS}) VALUES (?, {', '.join('?' * len(CaseRow._fields))})"
+_CHANGE = (
+    "UPDATE report_case SET changed_at = ?, state = ?, queue = ?, queued_at = ?, closed_at = ?, note = ?, actions = ?,"
+    " assignee = ? WHERE id = ?"
+)
+_TOLD = (
+    "SELECT c.id, s.did, s.path, s.convo, r.reporter, r.reason, r.cid, r.tool,"
+    f" {', '.join(f'c.{name}' for name in CaseRow._fields)} FROM json_each(?) n"
+    " CROSS JOIN report_case c ON c.id = n.value JOIN report r ON r.id = c.report JOIN subject s ON s.id = c.subject"
+    " ORDER BY n.key"
+)
 
 
 def put(connection: Connection, number: int, row: CaseRow) -> None:
@@ -36,9 +69,58 @@ def put(connection: Connection, number: int, row: CaseRow) -> None:
     connection.execute(_INSERT, (number, *row))
 
 
+def find(connection: Connection, number: int) -> CaseRow | None:
+    """A report in a scope, by its number."""
+    row = connection.execute(f"SELECT {COLUMNS} FROM report_case WHERE id = ?", (number,)).fetchone()
+    return CaseRow(*row) if row else None
+
+
+def change(connection: Connection, number: int, row: CaseRow) -> None:
+    """Let a report stand so from now on. What it is about, and when it came, stays."""
+    stands = (row.changed_at, row.state, row.queue, row.queued_at, row.closed_at, row.note, row.actions, row.assignee)
+    connection.execute(_CHANGE, (*stands, number))
+
+
+def told(connection: Connection, numbers: Iterable[int]) -> list[Told]:
+    """Reports with all that is shown of them, in the order of the numbers."""
+    rows = connection.execute(_TOLD, (json.dumps(list(numbers)),))
+    return [
+        Told(number, SubjectKey(did, path, convo), reporter, reason, cid, tool, CaseRow(*row))
+        for number, did, path, convo, reporter, reason, cid, tool, *row in rows
+    ]
+
+
+def waiting(connection: Connection, scope: int, subject: int) -> list[tuple[int, CaseRow]]:
+    """The reports of a subject in a scope that are not closed, each with its number, by number."""
+    rows = connection.execute(
+        f"SELECT id, {COLUMNS} FROM report_case INDEXED BY report_case_waiting"
+        " WHERE subject = ? AND scope = ? AND state != 'closed' ORDER BY id",
+        (subject, scope),
+    )
+    return [(row[0], CaseRow(*row[1:])) for row in rows]
+
+
+def count_waiting(connection: Connection, scope: int, subject: int) -> int:
+    """How many reports of a subject in a scope are not closed."""
+    query = (
+        "SELECT count(*) FROM report_case INDEXED BY report_case_waiting"
+        " WHERE subject = ? AND scope = ? AND state != 'closed'"
+    )
+    return int(connection.execute(query, (subject, scope)).fetchone()[0])
+
+
 def scopes(connection: Connection, report: int) -> set[int]:
     """The scopes that a report has reached."""
     return {scope for (scope,) in connection.execute("SELECT scope FROM report_case WHERE report = ?", (report,))}
+
+
+def scopes_waiting(connection: Connection, subject: int) -> list[int]:
+    """The scopes in which reports of a subject are not closed."""
+    query = (
+        "SELECT DISTINCT scope FROM report_case INDEXED BY report_case_waiting"
+        " WHERE subject = ? AND state != 'closed' ORDER BY scope"
+    )
+    return [scope for (scope,) in connection.execute(query, (subject,))]
 
 
 def touch(connection: Connection, report: int, now: int) -> None:

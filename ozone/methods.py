@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import apsw
@@ -30,6 +31,10 @@ from ozone import (
     queue_assignments,
     queue_reports,
     queues,
+    report_activities,
+    report_assignments,
+    report_stats,
+    reports,
     sets,
     settings,
     status_query,
@@ -75,6 +80,10 @@ QUERIES: tuple[Query, ...] = (
     *event_query.QUERIES,
     *status_query.QUERIES,
     *timeline.QUERIES,
+    *reports.QUERIES,
+    *report_activities.QUERIES,
+    *report_assignments.QUERIES,
+    *report_stats.QUERIES,
 )
 PROCEDURES: tuple[Procedure, ...] = (
     *emit.PROCEDURES,
@@ -86,6 +95,10 @@ PROCEDURES: tuple[Procedure, ...] = (
     *queues.PROCEDURES,
     *queue_assignments.PROCEDURES,
     *queue_reports.PROCEDURES,
+    *reports.PROCEDURES,
+    *report_activities.PROCEDURES,
+    *report_assignments.PROCEDURES,
+    *report_stats.PROCEDURES,
 )
 MOST_BYTES = 128 * 1024
 """Of a body: the longest setting, with room for its escapes."""
@@ -162,7 +175,7 @@ class OzoneMethods:
         method = NSID + query.name
 
         async def handle(call: Call) -> server.Answer:
-            token, params = await self._asked(call, query.name)
+            token, params = await self._asked(call, query.name, query.left_out)
             return await self._reading(token, lambda visit: self._checked(method, query.answer(visit, params)))
 
         return server.Query(method, query.params, handle)
@@ -188,11 +201,13 @@ class OzoneMethods:
 
         return server.Query(nsid, PARAMS, handle)
 
-    async def _asked(self, call: Call, name: str) -> tuple[Token, Mapping[str, Any]]:
-        """Who asks, and with which parameters."""
+    async def _asked(
+        self, call: Call, name: str, left_out: Mapping[str, Any] = MappingProxyType({})
+    ) -> tuple[Token, Mapping[str, Any]]:
+        """Who asks, and with which parameters. `left_out`: see `Query`."""
         token = await self._token(call, self._reads, act=False)
         params = {name: _plain(value) for name, value in call.params.items() if value is not None}
-        _judge(self._catalog.check_params, NSID + name, params)
+        _judge(self._catalog.check_params, NSID + name, {**left_out, **params})
         self._counts[f"ozone {name}"] += 1
         return token, params
 

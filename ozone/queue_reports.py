@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from communities.queue_routing import move, route
-from communities.taken import ACCOUNT, CHAT, RECORD
-from models import mod_events, queued_cases
+from models import queued_cases
 from models.queues import NO_QUEUE
 from models.report_cases import CLOSED
-from ozone.queues import live_queue, view_of
+from ozone.queues import live_queue
+from ozone.report_views import reports
 from ozone.roles import Role
-from ozone.visit import Answer, Procedure, Visit, moment
+from ozone.visit import Answer, Procedure, Visit
 from xrpc.errors import AuthenticationRequired, InvalidRequest, Refused
 
 MOST_ROUTED = 5000
@@ -33,7 +33,7 @@ def route_reports(visit: Visit, body: Mapping[str, Any]) -> Answer:
     if not 0 <= end - start < MOST_ROUTED:
         message = f"endReportId must not be below startReportId, nor above it by {MOST_ROUTED} or more."
         raise Refused("OutOfRange", message)
-    done = route(visit.connection, visit.labeler, visit.scopes, (start, end), visit.now)
+    done = route(visit.connection, visit.labeler, visit.scopes, (start, end), visit.caller.did, visit.now)
     return {"assigned": done.assigned, "unmatched": done.unmatched}
 
 
@@ -59,35 +59,9 @@ def reassign_queue(visit: Visit, body: Mapping[str, Any]) -> Answer:
             raise Refused("QueueNotFound", "There is no queue with that id.")
         if not queue.enabled:
             raise Refused("QueueDisabled", "The queue is disabled, and takes no reports.")
-    move(visit.connection, [(case.id, case.state)], target, visit.now)
-    return {"report": _view(visit, number)}
-
-
-def _view(visit: Visit, number: int) -> Answer:
-    case, event = queued_cases.find(visit.connection, number), mod_events.find(visit.connection, number)
-    assert case is not None and event is not None  # noqa: S101 - it was just moved
-    key = mod_events.subject(visit.connection, event.subject)
-    kind = CHAT if key.convo else RECORD if key.path else ACCOUNT
-    view: Answer = {
-        "id": number,
-        "eventId": number,
-        "status": case.state,
-        "subject": {"type": kind, "subject": key.uri},
-        "reportType": case.reason_type,
-        "reportedBy": event.actor,
-        "reporter": {"type": ACCOUNT, "subject": event.actor},
-        "createdAt": moment(case.at),
-        "updatedAt": moment(case.changed_at),
-        "isMuted": bool(case.muted),
-    }
-    if event.comment:
-        view["comment"] = event.comment
-    if case.queued_at is not None:
-        view["queuedAt"] = moment(case.queued_at)
-    queue = view_of(visit, case.queue)
-    if queue is not None:
-        view["queue"] = queue
-    return view
+    note = body.get("comment", "")
+    move(visit.connection, [(case.id, case.state)], target, visit.caller.did, visit.now, note=note)
+    return {"report": reports(visit, [number])[0]}
 
 
 PROCEDURES = (

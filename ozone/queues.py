@@ -121,7 +121,7 @@ def delete_queue(visit: Visit, body: Mapping[str, Any]) -> Answer:
             raise InvalidRequest("migrateToQueueId must be another queue")
         if not _queue(visit, target).enabled:
             raise InvalidRequest("The queue migrateToQueueId is disabled, and takes nothing")
-    moved = clear(visit.connection, row.id, target, visit.now)
+    moved = clear(visit.connection, row.id, target, visit.caller.did, visit.now)
     queue_assignments.end_all_of_queue(visit.connection, row.id, visit.now, visit.caller.did)
     rows.put(visit.connection, row._replace(changed_at=visit.now, changed_by=visit.caller.did, deleted_at=visit.now))
     return {"deleted": True, "reportsMigrated": moved}

@@ -5,6 +5,7 @@ transaction.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from communities.access import Site
@@ -71,6 +72,18 @@ class Visit:
             raise AuthenticationRequired(f"Must be a moderator to {what}")
         return self.caller.in_charge
 
+    def works_in(self, scope: int) -> bool:
+        """Whether the caller may do something about what is of a scope that they look into: not who only verifies."""
+        role = self.caller.role_in(scope) if scope in self.scopes else None
+        return role is not None and role >= Role.TRIAGE
+
+    def work(self, what: str, scope: int | None = None) -> None:
+        """Raise AuthenticationRequired unless the caller may do something in a scope, or (None) in any; `what`
+        completes the sentence.
+        """
+        if self.role < Role.TRIAGE or (scope is not None and not self.works_in(scope)):
+            raise AuthenticationRequired(f"Must be of triage, a moderator or an admin to {what}")
+
     def scope(self, *parts: object) -> str:
         """The name of a list of this labeler, for its cursors: all that selects and orders it."""
         return repr((self.did, *parts))
@@ -81,12 +94,14 @@ Answer = dict[str, Any]
 
 class Query(NamedTuple):
     """A method that reads. `name`: what stands behind NSID; `answer` is called in a read transaction with the
-    parameters that were given or have a default.
+    parameters that were given or have a default. `left_out`: what its lexicon wants and clients leave out, with
+    something that would do.
     """
 
     name: str
     params: Params
     answer: Callable[[Visit, Mapping[str, Any]], Answer]
+    left_out: Mapping[str, Any] = MappingProxyType({})
 
 
 class Procedure(NamedTuple):

@@ -40,6 +40,7 @@ MAIN_PARAMS = {
 """The names of the parameters of each query."""
 ERRORS[NSID + "set.addValues"] = {"SetNotFound"}  # the lexicon says that there is an error, and gives it no name
 ERRORS[NSID + "queue.updateQueue"] |= {"ConflictingQueue"}  # a name that another has; the lexicon has it of createQueue
+ERRORS[NSID + "report.listActivities"] = {"NotFound"}  # as getReport has it; this lexicon names no error
 ANY = {"SecondNeeded", "InvalidRequest", "InvalidCursor", "LastAdmin", "AccountInactive", "PayloadTooLarge"}
 _NO_ANSWER = {
     document["id"].removeprefix(NSID)

@@ -28,6 +28,7 @@ from models.steps_label_rules import LABEL_RULES as RULES_STEP
 from models.steps_labels import SUBJECTS
 from models.steps_ozone import SETS, TEAM
 from models.steps_queues import QUEUES
+from models.steps_reports import REPORT_WORK
 from models.tables import TABLES as INDEX
 
 HOUR = 3_600_000_000
@@ -689,6 +690,47 @@ def test_step_19_brings_queues_to_a_file_with_rows(tmp_path: Path, monkeypatch: 
             connection.execute(f"DELETE FROM {table}")
             connection.execute(statement, bindings)
         assert sql(database).execute(f"SELECT id FROM {table}").fetchall() == [(5,)], "no number comes twice"
+
+
+def test_step_20_says_what_the_reports_in_a_file_are_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    spam, post = "com.atproto.moderation.defs#reasonSpam", "at://did:plc:a/app.bsky.feed.post/p"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(REPORT_WORK)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.executemany(
+                "INSERT INTO report (id, at, last_at, reporter, reason_type, did, uri, convo, message)"
+                " VALUES (?, 5, 5, 'did:plc:r', ?, 'did:plc:a', ?, ?, ?)",
+                [(1, spam, post, "", ""), (2, "x", "", "", ""), (3, spam, "", "c", ""), (4, spam, "", "c", "m")],
+            )
+            connection.executemany(
+                "INSERT INTO report_case (id, report, scope, subject, at, changed_at, state)"
+                " VALUES (?, ?, ?, 1, 5, 5, ?)",
+                [(1, 1, 1, "open"), (2, 2, 0, "closed"), (3, 3, 0, "open"), (4, 4, 0, "open"), (5, 1, 2, "escalated")],
+            )
+        database.close()
+    database = open_database(path)
+    execute = sql(database).execute
+    assert execute("SELECT id, state, reason_type, about, assignee FROM report_case ORDER BY id").fetchall() == [
+        (1, "open", spam, "app.bsky.feed.post", ""),
+        (2, "closed", "x", "account", ""),
+        (3, "open", spam, "conversation", ""),
+        (4, "open", spam, "message", ""),
+        (5, "escalated", spam, "app.bsky.feed.post", ""),
+    ]
+    held = "INSERT INTO report_assignment (report_case, scope, did, at, until, permanent, made_by) VALUES"
+    with writing(database) as connection:
+        connection.execute(f"{held} (1, 1, 'did:plc:m', 1, NULL, 1, 'x')")
+        connection.execute(f"{held} (1, 1, 'did:plc:m', 1, 9, 0, 'x')")
+    for bad in (
+        "(1, 1, 'did:plc:n', 1, NULL, 1, 'x')",  # a second one who holds it
+        "(1, 1, 'did:plc:m', 2, 8, 0, 'x')",  # who looks does so once
+        "(2, 0, 'did:plc:m', 1, NULL, 0, 'x')",  # and not for good
+        "(2, 0, 'did:plc:m', 1, 5, 2, 'x')",
+    ):
+        with pytest.raises(apsw.ConstraintError), writing(database) as connection:
+            connection.execute(f"{held} {bad}")
     database.close()
 
 

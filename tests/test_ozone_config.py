@@ -21,7 +21,7 @@ CONFIG = "server.getConfig"
 NOT_YET = (
     "moderation.scheduleAction",
     "signature.findCorrelation",
-    "report.queryReports",
+    "report.refreshStats",
     "safelink.queryRules",
 )
 

@@ -9,15 +9,18 @@ from urllib.parse import quote
 import pytest
 
 from communities.reasons import LEGACY
+from communities.report_state import Act
 from lexicons.catalog import moderation_documents
 from models.mod_events import SERVICE
 from ozone.methods import PROCEDURES, QUERIES
+from ozone.report_views import DEFS as REPORT
 from ozone.roles import Role
 from ozone.setting_rules import POLICIES, PROTECTED
 from tests.civic_reports import report
 from tests.didnet import plc
 from tests.label_scene import LABELER
 from tests.ozone_history import History
+from tests.ozone_reports import made as report_of
 from tests.ozone_site import NSID, Desk, unlimited
 
 DEFS = {document["id"]: document["defs"] for document in moderation_documents()}
@@ -70,6 +73,7 @@ def fields_of(schema: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(8))
 def test_s61_no_call_is_a_fault_of_ours(place: Desk, seed: int) -> None:
     choose = random.Random(seed)
+    reports = [report_of(place, plc(5)), report_of(place, place.place.writer.post(1)), 0, 1 << 40]
     people = [place.staff(), place.member(Role.TRIAGE), place.place.moderator("python"), place.place.person()]
     done = set()
     for _ in range(20):
@@ -87,10 +91,11 @@ def test_s61_no_call_is_a_fault_of_ours(place: Desk, seed: int) -> None:
                     "id": str(choose.randrange(1, 9)),
                     **{name: choose.choice(TEXTS) for name in ("subject", "contentMarkdown")},
                     "lang": "pt-BR",
-                    **{name: choose.random() < 0.5 for name in ("disabled", "enabled")},
+                    **{name: choose.random() < 0.5 for name in ("disabled", "enabled", "isPermanent", "isAutomated")},
                     **{name: choose.randrange(-1, 9) for name in NUMBERS},
                     "subjectTypes": ["account"],
                     "reportTypes": choose.sample(REASONS, 2),
+                    "activity": {"$type": REPORT + choose.choice([*Act, "x"])},
                 }
                 made |= {name: one for name, one in good.items() if name in fields}
             reply = place.act(procedure.name, choose.choice(people), json.dumps(made).encode())
@@ -99,6 +104,9 @@ def test_s61_no_call_is_a_fault_of_ours(place: Desk, seed: int) -> None:
         for query in QUERIES:
             names = [*MAIN[query.name].get("parameters", {}).get("properties", {}), "x"]
             pairs = [(choose.choice(names), choose.choice(TEXTS)[:300]) for _ in range(choose.randrange(5))]
+            if choose.random() < 0.7:
+                numbers = [(name, str(choose.choice(reports))) for name in ("id", "reportId") if name in names]
+                pairs = [*(pair for pair in pairs if pair[0] not in ("id", "reportId")), *numbers]
             if "name" in names and choose.random() < 0.7:
                 pairs = [*(pair for pair in pairs if pair[0] != "name"), ("name", choose.choice(TEXTS[4:6]))]
             pairs = [(choose.choice(names), choose.choice(TEXTS)[:300]) for _ in range(choose.randrange(6))]

@@ -10,7 +10,7 @@ import pytest
 from ozone.queue_reports import MOST_OF_COMMENT
 from ozone.roles import Role
 from ozone.visit import moment
-from tests.civic_reports import SPAM, report, taken
+from tests.civic_reports import report, taken
 from tests.didnet import plc
 from tests.label_scene import LABELER, OTHER
 from tests.ozone_queues import (
@@ -48,15 +48,38 @@ def test_a_report_is_put_into_another_queue_and_into_none(place: Desk) -> None:
     place.place.clock.now += 60
     now = place.place.clock.micros()
     view = put(place, who, number, 2, comment="Not ours.").json["report"]
-    assert view == {
-        "id": number, "eventId": number, "status": "queued", "subject": {"type": "account", "subject": plc(5)},
-        "reportType": SPAM, "reportedBy": alice.did, "reporter": {"type": "account", "subject": alice.did},
-        "comment": "Look.", "createdAt": moment(came), "updatedAt": moment(now), "queuedAt": moment(now),
-        "isMuted": False, "queue": listed(place, who)[1],
-    }  # fmt: skip
+    assert view == place.ask("report.getReport", who, id=number).json
+    assert (view["status"], view["queue"], view["comment"]) == ("queued", listed(place, who)[1], "Look.")
+    assert (view["createdAt"], view["updatedAt"], view["queuedAt"]) == (moment(came), moment(now), moment(now))
     assert case(place, number) == ("queued", 2)
     view = put(place, who, number, NONE).json["report"]
     assert (view["status"], "queue" in view, "queuedAt" in view) == ("open", False, False)
+    assert case(place, number) == ("open", NONE)
+    told = place.ask("report.listActivities", who, reportId=number).json["activities"]
+    told = [(one["meta"], one.get("internalNote"), one["createdBy"], one["isAutomated"]) for one in told]
+    assert told == [
+        ({"queueId": -1}, None, who.did, False),
+        ({"queueId": 2}, "Not ours.", who.did, False),
+        ({"queueId": 1}, None, LABELER, True),
+    ], "it came into the first of itself"
+
+
+def test_who_held_a_report_that_is_put_into_a_queue_holds_it_no_more(place: Desk) -> None:
+    admin, who = place.staff(), place.member(Role.TRIAGE)
+    make(place, admin, MANUAL)
+    number = reported(place)
+    held = place.act("report.assignModerator", who, {"reportId": number, "isPermanent": True})
+    assert held.status == 200 and case(place, number) == ("assigned", NONE)
+    view = put(place, admin, number, 1).json["report"]
+    assert (view["status"], "assignment" in view) == ("queued", False)
+    assert place.ask("report.getAssignments", who).json == {"assignments": []}
+    asked = {"reportId": number, "isPermanent": True, "queueId": 1}
+    assert place.act("report.assignModerator", who, asked).json["queue"]["id"] == 1
+    (shown,) = place.ask("report.queryReports", who, status="assigned", queueId=1).json["reports"]
+    assert (shown["id"], shown["queue"]["id"], shown["assignment"]["did"]) == (number, 1, who.did)
+    assert place.act("report.unassignModerator", who, {"reportId": number}).status == 200
+    assert case(place, number) == ("queued", 1), "it is in its queue again"
+    assert place.act("queue.deleteQueue", admin, {"queueId": 1}).status == 200
     assert case(place, number) == ("open", NONE)
 
 

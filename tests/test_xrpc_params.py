@@ -113,6 +113,14 @@ def test_other_kinds() -> None:
         refused(params, query)
 
 
+def test_numbers_below_zero_are_taken_where_some_are_allowed() -> None:
+    params, above = Params({"n": IntParam(-1, 10)}), Params({"n": IntParam(0, 10)})
+    assert [params.parse(f"n={text}")["n"] for text in ("-1", "0", "10")] == [-1, 0, 10]
+    for text in ("-2", "-0", "-01", "--1", "-", "%2D1%20", "+1", "11", "-\u0661", "-" + "1" * 19):
+        refused(params, f"n={quote(text, safe='%')}")
+    refused(above, "n=-1")
+
+
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=100), st.integers(1, 100))
 def test_what_is_encoded_comes_back(cursor: str, limit: int) -> None:
     values = SKELETON.parse(urlencode({"feed": FEED, "limit": limit, "cursor": cursor}))

@@ -24,6 +24,7 @@ _MEMO_SIZE = 2048
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _WHOLE = re.compile(r"[0-9]{1,18}")
+_BELOW_ZERO = re.compile(r"-[1-9][0-9]{0,17}")
 
 
 class Param(Protocol):
@@ -52,7 +53,8 @@ class IntParam:
 
     def read(self, text: str) -> int:
         """The number. Raises ValueError."""
-        if not _WHOLE.fullmatch(text) or not self.low <= (value := int(text)) <= self.high:
+        digits = _WHOLE.fullmatch(text) or (self.low < 0 and _BELOW_ZERO.fullmatch(text))
+        if not digits or not self.low <= (value := int(text)) <= self.high:
             raise ValueError(f"be a whole number from {self.low} to {self.high}")
         return value
 
