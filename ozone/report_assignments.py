@@ -21,7 +21,7 @@ from models.report_assignments import Numbered
 from models.report_cases import CaseRow
 from ozone.callers import caller
 from ozone.queues import live_queue, view_of
-from ozone.report_views import NUMBER, seen
+from ozone.report_views import NUMBER, moderator, seen
 from ozone.roles import Role
 from ozone.visit import Answer, Procedure, Query, Visit, moment
 from xrpc import cursor
@@ -118,7 +118,7 @@ def _view(visit: Visit, one: Numbered) -> Answer:
     if row.until is not None:
         view["endAt"] = moment(row.until)
     queue = view_of(visit, row.queue)
-    return view | ({"queue": queue} if queue is not None else {})
+    return view | moderator(visit, row.did) | ({"queue": queue} if queue is not None else {})
 
 
 QUERIES = (

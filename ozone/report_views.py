@@ -13,6 +13,7 @@ from models.report_cases import CaseRow, Told
 from ozone import views
 from ozone.callers import team_role
 from ozone.queues import view_of
+from ozone.team import member
 from ozone.views import Stands
 from ozone.visit import Answer, Visit, moment
 from xrpc.errors import InvalidRequest, MemberDisabled
@@ -39,6 +40,14 @@ def subject_key(text: str) -> SubjectKey:
     if parts is None or not parts.rkey or not is_did(parts.authority):
         raise InvalidRequest("subject must be a DID, or the at-uri of a record under a DID")
     return mod_events.key_of(parts.authority, text)
+
+
+def moderator(visit: Visit, did: str) -> Answer:
+    """Who of the team somebody is, as a field of a view; empty where they are nobody of it, and for whoever is here by
+    a community alone: for them there is no team.
+    """
+    found = member(visit, did) if visit.caller.team is not None else None
+    return {"moderator": found} if found is not None else {}
 
 
 def reports(visit: Visit, numbers: Iterable[int]) -> list[Answer]:
@@ -92,7 +101,11 @@ def _report(visit: Visit, one: Told, standing: dict[_Place, Answer], related: in
     if row.assignee:
         held = report_assignments.last_held(visit.connection, one.id, row.assignee)
         if held is not None:
-            view["assignment"] = {"did": row.assignee, "assignedAt": moment(held[1].at)}
+            view["assignment"] = {
+                "did": row.assignee,
+                "assignedAt": moment(held[1].at),
+                **moderator(visit, row.assignee),
+            }
     return view
 
 

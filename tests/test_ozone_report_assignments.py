@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from communities.access import Role as Member
@@ -65,6 +65,7 @@ def shown(place: Desk, **params: Any) -> list[tuple[int, str, bool]]:
 
 def test_whoever_looks_at_a_report_does_so_for_five_minutes(place: Desk) -> None:
     who, number, clock = place.member(Role.TRIAGE), made(place, plc(5)), place.place.clock
+    assert LOOKING == 300
     first = good(assign(place, who, number))
     assert (first["did"], first["reportId"]) == (who.did, number) and first["startAt"] < first["endAt"]
     assert shown(place) == [(number, who.did, True)]
@@ -101,10 +102,13 @@ def test_any_number_may_look_and_one_holds_it(place: Desk) -> None:
     assert shown(place) == [(number, b.did, False)], "what is held has no end"
     view = good(place.ask(GET, a, id=number))
     assert view["status"] == "assigned"
-    assert view["assignment"] == {"did": b.did, "assignedAt": held["startAt"]}
+    named = {"did": b.did, "disabled": False, "role": Role.TRIAGE.token}
+    assert held["moderator"].items() >= named.items()
+    assert view["assignment"] == {"did": b.did, "assignedAt": held["startAt"], "moderator": held["moderator"]}
     (activity,) = place.ask(LIST, a, reportId=number).json["activities"]
     assert activity["activity"]["previousStatus"] == "open" and activity["createdBy"] == b.did
     assert activity["meta"] == {"assignmentId": held["id"], "moderatorDid": b.did}
+    assert activity["moderator"] == held["moderator"]
 
 
 def test_a_report_is_given_back(place: Desk) -> None:
@@ -122,6 +126,15 @@ def test_a_report_is_given_back(place: Desk) -> None:
     good(unassign(place, who, number))
     assert state(place, number) == "queued", "it has a queue"
     assert "queuedAt" in good(place.ask(GET, who, id=number))
+
+
+@pytest.mark.parametrize("act", [Act.QUEUE, Act.CLOSE])
+def test_who_held_a_report_that_goes_on_holds_it_no_more(place: Desk, act: Act) -> None:
+    number, who = made(place, plc(5)), place.member(Role.TRIAGE)
+    good(keep(place, who, number))
+    good(do(place, place.staff(), number, act))
+    assert shown(place) == []
+    assert ("assignment" in good(place.ask(GET, who, id=number))) is (act is Act.CLOSE), "whose it was is still said"
 
 
 def test_what_is_escalated_stays_so(place: Desk) -> None:
@@ -222,6 +235,7 @@ def test_who_sees_which_assignments(place: Desk) -> None:
     for params in ({}, {"onlyActive": False}, {"reportIds": [here, there, account]}, {"dids": [of_python.did]}):
         found = good(place.ask(ASSIGNMENTS, of_python, **params))["assignments"]
         assert [one["reportId"] for one in found] == [here]
+        assert all("moderator" not in one for one in found), "for them there is no team"
     assert good(place.ask(ASSIGNMENTS, of_rust, reportIds=[here, account]))["assignments"] == []
     assert ids(place.ask(ASSIGNMENTS, place.staff(), aud=OTHER)) == ids(place.ask(ASSIGNMENTS, of_rust))
     assert place.ask(ASSIGNMENTS, place.place.person()).fault == (401, "AuthenticationRequired")
@@ -292,6 +306,7 @@ STEPS = st.lists(
 )
 
 
+@settings(max_examples=300)
 @given(STEPS, st.sampled_from((-1, 4)))
 def test_whatever_is_done_an_assigned_report_has_one_who_holds_it(
     database: Any, steps: list[tuple[Any, str]], queue: int
