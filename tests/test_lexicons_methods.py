@@ -136,7 +136,7 @@ LEAST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "join": ({"community": "birds"}, {"viewer": VIEWER}),
     "leave": ({"community": "birds"}, {"viewer": VIEWER}),
     "decide": ({"community": "birds", "action": "pin", "subject": POST_REF}, {"decision": DECISION}),
-    "label": ({"community": "birds", "subject": POST_REF}, {"event": EVENT}),
+    "label": ({"community": "birds", "subject": POST_REF}, {}),
     "setRole": ({"community": "birds", "subject": DID, "role": "member"}, {"decision": DECISION, "member": MEMBER}),
 }
 
