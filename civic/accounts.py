@@ -7,7 +7,7 @@ transaction.
 from collections.abc import Mapping
 from typing import Any
 
-from civic.entry import enter, expiry, reason_and_rule
+from civic.entry import enter, expiry, given_back, reason_and_rule
 from civic.views import ROLE_OF, member_view, place_of
 from civic.visit import Answer, Procedure, Visit
 from communities.access import EVERYTHING, Action, Role, Scope
@@ -29,7 +29,8 @@ def decide(visit: Visit, settings: Settings, action: Action, body: Mapping[str, 
     until = expiry(visit, body)
     reason, rule = reason_and_rule(visit, settings, body)
     wanted = PersonDecision(action, did, reason, rule, until)
-    done = decide_person(visit.connection, visit.town.places, settings, visit.signed(), wanted, visit.now, visit.site)
+    deed, places = given_back(visit, settings, action, did), visit.town.places
+    done = decide_person(visit.connection, places, settings, visit.signed(), wanted, visit.now, visit.site, deed)
     return {"decision": view(settings.slug, done.entry), **_member(visit, settings, did)}
 
 

@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from civic.visit import Visit
-from communities.access import Action, Standing
+from communities.access import Action, Standing, may_decide
 from communities.acting import acting_as
 from communities.decision_view import view
-from communities.deeds import write
+from communities.deeds import Deed, subject_key, write
 from communities.directory import Settings
 from communities.log import Decision
+from communities.members import standing_of
+from labeler.takedowns import end
 from xrpc.errors import InvalidRequest
 from xrpc.syntax import parse_datetime
+
+GIVING_BACK = frozenset((Action.APPROVE, Action.RESTORE, Action.UNBAN, Action.EXPEL))
+"""By which what was taken down is so no more."""
 
 
 def enter(
@@ -44,6 +49,16 @@ def reason_and_rule(visit: Visit, settings: Settings, body: Mapping[str, Any]) -
     if rule is not None and rule not in {one.name for one in visit.declaration(settings).rules}:
         raise InvalidRequest("rule must be the name of one of the community's rules")
     return reason or None, rule
+
+
+def given_back(visit: Visit, settings: Settings, action: Action, subject: str) -> Deed:
+    """What goes with a decision that may give back what was taken down: the label of that is taken back first."""
+    caller = visit.signed()
+    who = standing_of(visit.connection, visit.town.places, settings, caller, visit.now, visit.site)
+    if action not in GIVING_BACK or not may_decide(action, who):
+        return Deed()
+    role = str(acting_as(action, settings, caller, who))
+    return Deed(label_event=end(visit.connection, settings.id, subject_key(subject), caller, role, visit.now // 1000))
 
 
 def expiry(visit: Visit, body: Mapping[str, Any]) -> int | None:

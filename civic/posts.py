@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from civic.entry import reason_and_rule
+from civic.entry import given_back, reason_and_rule
 from civic.visit import Answer, Visit
 from communities.access import Action
 from communities.decision_view import view
@@ -27,5 +27,6 @@ def decide(visit: Visit, settings: Settings, action: Action, body: Mapping[str, 
     reason, rule = reason_and_rule(visit, settings, body)
     wanted = PostDecision(action, post, cid, reason, rule)
     caller = visit.signed()
-    done = decide_post(visit.connection, visit.town.places, settings, caller, wanted, visit.now, visit.site)
+    deed = given_back(visit, settings, action, post.uri)
+    done = decide_post(visit.connection, visit.town.places, settings, caller, wanted, visit.now, visit.site, deed)
     return {"decision": view(settings.slug, done.entry)}

@@ -8,11 +8,12 @@ decided, it goes where a report would go.
 
 from collections.abc import Iterable
 
+from communities.mod_event import Kind
 from communities.refs import read_post_uri
-from models import appeals
+from models import appeals, subject_statuses
 from models.appeals import Against
 from models.database import Connection
-from models.mod_events import SubjectKey
+from models.mod_events import SubjectKey, find_subject, last_actor
 from models.reports import SITE, Said
 
 
@@ -63,9 +64,14 @@ def keep(connection: Connection, report: int, said: Said, against: Iterable[Agai
 
 def deciders(connection: Connection, scope: int, key: SubjectKey, labeler: str) -> set[str]:
     """Who has decided what the open appeals about a subject are against, in one scope. `labeler`: the DID of the
-    labeler that is asked.
+    labeler that is asked. Of what the site has taken down no log says who it was: the events do.
     """
-    return appeals.deciders(connection, key.did, key.uri if key.path else "", max(scope, 0), labeler)
+    found = appeals.deciders(connection, key.did, key.uri if key.path else "", max(scope, 0), labeler)
+    subject = find_subject(connection, key)
+    if subject is None:
+        return found
+    down = [one for one in subject_statuses.takendown_in(connection, subject) if one == scope or max(one, scope) <= 0]
+    return found | {actor for one in down if (actor := last_actor(connection, one, subject, Kind.TAKEDOWN))}
 
 
 def resolve(connection: Connection, scope: int, key: SubjectKey, labeler: str, now: int) -> None:

@@ -72,7 +72,7 @@ class ModEvent:
     def until(self) -> int | None:
         """When what it does ends, microseconds; None: never, or it says nothing of that."""
         hours = self.said.get("durationInHours")
-        return self.ends if self.ends is not None or hours is None else self.at + int(hours) * HOUR
+        return self.ends if self.ends is not None or not hours else self.at + int(hours) * HOUR
 
     def values(self) -> Iterator[tuple[str, str]]:
         """What the event is found by, as in table `mod_event_value`."""

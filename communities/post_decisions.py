@@ -135,8 +135,8 @@ def decide_post(
         pins.take(connection, settings.id, case.author, wanted.post.rkey)
     else:
         verdict = Verdict.REMOVED if wanted.action is Action.REMOVE else Verdict.APPROVED
-        assert cid is not None  # noqa: S101 - _check_verdict has seen to it
-        _settle(connection, settings, wanted.post, case, Decided(verdict, cid, done.entry.seq), now)
+        # Of a post that is gone, and of which no version was named, all are meant.
+        _settle(connection, settings, wanted.post, case, Decided(verdict, cid or b"", done.entry.seq), now)
     return done
 
 
@@ -164,7 +164,7 @@ def _check_verdict(wanted: PostDecision, case: _Case) -> None:
         return
     if wanted.action is Action.RESTORE and not case.removed:
         raise RefusedError("NoChange", "The post is not removed.")
-    if case.row is None and wanted.cid is None:
+    if case.row is None and wanted.cid is None and case.decided is None:
         raise RefusedError("PostNotFound", "The post is not known here: say which version of it is meant (cid).")
     if case.decided is None or case.removed:
         return

@@ -9,6 +9,7 @@ import orjson
 
 from communities import queue_routing
 from communities.casebook import append, standing
+from communities.deeds import Deed
 from communities.mod_event import Kind, ModEvent
 from communities.queue_match import reported
 from communities.reasons import APPEALS
@@ -19,14 +20,15 @@ from models.report_cases import ESCALATED, OPEN, CaseRow
 from models.reports import Kept, Said
 
 
-def begin(connection: Connection, said: Said, scopes: Iterable[int], now: int) -> Kept:
-    """Keep a report that was not made before, and let it reach these scopes. Call inside a write.
+def begin(connection: Connection, said: Said, scopes: Iterable[int], now: int, deed: Deed | None = None) -> Kept:
+    """Keep a report that was not made before, and let it reach these scopes. Call inside a write. `deed`: what a
+    moderator's program calls it.
 
     Its number is that of the event by which it reaches the first of them.
     """
     kept: Kept | None = None
     for scope in scopes:
-        event, row = _reach(connection, scope, said, now)
+        event, row = _reach(connection, scope, said, now, deed or Deed())
         kept = kept or reports.put(connection, event, said, row.at)
         report_cases.put(connection, event, row._replace(report=kept.id))
         queue_routing.arrive(connection, event, said.labeler, now)
@@ -42,17 +44,17 @@ def again(connection: Connection, kept: Kept, said: Said, scopes: Iterable[int],
     subject = find_subject(connection, key_of(said.did, said.uri, said.convo))
     for scope in scopes:
         if scope not in reached:
-            event, row = _reach(connection, scope, said, now)
+            event, row = _reach(connection, scope, said, now, Deed())
             report_cases.put(connection, event, row._replace(report=kept.id))
             queue_routing.arrive(connection, event, said.labeler, now)
-        elif subject is not None and not _is_muted(connection, scope, said.reporter, now):
+        elif subject is not None and not is_muted(connection, scope, said.reporter, now):
             subject_statuses.touch(connection, scope, subject, now)
     report_cases.touch(connection, kept.id, now)
 
 
-def _reach(connection: Connection, scope: int, said: Said, now: int) -> tuple[int, CaseRow]:
+def _reach(connection: Connection, scope: int, said: Said, now: int, deed: Deed) -> tuple[int, CaseRow]:
     """The event by which a report comes to a scope, and what is to be worked on there."""
-    muted = _is_muted(connection, scope, said.reporter, now)
+    muted = is_muted(connection, scope, said.reporter, now)
     event = ModEvent(
         Kind.REPORT,
         now,
@@ -62,6 +64,8 @@ def _reach(connection: Connection, scope: int, said: Said, now: int) -> tuple[in
         cid=said.cid,
         tool=said.tool,
         tool_meta=orjson.loads(said.tool_meta) if said.tool_meta else {},
+        batch=deed.batch,
+        external=deed.external,
     )
     done = append(connection, scope, key_of(said.did, said.uri, said.convo), event)
     return done.id, CaseRow(
@@ -83,7 +87,7 @@ def about(said: Said) -> str:
     return found.collection or found.subject_type
 
 
-def _is_muted(connection: Connection, scope: int, did: str, now: int) -> bool:
+def is_muted(connection: Connection, scope: int, did: str, now: int) -> bool:
     """Whether what an account reports moves nothing in a scope."""
     status = standing(connection, scope, SubjectKey(did))
     return status is not None and (status.mute_reporting_until or 0) > now

@@ -18,6 +18,7 @@ from communities import appeals, evidence, report_cases
 from communities.access import Site, Status, readable
 from communities.admission import PENDING, Verdict
 from communities.casebook import scope_of
+from communities.deeds import Deed
 from communities.directory import Places, Settings, owners_above
 from communities.members import find_actor, memberships, standing_by
 from communities.reasons import APPEALS
@@ -84,38 +85,48 @@ def find_same(connection: Connection, said: Said, now: int, intake: Intake) -> K
     return reports.find_same(connection, said, now - intake.merged)
 
 
-def report(connection: Connection, around: Around, said: Said, now: int, intake: Intake) -> Kept:
+def report(
+    connection: Connection, around: Around, said: Said, now: int, intake: Intake, deed: Deed | None = None
+) -> Kept:
     """Keep a report and let it reach the moderators whom it concerns. Call inside a write.
 
-    `now`: microseconds. What `said` holds must be checked.
+    `now`: microseconds; `deed`: what a moderator's program calls it. What `said` holds must be checked. What somebody
+    reports who is muted in a community waits in no queue there.
     """
     kept = find_same(connection, said, now, intake)
     if said.reason_type in APPEALS:
-        return _appeal(connection, around, kept, said, now)
-    reached = _reached(connection, around, said, now)
+        return _appeal(connection, around, kept, said, now, deed)
+    reached = [
+        one._replace(post=None)
+        if one.post is not None and report_cases.is_muted(connection, one.community, said.reporter, now)
+        else one
+        for one in _reached(connection, around, said, now)
+    ]
     for community, post in reached:
         if post is not None:
             # Before this report is one of those that there are.
             reports.flag(connection, community, post, said.reason_type, now, said)
-    kept = _keep(connection, kept, said, [one.community for one in reached], now)
+    kept = _keep(connection, kept, said, [one.community for one in reached], now, deed)
     for community, post in reached:
         if post is not None and _looks_agreed(connection, community, said, now, intake.large_hosts):
             reports.mark(connection, community, post)
     return kept
 
 
-def _keep(connection: Connection, kept: Kept | None, said: Said, communities: Iterable[int], now: int) -> Kept:
+def _keep(
+    connection: Connection, kept: Kept | None, said: Said, communities: Iterable[int], now: int, deed: Deed | None
+) -> Kept:
     """A report as a new one, or (`kept`) once more."""
     scopes = [scope_of(connection, community, said.labeler) for community in dict.fromkeys(communities)]
     if kept is not None:
         report_cases.again(connection, kept, said, scopes, now)
         return kept
-    kept = report_cases.begin(connection, said, scopes, now)
+    kept = report_cases.begin(connection, said, scopes, now, deed)
     evidence.keep(connection, kept.id, said, now)
     return kept
 
 
-def _appeal(connection: Connection, around: Around, kept: Kept | None, said: Said, now: int) -> Kept:
+def _appeal(connection: Connection, around: Around, kept: Kept | None, said: Said, now: int, deed: Deed | None) -> Kept:
     """To those who have decided; if nobody has, to whom a report would go."""
     against = [
         one
@@ -124,7 +135,7 @@ def _appeal(connection: Connection, around: Around, kept: Kept | None, said: Sai
     ]
     if not against:
         against = [Against(one.community) for one in _reached(connection, around, said, now)]
-    kept = _keep(connection, kept, said, (one.community for one in against), now)
+    kept = _keep(connection, kept, said, (one.community for one in against), now, deed)
     appeals.keep(connection, kept.id, said, against, now)
     return kept
 

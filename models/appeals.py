@@ -6,6 +6,9 @@ import json
 from typing import NamedTuple
 
 from models.database import Connection
+from models.reports import SITE
+
+_NOT_SHOWN = "SELECT 1 FROM actor WHERE did = ? AND NOT allowed"
 
 
 class Against(NamedTuple):
@@ -78,14 +81,14 @@ def labellings(connection: Connection, labeler: str, subject: str) -> list[Again
     return [Against(community, 0, event) for community, event in rows]
 
 
-_OPEN = "did = ? AND uri = ? AND community = ? AND labeler IN (?, '') AND state = 'open'"
+_OPEN = "p.did = ? AND p.uri = ? AND p.community = ? AND p.labeler IN (?, '') AND p.state = 'open'"
 
 
 def deciders(connection: Connection, did: str, uri: str, community: int, labeler: str) -> set[str]:
     """Who has decided what the open appeals about a subject are against."""
     rows = connection.execute(
         "SELECT d.actor, e.actor FROM appeal p LEFT JOIN decision d ON d.community = p.community AND d.seq = p.decision"
-        f" LEFT JOIN label_event e ON e.id = p.label_event WHERE {_OPEN.replace('did', 'p.did', 1)}",
+        f" LEFT JOIN label_event e ON e.id = p.label_event WHERE {_OPEN}",
         (did, uri, community, labeler),
     ).fetchall()
     return {actor for row in rows for actor in row if actor is not None}
@@ -93,17 +96,20 @@ def deciders(connection: Connection, did: str, uri: str, community: int, labeler
 
 def open_about(connection: Connection, did: str, uri: str, community: int, labeler: str) -> list[tuple[int, Against]]:
     """The open appeals about a subject, by number."""
-    query = f"SELECT id, community, decision, label_event FROM appeal WHERE {_OPEN} ORDER BY id"
+    query = f"SELECT id, community, decision, label_event FROM appeal p WHERE {_OPEN} ORDER BY id"
     rows = connection.execute(query, (did, uri, community, labeler)).fetchall()
     return [(number, Against(*against)) for number, *against in rows]
 
 
 def stands(connection: Connection, did: str, uri: str, against: Against, now: int) -> bool:
     """Whether anything of what an appeal is against is in force. `now`: milliseconds."""
-    if against.decision and uri:
+    of_site = against.community == SITE
+    if uri and (against.decision or of_site):
         rkey = uri.rpartition("/")[2]
         if any(one.community == against.community for one in removals(connection, did, rkey)):
             return True
+    if of_site and not uri and connection.execute(_NOT_SHOWN, (did,)).fetchone() is not None:
+        return True
     if against.decision and any(one.community == against.community for one in bans(connection, did, now * 1000)):
         return True
     return against.label_event != 0 and _label_holds(connection, against.label_event, now)

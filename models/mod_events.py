@@ -126,6 +126,24 @@ def last_with(connection: Connection, kind: str, value: str, scope: int, subject
     return (row[0], row[1]) if row else None
 
 
+def last_actor(connection: Connection, scope: int, subject_number: int, kind: str) -> str | None:
+    """Who did the last event of a type about a subject in a scope."""
+    query = "SELECT actor FROM mod_event WHERE subject = ? AND scope = ? AND type = ? ORDER BY id DESC LIMIT 1"
+    row = connection.execute(query, (subject_number, scope, kind)).fetchone()
+    return row[0] if row else None
+
+
+def issued_by_takedowns(connection: Connection, subject_number: int) -> list[tuple[int, str, list[str]]]:
+    """What takedowns of a subject have ever issued: number and DID of each labeler, and its values."""
+    rows = connection.execute(
+        "SELECT l.labeler, b.did, group_concat(l.added, ' ') FROM mod_event e"
+        " JOIN label_event l ON l.id = e.label_event JOIN labeler b ON b.id = l.labeler"
+        " WHERE e.subject = ? AND e.type = 'modEventTakedown' GROUP BY l.labeler",
+        (subject_number,),
+    )
+    return [(labeler, did, sorted(set(added.split()))) for labeler, did, added in rows]
+
+
 def add_strikes(
     connection: Connection, event: int, scope: int, did: str, at: int, count: int, until: int | None
 ) -> None:

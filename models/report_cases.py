@@ -123,6 +123,12 @@ def scopes_waiting(connection: Connection, subject: int) -> list[int]:
     return [scope for (scope,) in connection.execute(query, (subject,))]
 
 
+def has_reported(connection: Connection, scope: int, did: str) -> bool:
+    """Whether an account has reported anything to a scope."""
+    query = "SELECT 1 FROM report r JOIN report_case c ON c.report = r.id AND c.scope = ? WHERE r.reporter = ? LIMIT 1"
+    return connection.execute(query, (scope, did)).fetchone() is not None
+
+
 def touch(connection: Connection, report: int, now: int) -> None:
     """A report was made again, while it waits."""
     connection.execute(

@@ -139,7 +139,7 @@ _FLAG_AGAIN = (
     " FROM (SELECT id, at, last_at, reporter, reason_type FROM report WHERE did = ?4 AND uri = ?5"
     f" ORDER BY at DESC LIMIT {MOST_AGAIN}) r JOIN report_case t ON t.report = r.id"
     " LEFT JOIN decided d ON d.community = t.scope AND d.actor = ?2 AND d.rkey = ?3"
-    " WHERE t.scope > ?6 AND r.last_at > coalesce(d.at, 0)"
+    " WHERE t.scope > ?6 AND NOT t.muted AND r.last_at > coalesce(d.at, 0)"
     " AND NOT EXISTS (SELECT 1 FROM appeal WHERE report = r.id)"
     " GROUP BY t.scope ON CONFLICT DO NOTHING"
 )

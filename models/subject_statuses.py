@@ -81,16 +81,24 @@ def scopes(connection: Connection, subject: int) -> list[int]:
     return [scope for (scope,) in rows]
 
 
-def waiting_of(connection: Connection, scope: int, did: str) -> list[tuple[SubjectKey, bool]]:
-    """The records and conversations of an account that somebody has to look at in a scope, and whether there is an
+def takendown_in(connection: Connection, subject: int) -> list[int]:
+    """The scopes in which a subject is taken down."""
+    rows = connection.execute(
+        "SELECT scope FROM subject_status WHERE subject = ? AND takendown ORDER BY scope", (subject,)
+    )
+    return [scope for (scope,) in rows]
+
+
+def waiting_of(connection: Connection, did: str) -> list[tuple[int, SubjectKey, bool]]:
+    """The records and conversations of an account that somebody has to look at: in which scope, and whether there is an
     appeal.
     """
     rows = connection.execute(
-        "SELECT s.did, s.path, s.convo, t.appealed FROM subject s JOIN subject_status t ON t.subject = s.id"
-        " AND t.scope = ? WHERE s.did = ? AND (s.path != '' OR s.convo != '') AND t.state IN (1, 2) ORDER BY s.id",
-        (scope, did),
+        "SELECT t.scope, s.did, s.path, s.convo, t.appealed FROM subject s JOIN subject_status t ON t.subject = s.id"
+        " WHERE s.did = ? AND (s.path != '' OR s.convo != '') AND t.state IN (1, 2) ORDER BY s.id, t.scope",
+        (did,),
     ).fetchall()
-    return [(SubjectKey(*key), bool(appealed)) for *key, appealed in rows]
+    return [(scope, SubjectKey(*key), bool(appealed)) for scope, *key, appealed in rows]
 
 
 def due(connection: Connection, column: str, now: int, limit: int) -> list[tuple[int, SubjectKey]]:

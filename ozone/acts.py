@@ -22,13 +22,16 @@ from communities.person_decisions import PersonDecision, decide_person
 from communities.post_decisions import PostDecision, decide_post
 from communities.refs import PostRef, read_cid, read_post_uri
 from communities.shown import take_down, take_down_post
-from labeler import second
-from labeler.issue import LabelRefusedError, Wanted, issue
+from communities.stored import find_post
+from labeler import second, takedowns
+from labeler.issue import LabelRefusedError, Wanted
 from labeler.permission import SYSTEM, Facts, NotAllowedError, belongs, judge, own_values
 from labeler.saying import say
 from labeler.second import Asked
 from labeler.standing import active
 from models import communities as community_rows
+from models.reports import unflag
+from models.subject_statuses import takendown_in
 from ozone.event_input import About, Intent
 from ozone.views import NO_CID
 from ozone.visit import Visit
@@ -44,11 +47,14 @@ def act(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -> A
             return _tag_out(visit, scope, about, intent, deed)
         if intent.kind is Kind.LABEL:
             return _label(visit, scope, about, intent, deed)
+        if intent.kind is Kind.ACKNOWLEDGE:
+            _wait_no_more(visit, scope, about)
         return append(visit.connection, scope, about.key, event(visit, scope, deed))
-    except RefusedError as refusal:
-        raise Refused(refusal.name, str(refusal), 403 if refusal.name == "NotPermitted" else 400) from refusal
-    except NotAllowedError as error:
-        raise Refused(error.name, str(error), 400 if error.name == "SubjectNotInCommunity" else 403) from error
+    except (RefusedError, NotAllowedError) as refusal:
+        # The lexicon has no names for the rest.
+        if refusal.name == "NotPermitted":
+            raise Refused(refusal.name, str(refusal), 403) from refusal
+        raise InvalidRequest(str(refusal)) from refusal
     except LabelRefusedError as error:
         raise InvalidRequest(str(error)) from error
 
@@ -101,7 +107,7 @@ def _tag_out(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed)
 
 def role(visit: Visit, scope: int) -> str:
     """As what the caller acts."""
-    if scope <= 0 or visit.caller.team is not None:
+    if scope <= 0:
         return str(Acting.SITE)
     settings = community(visit, scope)
     return str(acting_as(Action.REMOVE, settings, visit.caller.did, _standing(visit, settings)))
@@ -127,17 +133,19 @@ def _take_down(visit: Visit, scope: int, about: About, intent: Intent, deed: Dee
     asked = _ask(visit, scope, about, (second.TAKEDOWN,) if down else (), visit.declared.two_person)
     if asked.waiting:
         return _waits(visit, scope, about, asked, deed)
-    labelled = _label_of_takedown(visit, scope, about, intent)
-    deed = replace(deed, label_event=labelled)
+    deed = replace(deed, label_event=_label_of_takedown(visit, scope, about, intent))
     post = read_post_uri(about.key.uri) if about.key.path else None
-    if scope > 0 and (post is not None or not (about.key.path or about.key.convo)):
+    account = not (about.key.path or about.key.convo)
+    if scope > 0 and (post is not None or account):
         done = _in_community(visit, scope, about, intent, deed, post)
     else:
-        if scope <= 0 and post is not None:
-            take_down_post(visit.connection, post, read_cid(about.cid) or b"", visit.now, allowed=not down)
-        elif scope <= 0 and not (about.key.path or about.key.convo):
-            take_down(visit.connection, about.key.did, allowed=not down)
         done = append(visit.connection, scope, about.key, event(visit, scope, deed))
+        # Several may have it down for the whole site: it is shown again when the last of them has given it back.
+        allowed = not any(one <= 0 for one in takendown_in(visit.connection, done.subject))
+        if post is not None:
+            take_down_post(visit.connection, post, read_cid(about.cid) or b"", visit.now, allowed=allowed)
+        elif account:
+            take_down(visit.connection, about.key.did, allowed=allowed)
     _note(visit, scope, about, asked, deed)
     return done
 
@@ -161,6 +169,14 @@ def _waits(visit: Visit, scope: int, about: About, asked: Asked, deed: Deed) -> 
     return noted
 
 
+def _wait_no_more(visit: Visit, scope: int, about: About) -> None:
+    """What a community has looked at waits in its queue no more because of reports."""
+    ref = read_post_uri(about.key.uri) if scope > 0 and about.key.path else None
+    post = find_post(visit.connection, ref) if ref else None
+    if post is not None:
+        unflag(visit.connection, scope, post.id)
+
+
 def _in_community(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed, post: PostRef | None) -> Appended:
     """Out of a community, or into it again: a post, or an account."""
     settings, down = community(visit, scope), intent.kind is Kind.TAKEDOWN
@@ -170,11 +186,11 @@ def _in_community(visit: Visit, scope: int, about: About, intent: Intent, deed: 
         action = Action.REMOVE if down else Action.RESTORE
         # The moderator may have seen an earlier version: it is the post that goes.
         wanted = PostDecision(action, post, read_cid(about.cid), reason, rule, known=down)
-        done = decide_post(*to, wanted, visit.now, visit.stands, deed)
+        done = decide_post(*to, wanted, visit.now, visit.overrules, deed)
     else:
         until = visit.now + intent.said["durationInHours"] * HOUR if "durationInHours" in intent.said else None
         person = PersonDecision(Action.BAN if down else Action.UNBAN, about.key.did, reason, rule, until)
-        done = decide_person(*to, person, visit.now, visit.stands, deed)
+        done = decide_person(*to, person, visit.now, visit.overrules, deed)
     if done.event is None:  # pragma: no cover - these four are events
         raise RuntimeError(f"{intent.kind} in a community is no event")
     return done.event
@@ -187,16 +203,17 @@ def _rule(visit: Visit, settings: Settings, intent: Intent) -> str | None:
 
 
 def _label_of_takedown(visit: Visit, scope: int, about: About, intent: Intent) -> int | None:
-    """Issue the value that the labeler declares for takedowns, or take it back from every version."""
-    value = visit.declared.takedown
-    if value is None or about.key.convo:
+    """Issue the value that the labeler declares for takedowns, or take back what takedowns have issued."""
+    if about.key.convo:
         return None
-    wanted = _wanted(visit, scope, about)
-    if intent.kind is Kind.TAKEDOWN:
-        wanted = wanted._replace(add=(value,), exp=_exp(visit, intent))
-    else:
-        wanted = wanted._replace(remove=(value,))
-    return issue(visit.connection, visit.declared, wanted, visit.now // 1000).event
+    now, who = visit.now // 1000, (visit.caller.did, role(visit, scope))
+    if intent.kind is Kind.REVERSE_TAKEDOWN:
+        return takedowns.end(visit.connection, scope, about.key, *who, now)
+    value = visit.declared.takedown
+    if value is None:
+        return None
+    wanted = _wanted(visit, scope, about)._replace(exp=_exp(visit, intent))
+    return takedowns.begin(visit.connection, visit.declared, value, wanted, now)
 
 
 def _wanted(visit: Visit, scope: int, about: About) -> Wanted:
@@ -248,7 +265,7 @@ def _check_label(
     visit: Visit, scope: int, about: About, intent: Intent, add: tuple[str, ...], remove: tuple[str, ...]
 ) -> None:
     """Whether the caller may say so in this scope. Raises NotAllowedError, AuthenticationRequired."""
-    if scope <= 0:
+    if scope <= 0 or visit.caller.in_charge:
         if any(val.startswith(SYSTEM) for val in (*add, *remove)) and not visit.caller.administers:
             raise AuthenticationRequired("Must be an admin to issue labels that every app obeys")
         return

@@ -21,6 +21,26 @@ MOST_NAMES, LONGEST_NAME = 100, 300
 LONGEST_TOOL, LONGEST_BATCH, LONGEST_EXTERNAL = 200, 200, 300
 MOST_HOURS = 24 * 365 * 100
 _KINDS = {DEFS + kind: kind for kind in Kind}
+_ENDS, _STRIKES = ("durationInHours",), ("policies", "severityLevel", "strikeCount", "strikeExpiresAt")
+_FIELDS: Mapping[Kind, tuple[str, ...]] = {
+    Kind.TAKEDOWN: ("acknowledgeAccountSubjects", "targetServices", *_ENDS, *_STRIKES),
+    Kind.REVERSE_TAKEDOWN: ("policies", "severityLevel", "strikeCount"),
+    Kind.COMMENT: ("sticky",),
+    Kind.REPORT: ("reportType",),
+    Kind.LABEL: ("createLabelVals", "negateLabelVals", *_ENDS),
+    Kind.ACKNOWLEDGE: ("acknowledgeAccountSubjects",),
+    Kind.MUTE: _ENDS,
+    Kind.MUTE_REPORTER: _ENDS,
+    Kind.EMAIL: ("subjectLine", "content", *_STRIKES),
+    Kind.TAG: ("add", "remove", *_ENDS),
+    Kind.PRIORITY_SCORE: ("score",),
+    Kind.ACCOUNT: ("active", "status", "timestamp"),
+    Kind.IDENTITY: ("handle", "pdsHost", "tombstone", "timestamp"),
+    Kind.RECORD: ("op", "cid", "timestamp"),
+}
+"""What callers may say in each event besides a comment: of these the lexicon says what they are. Others are dropped:
+nobody gives strikes by acknowledging.
+"""
 _NOT_HERE = {
     "modEventDivert": "blobs stay where they are, on PDSes that this service has no power over",
     "ageAssuranceEvent": "nothing is known here of anybody's age",
@@ -58,10 +78,12 @@ def read_intent(event: Mapping[str, Any]) -> Intent:
     comment = event.get("comment", "")
     if len(comment) > LONGEST_COMMENT or "\0" in comment:
         raise InvalidRequest(f"event.comment may have {LONGEST_COMMENT:,} characters, and no NUL")
-    said = {field: value for field, value in event.items() if field not in ("$type", "comment")}
+    said = {field: event[field] for field in _FIELDS.get(kind, ()) if field in event}
     hours = said.get("durationInHours")
-    if hours == 0 and kind is not Kind.MUTE:
-        del said["durationInHours"]  # the web app says so of what has no end
+    if hours == 0:
+        # The web app says so of what has no end; the lexicon wants to hear it of a mute, which lasts as usual then.
+        if kind is not Kind.MUTE:
+            del said["durationInHours"]
     elif hours is not None and not 0 < hours <= MOST_HOURS:
         raise InvalidRequest(f"event.durationInHours must be 1 to {MOST_HOURS:,}")
     for field in ("createLabelVals", "negateLabelVals", "add", "remove", "policies"):

@@ -7,8 +7,10 @@ import time
 from communities.casebook import append
 from communities.mod_event import Kind, ModEvent
 from communities.shown import take_down
-from models.database import open_database, writing
-from models.mod_events import SERVICE, SubjectKey
+from labeler.takedowns import end
+from models.database import Connection, open_database, writing
+from models.mod_events import SERVICE, SubjectKey, find_subject
+from models.subject_statuses import takendown_in
 from service.cli import CommandError
 from service.config import Config
 from service.label_target import CLI
@@ -34,10 +36,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
     database = open_database(config.database)
     try:
         with writing(database) as connection:
-            if take_down(connection, args.did, allowed=args.undo):
-                kind = Kind.REVERSE_TAKEDOWN if args.undo else Kind.TAKEDOWN
-                event = ModEvent(kind, time.time_ns() // 1000, CLI, CLI)
-                append(connection, SERVICE, SubjectKey(args.did), event)
+            changed = take_down(connection, args.did, allowed=args.undo)
+            _tell(connection, SubjectKey(args.did), changed=changed, undo=args.undo)
             (posts,) = connection.execute(
                 "SELECT count(*) FROM post WHERE actor = (SELECT id FROM actor WHERE did = ?)", (args.did,)
             ).fetchone()
@@ -48,3 +48,17 @@ def run(config: Config, args: argparse.Namespace) -> int:
     else:
         print(f"{args.did}: {'shown again' if args.undo else 'taken down'} ({posts:,} posts in feeds)")
     return 0
+
+
+def _tell(connection: Connection, key: SubjectKey, *, changed: bool, undo: bool) -> None:
+    """As events: who runs the site takes an account down, or gives it back for every team that has it down as well."""
+    now = time.time_ns() // 1000
+    subject = find_subject(connection, key)
+    down = [scope for scope in takendown_in(connection, subject) if scope <= 0] if subject is not None else []
+    if not undo:
+        if SERVICE not in down:
+            append(connection, SERVICE, key, ModEvent(Kind.TAKEDOWN, now, CLI, CLI))
+        return
+    for scope in down or ([SERVICE] if changed else []):
+        label_event = end(connection, scope, key, CLI, CLI, now // 1000)
+        append(connection, scope, key, ModEvent(Kind.REVERSE_TAKEDOWN, now, CLI, CLI, label_event=label_event))

@@ -1,0 +1,43 @@
+"""The label that goes with a takedown: issued when something is taken down, taken back when no takedown of it stands.
+
+Several may have taken the same thing down, each for their own matter: the label stays until the last of them gives it
+back, by whatever door.
+"""
+
+from labeler.issue import Vocabulary, Wanted, issue, take_back
+from labeler.standing import slots_of
+from models import mod_events, subject_statuses
+from models.database import Connection
+from models.mod_events import SubjectKey
+
+
+def begin(connection: Connection, vocabulary: Vocabulary, value: str, wanted: Wanted, now: int) -> int | None:
+    """Issue the value of a takedown for every version, and return the number of the event; None where it holds as long
+    already. Call inside a write. `wanted`: whose, of what, by whom, until when; `now`: milliseconds.
+
+    Raises LabelRefusedError as `issue` does.
+    """
+    slot = slots_of(connection, wanted.labeler, wanted.uri).get(value, {}).get("")
+    if slot is not None and slot.holds(now):
+        held = slot.newest.exp
+        if held is None or (wanted.exp is not None and wanted.exp <= held):
+            return None  # the shorter of two takedowns does not end the label of the longer one
+    return issue(connection, vocabulary, wanted._replace(cid="", add=(value,), remove=()), now).event
+
+
+def end(connection: Connection, scope: int, key: SubjectKey, actor: str, role: str, now: int) -> int | None:
+    """Take back what takedowns of a subject have issued, of every version, unless it is taken down in another scope;
+    the number of the event, None where there is nothing to take back. Call inside a write, before the event that gives
+    the subject back in `scope`. `now`: milliseconds.
+    """
+    subject = mod_events.find_subject(connection, key)
+    if subject is None or scope not in (down := subject_statuses.takendown_in(connection, subject)) or len(down) > 1:
+        return None
+    event: int | None = None
+    for labeler, did, values in mod_events.issued_by_takedowns(connection, subject):
+        known = slots_of(connection, labeler, key.uri)
+        ended = [slot for val in values for slot in known.get(val, {}).values() if slot.holds(now)]
+        if ended:
+            wanted = Wanted(labeler, did, key.uri, actor=actor, role=role, community=max(scope, 0))
+            event = take_back(connection, wanted, ended, now).event
+    return event
