@@ -48,7 +48,7 @@ def again(connection: Connection, kept: Kept, said: Said, scopes: Iterable[int],
             report_cases.put(connection, event, row._replace(report=kept.id))
             queue_routing.arrive(connection, event, said.labeler, now)
         elif subject is not None and not is_muted(connection, scope, said.reporter, now):
-            subject_statuses.touch(connection, scope, subject, now)
+            subject_statuses.touch(connection, scope, subject, now, appeal=said.reason_type in APPEALS)
     report_cases.touch(connection, kept.id, now)
 
 

@@ -28,7 +28,9 @@ from communities.stored import StoredPost, find_decided, find_post
 from models import reports
 from models.appeals import Against, is_open
 from models.database import Connection
+from models.mod_events import find_subject, key_of
 from models.reports import SITE, Kept, Said, Witness
+from models.subject_statuses import is_appealed
 
 MERGED_MICROS = 7 * 24 * HOUR
 SEEN = frozenset((0, PENDING))
@@ -75,14 +77,22 @@ class Reached(NamedTuple):
 
 
 def find_same(connection: Connection, said: Said, now: int, intake: Intake) -> Kept | None:
-    """The report that this one only repeats. An appeal is repeated until it is decided. `now`: microseconds.
+    """The report that this one only repeats. An appeal is repeated until it is decided, or what it is about was decided
+    anew. `now`: microseconds.
 
     What is said of another version of a record repeats nothing: of that there is no evidence yet.
     """
     if said.reason_type in APPEALS:
-        since = 0 if is_open(connection, said.did, said.uri, said.labeler) else now + 1
+        since = 0 if _is_waiting(connection, said) else now + 1
         return reports.find_same(connection, said, since, any_version=True)
     return reports.find_same(connection, said, now - intake.merged)
+
+
+def _is_waiting(connection: Connection, said: Said) -> bool:
+    """Whether an appeal about the same waits for somebody."""
+    subject = find_subject(connection, key_of(said.did, said.uri, said.convo))
+    waits = is_open(connection, said.did, said.uri, said.labeler)
+    return waits and subject is not None and is_appealed(connection, subject)
 
 
 def report(

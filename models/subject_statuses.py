@@ -153,9 +153,16 @@ def add_sums(connection: Connection, scope: int, did: str, sums: Sums) -> None:
     connection.execute(_ADD_SUMS, (scope, did, *sums))
 
 
-def touch(connection: Connection, scope: int, subject: int, reported_at: int) -> None:
-    """A report of a subject was made again."""
+def touch(connection: Connection, scope: int, subject: int, reported_at: int, *, appeal: bool) -> None:
+    """A report of a subject was made again, or (`appeal`) an appeal. This alone is no event."""
     connection.execute(
-        "UPDATE subject_status SET reported_at = max(coalesce(reported_at, 0), ?) WHERE scope = ? AND subject = ?",
-        (reported_at, scope, subject),
+        "UPDATE subject_status SET reported_at = max(coalesce(reported_at, 0), ?1),"
+        " appealed_at = iif(?4, max(coalesce(appealed_at, 0), ?1), appealed_at) WHERE scope = ?2 AND subject = ?3",
+        (reported_at, scope, subject, appeal),
     )
+
+
+def is_appealed(connection: Connection, subject: int) -> bool:
+    """Whether somebody has to decide about an appeal, in any scope."""
+    query = "SELECT 1 FROM subject_status WHERE subject = ? AND appealed LIMIT 1"
+    return connection.execute(query, (subject,)).fetchone() is not None
