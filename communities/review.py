@@ -1,6 +1,6 @@
 """How a subject stands, as a fold over its events: one small function for each thing that is known of it. Pure.
 
-Source: tools.ozone.moderation.defs#subjectStatusView, and the table of effects in docs/MODERATION.md. Times are
+Source: tools.ozone.moderation.defs#subjectStatusView, and the table of effects in docs/OZONE.md. Times are
 microseconds. A status is nothing but the fold of the subject's events in one scope, in their order.
 """
 

@@ -56,6 +56,7 @@ def test_a_labeler_is_read() -> None:
 def test_what_is_left_out() -> None:
     found = only(GOOD)
     assert found.communities == set() and found.system == set() and found.negate_expired
+    assert found.takedown is None
     assert found.reason_types is found.subject_types is found.subject_collections is None
     assert found.definitions["spoiler"].default_setting == "warn" and not found.definitions["spoiler"].adult_only
 
@@ -93,6 +94,12 @@ def test_every_fault_is_told_at_once_with_its_line() -> None:
     ]
 
 
+@pytest.mark.parametrize(("head", "value"), [("", "spoiler"), ('system = ["!hide"]\n', "!hide")])
+def test_the_value_of_takedowns_is_one_that_is_declared(head: str, value: str) -> None:
+    declared = only(GOOD.replace(LABEL, head + f'takedown = "{value}"\n' + LABEL))
+    assert declared.takedown == value and "takedown" not in json.dumps(service_record(declared, "2026-01-01T00:00:00Z"))
+
+
 @pytest.mark.parametrize(
     ("change", "at", "said"),
     [
@@ -127,6 +134,10 @@ def test_every_fault_is_told_at_once_with_its_line() -> None:
         ((LABEL, 'subject_collections = ["post"]\n' + LABEL), "labeler[1].subject_collections", "app.bsky.feed.post"),
         ((LABEL, 'communities = ["A B"]\n' + LABEL), "labeler[1].communities", "slugs of communities"),
         ((LABEL, 'negate_expired = "yes"\n' + LABEL), "labeler[1].negate_expired", "must be true or false"),
+        ((LABEL, 'takedown = "gone"\n' + LABEL), "labeler[1].takedown", "is not declared here"),
+        ((LABEL, 'takedown = "!hide"\n' + LABEL), "labeler[1].takedown", "is not declared here"),
+        ((LABEL, 'takedown = "!takedown"\n' + LABEL), "labeler[1].takedown", "cannot be defined anew"),
+        ((LABEL, 'takedown = ["spoiler"]\n' + LABEL), "labeler[1].takedown", "must be a text"),
         ((GOOD, GOOD + GOOD), "labeler[2].did", "is also that of labeler[1]"),
         ((GOOD, GOOD + GOOD.replace(plc(1), plc(2))), "labeler[2].endpoint", "is also that of labeler[1]"),
         ((HEAD, "[labeler]\n"), "labeler", "in two brackets"),
