@@ -1,4 +1,4 @@
-"""tools.ozone.moderation.emitEvent through HTTP: what each event does, and what is refused (S1-S20 of the actor)."""
+"""tools.ozone.moderation.emitEvent through HTTP: what each event does, and what is refused."""
 
 from collections.abc import Iterator
 from pathlib import Path

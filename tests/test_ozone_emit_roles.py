@@ -74,7 +74,6 @@ def test_the_roles_of_the_team(place: Desk, kind: str) -> None:
     what = AUTHOR if kind in ABOUT_ACCOUNTS else uri
     for role in (Role.VERIFIER, Role.TRIAGE, Role.MODERATOR, Role.ADMIN):
         if kind == REVERSE:
-            place.put(plc(33), Role.ADMIN)
             if not down(place, what):
                 done(emit(place, place.staff(), what, TAKEDOWN))
         allowed = role >= Role.MODERATOR or (role is Role.TRIAGE and kind not in OF_MODERATORS)
