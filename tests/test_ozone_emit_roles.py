@@ -73,9 +73,8 @@ def test_the_roles_of_the_team(place: Desk, kind: str) -> None:
     uri = place.place.writer.post(1)
     what = AUTHOR if kind in ABOUT_ACCOUNTS else uri
     for role in (Role.VERIFIER, Role.TRIAGE, Role.MODERATOR, Role.ADMIN):
-        if kind == REVERSE:
-            if not down(place, what):
-                done(emit(place, place.staff(), what, TAKEDOWN))
+        if kind == REVERSE and not down(place, what):
+            done(emit(place, place.staff(), what, TAKEDOWN))
         allowed = role >= Role.MODERATOR or (role is Role.TRIAGE and kind not in OF_MODERATORS)
         reply = emit(place, place.member(role), what, kind)
         if allowed:
