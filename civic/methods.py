@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import apsw
@@ -26,7 +27,8 @@ from communities.report_limits import domain_of
 from communities.reports import Intake
 from communities.taken import Labeler
 from models import tokens
-from models.database import Connection, sql, writing
+from models.database import Connection, sql
+from models.group import GroupWriter
 from xrpc import server
 from xrpc.auth import ServiceAuth, Token
 from xrpc.errors import (
@@ -64,6 +66,7 @@ class CivicMethods:
     def __init__(
         self,
         database: APSWDatabase,
+        writer: GroupWriter,
         auth: ServiceAuth,
         catalog: Catalog,
         *,
@@ -100,7 +103,7 @@ class CivicMethods:
         self._readable, self._writable = TownWatch(), TownWatch()
         # Neither a long list nor waiting for another writer may hold up the event loop, which serves the feeds.
         self._reader = ThreadPoolExecutor(1, "civic-reader")
-        self._writer = ThreadPoolExecutor(1, "civic-writer")
+        self._writer = writer
 
     def _by_audience(self) -> dict[str, Labeler]:
         return {audience: one for one in self._labelers() for audience in (one.did, one.did + LABELER)}
@@ -140,8 +143,8 @@ class CivicMethods:
                 raise RuntimeError(f"{method} needs its authorize step")
             _judge(self._catalog.check_input, method, call.body)
             self._counts[f"civic {procedure.name}"] += 1
-            loop, host = asyncio.get_running_loop(), domain_of(auth.host_of(call.token.iss))
-            return await loop.run_in_executor(self._writer, self._write, procedure, call.token, call.body, host)
+            write = partial(self._write, procedure, call.token, call.body, domain_of(auth.host_of(call.token.iss)))
+            return await self._written(procedure.name, write)
 
         return server.Procedure(method, Params(), handle, max_body=MOST_BYTES, authorize=authorize)
 
@@ -152,24 +155,28 @@ class CivicMethods:
         self._catalog.check_output(nsid(query.name), answer)
         return answer
 
-    def _write(self, procedure: Procedure, token: Token, body: Mapping[str, Any], host: str) -> server.Answer:
-        """Runs in the writer's thread, on its own connection."""
+    async def _written(self, name: str, write: Callable[[Connection], server.Answer]) -> server.Answer:
         try:
-            with writing(self._database) as connection:
-                if not (procedure.inactive or tokens.is_shown(connection, token.iss)):
-                    raise AccountInactive("Your account is not active.")
-                if not tokens.use_up(connection, token.iss, token.jti_key, token.exp):
-                    raise JwtReplayed()
-                visit = self._visit(self._writable, connection, token.iss)
-                answer = procedure.act(replace(visit, labeler=self._by_audience().get(token.aud), host=host), body)
-                self._catalog.check_output(nsid(procedure.name), answer)
-                return answer
+            return await asyncio.wrap_future(self._writer.submit(write))
         except RefusedError as refusal:
             status = 403 if refusal.name == "NotPermitted" else 400
             raise Refused(refusal.name, str(refusal), status) from refusal
         except (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, peewee.OperationalError) as error:
-            log.error("%s could not be stored: %s", procedure.name, error)
+            log.error("%s could not be stored: %s", name, error)
             raise NotEnoughResources("This cannot be stored now; try again later.") from error
+
+    def _write(
+        self, procedure: Procedure, token: Token, body: Mapping[str, Any], host: str, connection: Connection
+    ) -> server.Answer:
+        """Runs in the writer's thread, in its transaction."""
+        if not (procedure.inactive or tokens.is_shown(connection, token.iss)):
+            raise AccountInactive("Your account is not active.")
+        if not tokens.use_up(connection, token.iss, token.jti_key, token.exp):
+            raise JwtReplayed()
+        visit = self._visit(self._writable, connection, token.iss)
+        answer = procedure.act(replace(visit, labeler=self._by_audience().get(token.aud), host=host), body)
+        self._catalog.check_output(nsid(procedure.name), answer)
+        return answer
 
     def _visit(self, watch: TownWatch, connection: Connection, caller: str | None) -> Visit:
         now = int(self._clock() * 1_000_000)
@@ -179,10 +186,9 @@ class CivicMethods:
         )
 
     def close(self) -> None:
-        """Let what is being read and written come to its end."""
-        for thread in (self._reader, self._writer):
-            thread.submit(self._database.close).result()
-            thread.shutdown()
+        """Let what is being read come to its end."""
+        self._reader.submit(self._database.close).result()
+        self._reader.shutdown()
 
 
 def _judge(check: Callable[[str, Any], None], method: str, value: Mapping[str, Any]) -> None:

@@ -13,8 +13,9 @@ from communities import logbook
 from communities.access import Action
 from communities.casebook import Appended, append, standing
 from communities.directory import Settings
-from communities.log import Decision, Event
+from communities.log import Acting, Decision, Event
 from communities.mod_event import HOUR, Kind, ModEvent
+from communities.report_actions import ReportAction, settle
 from communities.review import Status
 from models.database import Connection
 from models.mod_events import SubjectKey, key_of
@@ -74,6 +75,11 @@ def write(connection: Connection, settings: Settings, now: int, decision: Decisi
     if kind is None:
         return Done(entry, None)
     done = append(connection, settings.id, key, _event(kind, decision, entry, deed))
+    if deed.kind is None:
+        # Whoever decides by a door of communities has nothing else to say of the reports: what they were about is done.
+        automated = decision.role is Acting.AUTOMATION
+        every = ReportAction(everything=True)
+        settle(connection, settings.id, done.subject, done.id, kind, every, decision.actor, now, automated=automated)
     tag = REMOVED + settings.slug
     if kind in (Kind.REVERSE_TAKEDOWN, Kind.ACKNOWLEDGE) and status is not None and tag in status.tags:
         # It was taken out of the feed by this tag, and is in it again.

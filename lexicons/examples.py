@@ -247,7 +247,7 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {
             "community": "birds",
             "subject": {"$type": "com.atproto.repo.strongRef", **_POST},
-            "add": ["graphic"],
+            "add": ["graphic", "cruel"],
             "remove": ["spam"],
             "reason": "A torn mouse.",
             "rule": "No baiting",
@@ -267,7 +267,8 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
                 "removed": ["spam"],
                 "reason": "A torn mouse.",
                 "rule": "No baiting",
-            }
+            },
+            "waiting": ["cruel"],
         },
     ),
     "setRole": (

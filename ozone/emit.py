@@ -21,6 +21,7 @@ from ozone import views
 from ozone.acts import act
 from ozone.event_input import About, Intent, named_community, read_about, read_deed, read_intent
 from ozone.matters import may, need, scopes
+from ozone.report_action import read_report_action, settle_reports
 from ozone.setting_rules import PROTECTED
 from ozone.visit import Answer, Procedure, Visit
 from xrpc.errors import InvalidRequest, Refused
@@ -51,7 +52,11 @@ def emit_event(visit: Visit, body: Mapping[str, Any]) -> Answer:
         if kind is Kind.RESOLVE_APPEAL and _is_own(visit, scope, about.key):
             told = "This appeal is against your own decision: somebody else must resolve it."
             raise Refused("NotPermitted", told, 403)
+    wanted = read_report_action(body)
     done = [_act(visit, scope, about, intent, deed) for scope in theirs]
+    if wanted is not None:
+        events = {scope: one.id for scope, one in zip(theirs, done, strict=True)}
+        settle_reports(visit, events, done[0].subject, wanted)
     if account and intent.said.get("acknowledgeAccountSubjects"):
         _acknowledge_subjects(visit, theirs, about.key, deed)
     if kind is Kind.TAKEDOWN and theirs[0] <= 0:

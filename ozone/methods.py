@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -23,27 +24,9 @@ from communities.places import KeptPlaces
 from communities.relatives import Relatives
 from labeler.vocabulary import Declared
 from models import labelers, tokens
-from models.database import Connection, sql, writing
-from ozone import (
-    emit,
-    event_detail,
-    event_query,
-    queue_assignments,
-    queue_reports,
-    queues,
-    report_activities,
-    report_assignments,
-    report_stats,
-    reports,
-    sets,
-    settings,
-    status_query,
-    subjects,
-    team,
-    templates,
-    timeline,
-)
-from ozone import server as config
+from models.database import Connection, sql
+from models.group import GroupWriter
+from ozone.all_methods import LOOKUPS, PROCEDURES, QUERIES
 from ozone.appview import ACCEPTED, PARAMS, PASSED_ON, AppView, accepted_labelers
 from ozone.callers import caller, sees, served
 from ozone.queue_stats import QueueStats
@@ -68,38 +51,6 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-LOOKUPS: tuple[Lookup, ...] = (*subjects.LOOKUPS, *event_detail.LOOKUPS)
-QUERIES: tuple[Query, ...] = (
-    *config.QUERIES,
-    *team.QUERIES,
-    *settings.QUERIES,
-    *templates.QUERIES,
-    *sets.QUERIES,
-    *queues.QUERIES,
-    *queue_assignments.QUERIES,
-    *event_query.QUERIES,
-    *status_query.QUERIES,
-    *timeline.QUERIES,
-    *reports.QUERIES,
-    *report_activities.QUERIES,
-    *report_assignments.QUERIES,
-    *report_stats.QUERIES,
-)
-PROCEDURES: tuple[Procedure, ...] = (
-    *emit.PROCEDURES,
-    *config.PROCEDURES,
-    *team.PROCEDURES,
-    *settings.PROCEDURES,
-    *templates.PROCEDURES,
-    *sets.PROCEDURES,
-    *queues.PROCEDURES,
-    *queue_assignments.PROCEDURES,
-    *queue_reports.PROCEDURES,
-    *reports.PROCEDURES,
-    *report_activities.PROCEDURES,
-    *report_assignments.PROCEDURES,
-    *report_stats.PROCEDURES,
-)
 MOST_BYTES = 128 * 1024
 """Of a body: the longest setting, with room for its escapes."""
 LABELER = "#atproto_labeler"
@@ -113,6 +64,7 @@ class OzoneMethods:
     def __init__(
         self,
         database: APSWDatabase,
+        writer: GroupWriter,
         auth: Callable[[frozenset[str]], ServiceAuth],
         catalog: Catalog,
         declared: Callable[[], Sequence[Declared]],
@@ -150,7 +102,7 @@ class OzoneMethods:
         self._queue_stats = QueueStats()
         # Neither reading nor waiting for another writer may hold up the event loop, which serves the feeds.
         self._reader = ThreadPoolExecutor(1, "ozone-reader")
-        self._writer = ThreadPoolExecutor(1, "ozone-writer")
+        self._writer = writer
 
     def methods(self) -> list[server.Query | server.Procedure]:
         """What to mount."""
@@ -222,8 +174,13 @@ class OzoneMethods:
                 raise RuntimeError(f"{method} needs its authorize step")
             _judge(self._catalog.check_input, method, call.body)
             self._counts[f"ozone {procedure.name}"] += 1
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._writer, self._write, procedure, call.token, call.body)
+            try:
+                answer = await asyncio.wrap_future(
+                    self._writer.submit(partial(self._write, procedure, call.token, call.body))
+                )
+            except (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, peewee.OperationalError) as error:
+                log.error("%s could not be stored: %s", procedure.name, error)
+                raise NotEnoughResources("This cannot be stored now; try again later.") from error
             return web.Response() if answer is None else answer
 
         return server.Procedure(method, Params(), handle, max_body=MOST_BYTES, authorize=authorize)
@@ -241,19 +198,14 @@ class OzoneMethods:
         self._catalog.check_output(method, answer)
         return answer
 
-    def _write(self, procedure: Procedure, token: Token, body: Mapping[str, Any]) -> Answer | None:
-        """Runs in the writer's thread, on its own connection."""
-        try:
-            with writing(self._database) as connection:
-                if not tokens.use_up(connection, token.iss, token.jti_key, token.exp):
-                    raise JwtReplayed()
-                answer = procedure.act(self._visit(connection, token), body)
-                if answer is not None:
-                    self._catalog.check_output(NSID + procedure.name, answer)
-                return answer
-        except (apsw.BusyError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, peewee.OperationalError) as error:
-            log.error("%s could not be stored: %s", procedure.name, error)
-            raise NotEnoughResources("This cannot be stored now; try again later.") from error
+    def _write(
+        self, procedure: Procedure, token: Token, body: Mapping[str, Any], connection: Connection
+    ) -> Answer | None:
+        """Runs in the writer's thread, in its transaction."""
+        if not tokens.use_up(connection, token.iss, token.jti_key, token.exp):
+            raise JwtReplayed()
+        answer = procedure.act(self._visit(connection, token), body)
+        return None if answer is None else self._checked(NSID + procedure.name, answer)
 
     def _visit(self, connection: Connection, token: Token) -> Visit:
         """Raises AccountInactive, MemberDisabled, AuthenticationRequired."""
@@ -284,12 +236,11 @@ class OzoneMethods:
         )
 
     async def close(self) -> None:
-        """Let what is being read and written come to its end."""
+        """Let what is being read come to its end."""
         await self._appview.close()
         await self._sources.close()
-        for thread in (self._reader, self._writer):
-            thread.submit(self._database.close).result()
-            thread.shutdown()
+        self._reader.submit(self._database.close).result()
+        self._reader.shutdown()
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from playhouse.apsw_ext import APSWDatabase
 from communities.access import Site
 from labeler.vocabulary import Declared
 from lexicons.catalog import moderation_documents
+from models.group import GroupWriter
 from ozone.appview import AppView
 from ozone.methods import OzoneMethods
 from ozone.sources import Sources
@@ -25,6 +26,7 @@ WRITES_PER_SECOND, WRITES_BURST = 1.0, 60
 def moderating(
     config: Config,
     database: APSWDatabase,
+    writer: GroupWriter,
     declared: Callable[[], Sequence[Declared]],
     resolver: DidResolver,
     session: aiohttp.ClientSession,
@@ -41,6 +43,7 @@ def moderating(
     appview = AppView(session, config.appview_url, clock)
     return OzoneMethods(
         database,
+        writer,
         lambda audiences: ServiceAuth(resolver, audiences),
         Catalog(moderation_documents(), partial=True),
         declared,

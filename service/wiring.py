@@ -36,6 +36,7 @@ from lexicons.catalog import documents
 from models import meta
 from models.commits import CommitWatch
 from models.database import open_database, sql, writing
+from models.group import GroupWriter
 from models.lock import LockError, only_one
 from service import canary
 from service.automating import automating
@@ -204,8 +205,10 @@ async def serving(
                 prefer_languages=config.prefer_languages,
                 clock=clock,
             )
+            writer = GroupWriter(database, "writer of decisions")
             civic = CivicMethods(
                 database,
+                writer,
                 # A PDS that forwards a call names the bare DID, whatever service the client asked for; `lxm` is what
                 # keeps a token for the feeds from deciding anything.
                 ServiceAuth(resolver, frozenset((config.did, f"{config.did}{COMMUNITIES}"))),
@@ -223,7 +226,7 @@ async def serving(
             )
 
             moderation = moderating(
-                config, database, declared.labelers, resolver, session, site, key, methods.counts, clock
+                config, database, writer, declared.labelers, resolver, session, site, key, methods.counts, clock
             )
 
             async def health(call: Call) -> Answer:
@@ -272,6 +275,7 @@ async def serving(
                 civic.close()
                 if moderation is not None:
                     await moderation.close()
+                writer.close()
                 feeds.close()
     finally:
         database.close()

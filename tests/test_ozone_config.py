@@ -8,7 +8,7 @@ import pytest
 
 from communities.access import Role as Member
 from communities.access import Scope, Status
-from ozone.methods import LOOKUPS, PROCEDURES, QUERIES
+from ozone.all_methods import LOOKUPS, PROCEDURES, QUERIES
 from ozone.roles import Role
 from service.moderating import READS_BURST
 from tests.civic_site import OWNER, town

@@ -12,7 +12,7 @@ from communities.reasons import LEGACY
 from communities.report_state import Act
 from lexicons.catalog import moderation_documents
 from models.mod_events import SERVICE
-from ozone.methods import PROCEDURES, QUERIES
+from ozone.all_methods import PROCEDURES, QUERIES
 from ozone.report_views import DEFS as REPORT
 from ozone.roles import Role
 from ozone.setting_rules import POLICIES, PROTECTED

@@ -12,7 +12,7 @@ from communities.casebook import append
 from communities.mod_event import Kind, ModEvent
 from models.database import writing
 from models.mod_events import SubjectKey, key_of
-from ozone.methods import LOOKUPS
+from ozone.all_methods import LOOKUPS
 from ozone.roles import Role
 from ozone.sources import KEPT_SECONDS
 from ozone.visit import moment
