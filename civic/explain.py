@@ -12,7 +12,9 @@ from communities.decision_view import view
 from communities.decisions import sees_all, shown
 from communities.directory import Settings
 from communities.explanation import Explanation, explain, matcher_of, read_subject, too_old
+from communities.own_decisions import POST, is_withheld
 from communities.refs import PostRef, read_post_uri
+from models.mod_events import SubjectKey
 from xrpc.errors import InvalidRequest, Refused
 from xrpc.params import AtUriParam, Params
 
@@ -49,7 +51,8 @@ def explain_post(visit: Visit, params: Mapping[str, Any]) -> Answer:
 
 
 def _decision(visit: Visit, settings: Settings, ref: PostRef, found: Explanation, log: Log | None) -> Answer:
-    """The decision in force. Its author is told about what and why, and of who decided what the log shows everybody.
+    """The decision in force. Its author is told about what and why, unless that is withheld, and of who
+    decided what the log shows everybody.
 
     `log`: None for those who see all.
     """
@@ -59,6 +62,8 @@ def _decision(visit: Visit, settings: Settings, ref: PostRef, found: Explanation
     if event is None or event.get("subject") != ref.uri:
         return {}
     if log is not None:
+        if is_withheld(visit.connection, settings.id, SubjectKey(ref.did, f"{POST}/{ref.rkey}")):
+            return {}
         event = shown(event, replace(log, show_subject=True), everything=False)
     return {"decision": view(settings.slug, event)}
 

@@ -18,10 +18,25 @@ import apsw
 import peewee
 from playhouse.apsw_ext import APSWDatabase
 
-from civic import accounts, decide, decisions, explain, joining, listing, people, records, reporting
+from civic import (
+    accounts,
+    appealing,
+    decide,
+    decisions,
+    explain,
+    joining,
+    listing,
+    own_decisions,
+    own_reports,
+    people,
+    records,
+    reporting,
+    transparency,
+)
 from civic.town import TownWatch
 from civic.visit import Procedure, Query, Visit, nsid
 from communities.access import Site
+from communities.appeals import Course
 from communities.membership import RefusedError
 from communities.report_limits import domain_of
 from communities.reports import Intake
@@ -46,12 +61,22 @@ from xrpc.server import Call
 
 log = logging.getLogger(__name__)
 
-QUERIES: tuple[Query, ...] = (*listing.QUERIES, *people.QUERIES, *decisions.QUERIES, *explain.QUERIES, *records.QUERIES)
+QUERIES: tuple[Query, ...] = (
+    *listing.QUERIES,
+    *people.QUERIES,
+    *decisions.QUERIES,
+    *explain.QUERIES,
+    *records.QUERIES,
+    *own_reports.QUERIES,
+    *own_decisions.QUERIES,
+    *transparency.QUERIES,
+)
 PROCEDURES: tuple[Procedure, ...] = (
     *joining.PROCEDURES,
     *decide.PROCEDURES,
     *accounts.PROCEDURES,
     *reporting.PROCEDURES,
+    *appealing.PROCEDURES,
 )
 MOST_BYTES = 192 * 1024
 """Of a body: the longest reason, with every sign of it escaped."""
@@ -78,6 +103,7 @@ class CivicMethods:
         counts: Counter[str],
         labelers: Callable[[], Sequence[Labeler]] = tuple,
         intake: Intake | None = None,
+        course: Course | None = None,
         more: Sequence[Procedure] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -91,6 +117,7 @@ class CivicMethods:
         # What is sent to a labeler can report, and nothing else: no token for it decides anything.
         self._labelers_auth = auth.also(self._by_audience())
         self._intake = intake or Intake()
+        self._course = course or Course()
         self._catalog = catalog
         self._site = site
         self._publisher = publisher
@@ -182,8 +209,9 @@ class CivicMethods:
         now = int(self._clock() * 1_000_000)
         town = watch.look(connection, now)
         return Visit(
-            connection, town, caller, now, self._site, self._publisher, self._key, self._keep, intake=self._intake
-        )
+            connection, town, caller, now, self._site, self._publisher, self._key, self._keep, intake=self._intake,
+            course=self._course, labelers=self._labelers(),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Let what is being read come to its end."""

@@ -6,12 +6,13 @@ transaction, so that roles are those of the moment in which they are used.
         ...
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from civic.town import Town
 from communities.access import Site, Standing, Status, discoverable
+from communities.appeals import Course
 from communities.community import Community
 from communities.directory import Settings, owners_above
 from communities.members import find_actor, memberships, standing_by
@@ -36,7 +37,7 @@ class Visit:
     """`caller`: a DID, None for somebody unknown. `now`: microseconds. `site`: who has a role for the whole site.
     `publisher`: in whose repository feeds stand; `key`: of cursors; `keep`: how long posts are kept, microseconds.
     `labeler`: to which the call was sent, if it was to one; `host`: the domain of the caller's PDS, empty if it is not
-    known; `intake`: how reports are taken.
+    known; `intake`: how reports are taken; `course`: how appeals go; `labelers`: those that this service is.
     """
 
     connection: Connection
@@ -50,6 +51,8 @@ class Visit:
     labeler: Labeler | None = None
     host: str = ""
     intake: Intake = Intake()
+    course: Course = Course()
+    labelers: Sequence[Labeler] = ()
 
     def signed(self) -> str:
         """The caller's DID. Raises AuthMissing when nobody is known to call."""

@@ -7,14 +7,30 @@ decided, it goes where a report would go.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from communities.mod_event import Kind
 from communities.refs import read_post_uri
-from models import appeals, subject_statuses
+from models import appeals
 from models.appeals import Against
 from models.database import Connection
-from models.mod_events import SubjectKey, find_subject, last_actor
+from models.mod_events import SubjectKey
 from models.reports import SITE, Said
+
+DAY = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How appeals go. `within`: microseconds in which somebody should decide; `audience`: the service to which authors
+    send them (a DID with the entry of its document).
+    """
+
+    within: int = 7 * DAY
+    audience: str = ""
+
+    def due_at(self, at: int) -> int:
+        """Until when an appeal that was made at `at` should be decided."""
+        return at + self.within
 
 
 def is_author(said: Said) -> bool:
@@ -62,23 +78,11 @@ def keep(connection: Connection, report: int, said: Said, against: Iterable[Agai
         appeals.put(connection, report, said.did, said.uri, said.labeler, one, now)
 
 
-def deciders(connection: Connection, scope: int, key: SubjectKey, labeler: str) -> set[str]:
-    """Who has decided what the open appeals about a subject are against, in one scope. `labeler`: the DID of the
-    labeler that is asked. Of what the site has taken down no log says who it was: the events do.
-    """
-    found = appeals.deciders(connection, key.did, key.uri if key.path else "", max(scope, 0), labeler)
-    subject = find_subject(connection, key)
-    if subject is None:
-        return found
-    down = [one for one in subject_statuses.takendown_in(connection, subject) if one == scope or max(one, scope) <= 0]
-    return found | {actor for one in down if (actor := last_actor(connection, one, subject, Kind.TAKEDOWN))}
-
-
 def resolve(connection: Connection, scope: int, key: SubjectKey, labeler: str, now: int) -> None:
     """Let the open appeals about a subject be decided in one scope: granted where nothing of what they are against is
     in force any more. Call inside a write. `now`: milliseconds.
     """
     uri = key.uri if key.path else ""
-    for number, against in appeals.open_about(connection, key.did, uri, max(scope, 0), labeler):
-        state = "denied" if appeals.stands(connection, key.did, uri, against, now) else "granted"
-        appeals.settle(connection, number, state)
+    for one in appeals.open_about(connection, key.did, uri, max(scope, 0), labeler):
+        state = "denied" if appeals.stands(connection, key.did, uri, one.against, now) else "granted"
+        appeals.settle(connection, one.id, state, now * 1000)

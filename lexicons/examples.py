@@ -211,6 +211,89 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             ],
         },
     ),
+    "listOwnReports": (
+        {"limit": 1, "cursor": "3"},
+        {
+            "cursor": "2",
+            "reports": [
+                {
+                    "id": 41,
+                    "createdAt": "2026-02-03T12:00:00.000000Z",
+                    "lastAt": "2026-02-03T12:30:00.000000Z",
+                    "reasonType": "com.atproto.moderation.defs#reasonRude",
+                    "reason": "The owl was lured.",
+                    "subject": _POST["uri"],
+                    "cid": _POST["cid"],
+                    "convoId": "3kznmn7xqxl22",
+                    "places": [
+                        {
+                            "community": "birds",
+                            "state": "closed",
+                            "outcome": "removed",
+                            "note": "Thank you.",
+                            "closedAt": "2026-02-03T13:00:00.000000Z",
+                        },
+                        {"labeler": "did:plc:kdpcqmy5cbh4lfjomtxbchhe", "state": "received"},
+                    ],
+                }
+            ],
+        },
+    ),
+    "listOwnDecisions": (
+        {"limit": 1, "cursor": "3"},
+        {
+            "cursor": "2",
+            "decisions": [
+                {
+                    "kind": "removal",
+                    "subject": _POST["uri"],
+                    "cid": _POST["cid"],
+                    "community": "birds",
+                    "rule": "No baiting",
+                    "reason": "The owl was lured with mice.",
+                    "role": "admin",
+                    "actor": _OWNER,
+                    "since": "2026-02-03T13:00:00.000000Z",
+                    "until": "2026-03-03T13:00:00.000000Z",
+                    "withheld": False,
+                    "appeal": {
+                        "state": "open",
+                        "at": "2026-02-03T15:00:00.000000Z",
+                        "dueAt": "2026-02-10T15:00:00.000000Z",
+                    },
+                },
+                {
+                    "kind": "label",
+                    "subject": _POST["uri"],
+                    "labeler": "did:plc:kdpcqmy5cbh4lfjomtxbchhe",
+                    "labels": ["graphic"],
+                    "role": "site",
+                    "since": "2026-02-03T13:00:00.000000Z",
+                    "withheld": True,
+                    "appeal": {
+                        "state": "denied",
+                        "at": "2026-02-03T15:00:00.000000Z",
+                        "closedAt": "2026-02-04T09:00:00.000000Z",
+                        "note": "It shows a torn mouse.",
+                        "audience": "did:plc:kdpcqmy5cbh4lfjomtxbchhe#atproto_labeler",
+                        "method": "com.atproto.moderation.createReport",
+                        "reasonType": "com.atproto.moderation.defs#reasonAppeal",
+                    },
+                },
+            ],
+        },
+    ),
+    "getModeration": (
+        {"community": "birds", "days": 30},
+        {
+            "community": "birds",
+            "since": "2026-01-04T00:00:00.000000Z",
+            "until": "2026-02-03T00:00:00.000000Z",
+            "decisions": [{"action": "remove", "rule": "No baiting", "count": 12}],
+            "reports": {"medianHours": 3, "p90Hours": 20},
+            "appeals": {"granted": 2, "denied": 4, "waiting": 1, "overturnedPercent": 33},
+        },
+    ),
     "join": (
         {"community": "birds", "volume": 4},
         {
@@ -240,6 +323,7 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "subject": {"$type": "com.atproto.repo.strongRef", **_POST},
             "reason": "The owl was lured with mice.",
             "rule": "No baiting",
+            "withhold": False,
         },
         {"decision": _REMOVAL},
     ),
@@ -269,6 +353,28 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
                 "rule": "No baiting",
             },
             "waiting": ["cruel"],
+        },
+    ),
+    "resolveAppeal": (
+        {
+            "community": "birds",
+            "labeler": "did:plc:kdpcqmy5cbh4lfjomtxbchhe",
+            "subject": _POST["uri"],
+            "action": "grant",
+            "reason": "The mice were dead already.",
+        },
+        {
+            "appeals": [
+                {
+                    "id": 5,
+                    "subject": _POST["uri"],
+                    "state": "granted",
+                    "labeler": "did:plc:kdpcqmy5cbh4lfjomtxbchhe",
+                    "at": "2026-02-03T15:00:00.000000Z",
+                    "dueAt": "2026-02-10T15:00:00.000000Z",
+                    "closedAt": "2026-02-04T09:00:00.000000Z",
+                }
+            ]
         },
     ),
     "setRole": (

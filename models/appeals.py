@@ -8,7 +8,8 @@ from typing import NamedTuple
 from models.database import Connection
 from models.reports import SITE
 
-_NOT_SHOWN = "SELECT 1 FROM actor WHERE did = ? AND NOT allowed"
+MOST_LOOKED_AT = 50
+"""Appeals about one subject, the newest, in which it is looked for what became of one."""
 
 
 class Against(NamedTuple):
@@ -19,6 +20,32 @@ class Against(NamedTuple):
     community: int
     decision: int = 0
     label_event: int = 0
+
+
+class AppealRow(NamedTuple):
+    """An appeal; the columns of `appeal`. See there."""
+
+    id: int
+    report: int
+    community: int
+    labeler: str
+    did: str
+    uri: str
+    decision: int
+    label_event: int
+    at: int
+    last_at: int
+    state: str
+    closed_at: int | None
+    note: str
+
+    @property
+    def against(self) -> Against:
+        """What it is against."""
+        return Against(self.community, self.decision, self.label_event)
+
+
+_SELECT = f"SELECT {', '.join(AppealRow._fields)} FROM appeal"
 
 
 def is_open(connection: Connection, did: str, uri: str, labeler: str) -> bool:
@@ -46,6 +73,15 @@ def removals(connection: Connection, did: str, rkey: str) -> list[Against]:
         (did, rkey),
     )
     return [Against(community, decision) for community, decision in rows]
+
+
+def removed_version(connection: Connection, community: int, did: str, rkey: str) -> bytes | None:
+    """The version of a post that a community has removed."""
+    row = connection.execute(
+        "SELECT d.cid FROM decided d JOIN actor a ON a.id = d.actor WHERE d.community = ? AND a.did = ? AND d.rkey = ?",
+        (community, did, rkey),
+    ).fetchone()
+    return row[0] if row else None
 
 
 def bans(connection: Connection, did: str, now: int) -> list[Against]:
@@ -81,38 +117,105 @@ def labellings(connection: Connection, labeler: str, subject: str) -> list[Again
     return [Against(community, 0, event) for community, event in rows]
 
 
-_OPEN = "p.did = ? AND p.uri = ? AND p.community = ? AND p.labeler IN (?, '') AND p.state = 'open'"
+_OPEN = "did = ? AND uri = ? AND community = ? AND labeler IN (?, '') AND state = 'open'"
+_DECIDERS = (
+    "SELECT d.actor, e.actor FROM appeal p LEFT JOIN decision d ON d.community = p.community AND d.seq = p.decision"
+    " LEFT JOIN label_event e ON e.id = p.label_event WHERE p.id = ?"
+)
+_TOOK_DOWN = (
+    "SELECT DISTINCT e.actor FROM subject s JOIN mod_event e ON e.subject = s.id WHERE s.did = ?1 AND s.path = ?2"
+    " AND s.convo = '' AND e.scope <= 0 AND e.type = 'modEventTakedown' AND e.at <= ?3 AND NOT EXISTS (SELECT 1 FROM"
+    " mod_event r WHERE r.subject = e.subject AND r.scope = e.scope AND r.type = 'modEventReverseTakedown'"
+    " AND r.id > e.id AND r.at <= ?4)"
+)
 
 
-def deciders(connection: Connection, did: str, uri: str, community: int, labeler: str) -> set[str]:
-    """Who has decided what the open appeals about a subject are against."""
-    rows = connection.execute(
-        "SELECT d.actor, e.actor FROM appeal p LEFT JOIN decision d ON d.community = p.community AND d.seq = p.decision"
-        f" LEFT JOIN label_event e ON e.id = p.label_event WHERE {_OPEN}",
-        (did, uri, community, labeler),
-    ).fetchall()
-    return {actor for row in rows for actor in row if actor is not None}
+def deciders(connection: Connection, appeal: AppealRow) -> set[str]:
+    """Who has decided what an appeal is against, whether or not it is in force still; of labels, the last."""
+    found = set(connection.execute(_DECIDERS, (appeal.id,)).fetchone())
+    if appeal.community == SITE:
+        path = appeal.uri.removeprefix(f"at://{appeal.did}/")
+        rows = connection.execute(_TOOK_DOWN, (appeal.did, path, appeal.last_at, appeal.at))
+        found |= {actor for (actor,) in rows}
+    return found - {None}
 
 
-def open_about(connection: Connection, did: str, uri: str, community: int, labeler: str) -> list[tuple[int, Against]]:
-    """The open appeals about a subject, by number."""
-    query = f"SELECT id, community, decision, label_event FROM appeal p WHERE {_OPEN} ORDER BY id"
-    rows = connection.execute(query, (did, uri, community, labeler)).fetchall()
-    return [(number, Against(*against)) for number, *against in rows]
+def open_about(connection: Connection, did: str, uri: str, community: int, labeler: str) -> list[AppealRow]:
+    """The open appeals about a subject, by number: those sent to a labeler, and to the service."""
+    rows = connection.execute(f"{_SELECT} WHERE {_OPEN} ORDER BY id", (did, uri, community, labeler)).fetchall()
+    return [AppealRow._make(row) for row in rows]
+
+
+def waiting(connection: Connection, did: str, uri: str, community: int, labeler: str | None) -> list[AppealRow]:
+    """The open appeals about a subject in one community (0: the site), by number; `labeler`: only those sent to it."""
+    query = (
+        f"{_SELECT} WHERE did = ?1 AND uri = ?2 AND community = ?3 AND (?4 IS NULL OR labeler = ?4)"
+        " AND state = 'open' ORDER BY id"
+    )
+    return [AppealRow._make(row) for row in connection.execute(query, (did, uri, community, labeler)).fetchall()]
+
+
+def newest_about(connection: Connection, did: str, uri: str, community: int) -> list[AppealRow]:
+    """The newest appeals about a subject in one community (0: the site), in whatever state, the newest first."""
+    query = f"{_SELECT} WHERE did = ? AND uri = ? AND community = ? ORDER BY id DESC LIMIT {MOST_LOOKED_AT}"
+    return [AppealRow._make(row) for row in connection.execute(query, (did, uri, community)).fetchall()]
+
+
+def find(connection: Connection, number: int) -> AppealRow | None:
+    """An appeal by its number."""
+    row = connection.execute(f"{_SELECT} WHERE id = ?", (number,)).fetchone()
+    return AppealRow._make(row) if row else None
+
+
+def oldest_waiting(connection: Connection, limit: int) -> list[AppealRow]:
+    """Appeals about which nobody has decided, the oldest first."""
+    query = f"{_SELECT} WHERE state = 'open' ORDER BY at, id LIMIT ?"
+    return [AppealRow._make(row) for row in connection.execute(query, (limit,)).fetchall()]
+
+
+def count_waiting(connection: Connection, before: int) -> tuple[int, int]:
+    """How many appeals wait, and how many of them were made before a moment."""
+    query = "SELECT count(*), coalesce(sum(at < ?), 0) FROM appeal WHERE state = 'open'"
+    waits, overdue = connection.execute(query, (before,)).fetchone()
+    return waits, overdue
+
+
+def waiting_since(connection: Connection, after: int, before: int) -> list[AppealRow]:
+    """Appeals that wait and were made at `after` or later, and before `before`."""
+    query = f"{_SELECT} WHERE state = 'open' AND at >= ? AND at < ? ORDER BY at, id"
+    return [AppealRow._make(row) for row in connection.execute(query, (after, before)).fetchall()]
 
 
 def stands(connection: Connection, did: str, uri: str, against: Against, now: int) -> bool:
     """Whether anything of what an appeal is against is in force. `now`: milliseconds."""
-    of_site = against.community == SITE
-    if uri and (against.decision or of_site):
+    if against.community == SITE and is_down(connection, did, uri):
+        return True
+    if against.decision and uri:
         rkey = uri.rpartition("/")[2]
         if any(one.community == against.community for one in removals(connection, did, rkey)):
             return True
-    if of_site and not uri and connection.execute(_NOT_SHOWN, (did,)).fetchone() is not None:
-        return True
     if against.decision and any(one.community == against.community for one in bans(connection, did, now * 1000)):
         return True
     return against.label_event != 0 and _label_holds(connection, against.label_event, now)
+
+
+def last_takedown(connection: Connection, did: str, uri: str) -> int | None:
+    """When the site has last taken an account (`uri` is empty) or a record down; None: never, or before there were
+    events.
+    """
+    query = (
+        "SELECT max(e.at) FROM subject s JOIN mod_event e ON e.subject = s.id WHERE s.did = ? AND s.path = ?"
+        " AND s.convo = '' AND e.scope <= 0 AND e.type = 'modEventTakedown'"
+    )
+    row = connection.execute(query, (did, uri.removeprefix(f"at://{did}/"))).fetchone()
+    return row[0] if row else None
+
+
+def is_down(connection: Connection, did: str, uri: str) -> bool:
+    """Whether the site has taken an account (`uri` is empty) or a post down."""
+    if uri:
+        return any(one.community == SITE for one in removals(connection, did, uri.rpartition("/")[2]))
+    return connection.execute("SELECT 1 FROM actor WHERE did = ? AND NOT allowed", (did,)).fetchone() is not None
 
 
 def _label_holds(connection: Connection, event: int, now: int) -> bool:
@@ -132,6 +235,7 @@ def _label_holds(connection: Connection, event: int, now: int) -> bool:
     return connection.execute(newest, (labeler, uri, values, now)).fetchone() is not None
 
 
-def settle(connection: Connection, number: int, state: str) -> None:
-    """Somebody has decided about an appeal. Call inside a write."""
-    connection.execute("UPDATE appeal SET state = ? WHERE id = ?", (state, number))
+def settle(connection: Connection, number: int, state: str, now: int, note: str = "") -> None:
+    """Somebody has decided about an appeal. Call inside a write. `now`: microseconds; `note`: for its author."""
+    query = "UPDATE appeal SET state = ?, closed_at = ?, note = ? WHERE id = ?"
+    connection.execute(query, (state, now, note, number))

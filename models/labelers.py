@@ -44,6 +44,12 @@ def first(connection: Connection) -> int | None:
     return found
 
 
+def did_of(connection: Connection, labeler: int) -> str:
+    """The DID of the labeler with a number that is known."""
+    (did,) = connection.execute("SELECT did FROM labeler WHERE id = ?", (labeler,)).fetchone()
+    return str(did)
+
+
 def enter(connection: Connection, did: str) -> int:
     """The number of the labeler with this DID, which is entered if it is not there."""
     connection.execute("INSERT INTO labeler (did) VALUES (?) ON CONFLICT (did) DO NOTHING", (did,))

@@ -8,6 +8,7 @@ import logging
 
 import apsw
 
+from models.steps_appeals import APPEALS
 from models.steps_cases import CASES
 from models.steps_context import CONTEXT, context_of_evidence
 from models.steps_declared import REFUSED
@@ -41,6 +42,7 @@ STEPS: tuple[str, ...] = (
     SETS,
     QUEUES,
     REPORT_WORK,
+    APPEALS,
 )
 
 log = logging.getLogger(__name__)

@@ -37,6 +37,8 @@ class Appeal(Model):
     at = IntegerField()
     last_at = IntegerField()
     state = TextField(default="open")
+    closed_at = IntegerField(null=True)
+    note = TextField(default="")
 
 
 class Evidence(Model):

@@ -3,7 +3,7 @@ over a connection; what changes anything is called inside a write. Times are mic
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from models.database import Connection
@@ -135,3 +135,19 @@ def touch(connection: Connection, report: int, now: int) -> None:
         "UPDATE report_case SET changed_at = ? WHERE report = ? AND state != 'closed'",
         (now, report),
     )
+
+
+_APPEALS = "EXISTS (SELECT 1 FROM report r WHERE r.id = report_case.report AND r.reason_type LIKE '%#reasonAppeal')"
+_CLOSE = (
+    "UPDATE report_case SET state = 'closed', closed_at = ?1, changed_at = ?1, actions = ?2,"
+    f" note = iif({_APPEALS}, ?3, note) WHERE subject = ?4 AND scope = ?5 AND state != 'closed' AND (?6 OR {_APPEALS})"
+)
+
+
+def close(
+    connection: Connection, scope: int, subject: int, events: Collection[int], note: str, now: int, *, all_of_them: bool
+) -> None:
+    """Close the appeals about a subject in a scope, and (`all_of_them`) every other report of it there. `events`: what
+    closed them; `note`: for those who appealed, and for nobody else.
+    """
+    connection.execute(_CLOSE, (now, json.dumps(list(events)), note, subject, scope, all_of_them))

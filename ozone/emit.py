@@ -8,12 +8,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from communities.appeals import deciders, resolve
+from communities.appeals import resolve
 from communities.casebook import Appended, standing
 from communities.deeds import Deed
 from communities.mod_event import Kind
 from communities.reports import Around, Intake, report
 from communities.review import Status
+from labeler.redress import deciders_in
 from models import mod_events, settings, subject_statuses
 from models.mod_events import SubjectKey
 from models.reports import Said
@@ -120,7 +121,7 @@ def _check_tags(visit: Visit, scope: int, intent: Intent, status: Status | None)
 
 def _is_own(visit: Visit, scope: int, key: SubjectKey) -> bool:
     """Whether what is appealed against is the caller's own decision: about that they do not decide."""
-    return visit.caller.did in deciders(visit.connection, scope, key, visit.did)
+    return visit.caller.did in deciders_in(visit.connection, scope, key, visit.did, visit.now)
 
 
 def _acknowledge_subjects(visit: Visit, theirs: list[int], account: SubjectKey, deed: Deed) -> None:

@@ -32,6 +32,8 @@ COMMANDS = {
     "quarantine": "service.quarantine",
     "log": "service.log",
     "reports": "service.reports",
+    "appeals": "service.appeals",
+    "transparency": "service.transparency",
     "label": "service.label",
     "labeler": "service.labeler",
 }
@@ -53,6 +55,8 @@ ABOUT = {
     "quarantine": "show or delete the messages that were passed over",
     "log": "show, verify or export the log of a community's decisions",
     "reports": "list what readers have reported",
+    "appeals": "list appeals, and decide about those against this site",
+    "transparency": "show how communities are moderated, in numbers",
     "label": "label posts and accounts, list labels, take them back",
     "labeler": "set up the labelers, publish their records, check them, change their keys",
 }

@@ -135,6 +135,9 @@ class Config:
     report_merge_hours: int = _setting(
         "168", values.whole(0, 8760), "For how many hours a repeated report is the same one."
     )
+    appeal_days: int = _setting(
+        "7", values.whole(1, 365), "Within how many days somebody should decide about an appeal; authors are told."
+    )
     labels: Path = _setting(
         "labels.toml", values.path, "The file that declares the labelers and their labels; without it there are none."
     )

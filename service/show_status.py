@@ -6,16 +6,18 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from communities.appeals import DAY
 from models.database import open_database, sql
 from service.config import Config
 from service.label_subscribers import Told, lines, read_subscribers
 from service.labels_watch import labels_fault
+from service.overdue import appeals_status
 from service.rule_status import rules_status
 from service.status import read_status, sizes
 
 HELP = (
     "Show how ingest stands: state, position, lag, what waits, accounts by state, gaps, what was applied and what was"
-    " dropped, what label rules did today, who reads labels. Exit code 1 unless it reads."
+    " dropped, what label rules did today, appeals, who reads labels. Exit code 1 unless it reads."
 )
 
 
@@ -30,6 +32,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
         status, rows = read_status(sql(database), config.source_urls), sizes(sql(database))
         status["labelRules"] = rules_status(sql(database), int(time.time() * 1_000_000))
         status["labelsFault"] = labels_fault(sql(database))
+        now = int(time.time() * 1_000_000)
+        status["appeals"] = appeals_status(sql(database), now, config.appeal_days * DAY)
         told = read_subscribers(sql(database), time.time())
         status["labelSubscribers"] = list(told.subscribers) if told and told.current else None
     finally:
@@ -68,6 +72,8 @@ def _for_people(status: Mapping[str, Any], rows: Mapping[str, int], told: Told |
     for rule in status["labelRules"]:
         stopped = f"; stopped until midnight UTC, {rule['over']:,} over its quota" if rule["stopped"] else ""
         yield f"labels   {rule['labelled']:>12,}  today by {rule['rule']}, of {rule['matched']:,} that it fits{stopped}"
+    if status["appeals"]["waiting"]:
+        yield f"appeals  {status['appeals']['waiting']:>12,}  wait, {status['appeals']['overdue']:,} for too long"
     for number, line in enumerate(lines(told) if told else ()):
         yield f"reader   {line}" if number else f"readers  of labels: {line}"
     for name, count in rows.items():

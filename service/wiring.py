@@ -14,6 +14,7 @@ from aiohttp import web
 from civic.labels import procedures as label_procedures
 from civic.methods import CivicMethods
 from communities.access import Site
+from communities.appeals import Course
 from communities.report_limits import HOUR
 from communities.reports import Intake
 from feedgen.everything import Everything
@@ -47,6 +48,7 @@ from service.label_metrics import render_labels
 from service.labelling import labelling
 from service.labels_watch import forget_fault, keep_in_force, render_fault
 from service.moderating import moderating
+from service.overdue import keep_reminding, render_appeals
 from service.process import settle
 from service.rule_status import render_rules
 from service.status import public_status, read_status, render_metrics, sizes
@@ -206,6 +208,7 @@ async def serving(
                 clock=clock,
             )
             writer = GroupWriter(database, "writer of decisions")
+            course = Course(config.appeal_days * DAY, f"{config.did}{COMMUNITIES}")
             civic = CivicMethods(
                 database,
                 writer,
@@ -221,6 +224,7 @@ async def serving(
                 counts=methods.counts,
                 labelers=declared.labelers,
                 intake=Intake(config.report_merge_hours * HOUR),
+                course=course,
                 more=label_procedures(declared.labelers),
                 clock=clock,
             )
@@ -242,6 +246,7 @@ async def serving(
                 file = declared.file
                 text += render_rules(file.rules, file.inputs, connection, int(clock() * 1_000_000))
                 text += render_fault(declared)
+                text += render_appeals(connection, int(clock() * 1_000_000), course.within)
                 return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
             public = web.Application()
@@ -259,6 +264,7 @@ async def serving(
                 side = await listen(private, config.metrics_host, config.metrics_port)
                 watching = asyncio.create_task(canary.keep_watching(config, declared.labelers))
                 over = asyncio.create_task(keep_ending(database, clock))
+                overdue = asyncio.create_task(keep_reminding(database, course.within, clock))
                 ending = asyncio.Event()
                 reading = asyncio.create_task(keep_in_force(config, declared, automate_again, ending))
                 try:
@@ -266,8 +272,9 @@ async def serving(
                 finally:
                     watching.cancel()
                     over.cancel()
+                    overdue.cancel()
                     ending.set()
-                    await asyncio.gather(watching, over, reading, return_exceptions=True)
+                    await asyncio.gather(watching, over, overdue, reading, return_exceptions=True)
                     await side.close()
             finally:
                 await door.close()

@@ -74,9 +74,9 @@ ALL = [
 def test_the_methods_are_these() -> None:
     assert QUERIES == [
         "getCommunity", "listCommunities", "listMembers", "getMembership", "getViewer", "getDecisions", "explain",
-        "listRecords",
+        "listRecords", "listOwnReports", "listOwnDecisions", "getModeration",
     ]  # fmt: skip
-    assert PROCEDURES == ["join", "leave", "decide", "label", "setRole"]
+    assert PROCEDURES == ["join", "leave", "decide", "label", "resolveAppeal", "setRole"]
 
 
 @pytest.mark.parametrize(("name", "part"), [*product(METHODS, ("asked", "answered"))])
@@ -124,6 +124,13 @@ EXPLAINED = {"evidences": [], "revision": "1", "state": "refused", "why": "No se
              "score": [{"name": "likes", "value": "0.5"}], "hiddenBy": []}  # fmt: skip
 RECORD = {"uri": f"at://{DID}/{OURS}community/birds", "cid": CID_1, "collection": f"{OURS}community",
           "indexedAt": "2026-01-31T12:00:00Z", "inEffect": False, "fault": {"name": "a", "message": "b"}}  # fmt: skip
+OWN_REPORT = {"id": 1, "createdAt": "2026-01-31T12:00:00Z", "lastAt": "2026-01-31T12:00:00Z", "reasonType": "a#b",
+              "subject": DID, "places": [{"state": "received"}]}  # fmt: skip
+OWN_DECISION = {"kind": "ban", "subject": DID, "withheld": False, "appeal": {"state": "none"}}
+RESOLVED = {"id": 1, "subject": DID, "state": "denied", "at": "2026-01-31T12:00:00Z", "dueAt": "2026-01-31T12:00:00Z",
+            "closedAt": "2026-01-31T12:00:00Z"}  # fmt: skip
+NUMBERS = {"community": "birds", "since": "2026-01-31T00:00:00Z", "until": "2026-02-01T00:00:00Z",
+           "decisions": [{"action": "ban", "count": 0}]}  # fmt: skip
 LEAST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "getCommunity": ({"community": "b"}, VIEW),
     "listCommunities": ({}, {"communities": [BASIC]}),
@@ -133,10 +140,14 @@ LEAST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "getDecisions": ({"community": "birds"}, {"decisions": [DECISION]}),
     "explain": ({"community": "birds", "post": POST}, EXPLAINED),
     "listRecords": ({}, {"records": [{key: value for key, value in RECORD.items() if key != "fault"}]}),
+    "listOwnReports": ({}, {"reports": [OWN_REPORT]}),
+    "listOwnDecisions": ({}, {"decisions": [OWN_DECISION]}),
+    "getModeration": ({"community": "birds"}, NUMBERS),
     "join": ({"community": "birds"}, {"viewer": VIEWER}),
     "leave": ({"community": "birds"}, {"viewer": VIEWER}),
     "decide": ({"community": "birds", "action": "pin", "subject": POST_REF}, {"decision": DECISION}),
     "label": ({"community": "birds", "subject": POST_REF}, {}),
+    "resolveAppeal": ({"subject": DID, "action": "deny", "reason": "a"}, {"appeals": [RESOLVED]}),
     "setRole": ({"community": "birds", "subject": DID, "role": "member"}, {"decision": DECISION, "member": MEMBER}),
 }
 
@@ -175,6 +186,16 @@ BAD = [
     ("listRecords", "answered", "records", [RECORD | {"cid": "1"}], "must have the format cid"),
     ("listRecords", "answered", "records", [RECORD | {"uri": "birds"}], "must have the format at-uri"),
     ("listRecords", "answered", "records", [RECORD | {"fault": {"name": "a"}}], "is required"),
+    ("listOwnReports", "asked", "limit", 101, "must be at most 100"),
+    ("listOwnReports", "answered", "reports", [OWN_REPORT | {"cid": "1"}], "must have the format cid"),
+    ("listOwnDecisions", "asked", "limit", 0, "must be at least 1"),
+    ("listOwnDecisions", "answered", "decisions", [OWN_DECISION | {"actor": "a"}], "must have the format did"),
+    ("listOwnDecisions", "answered", "decisions", [OWN_DECISION | {"appeal": {}}], "is required"),
+    ("getModeration", "asked", "days", 366, "must be at most 365"),
+    ("getModeration", "answered", "decisions", [{"action": "ban", "count": -1}], "must be at least 0"),
+    ("resolveAppeal", "asked", "action", "ignore", "must be one of grant, deny"),
+    ("resolveAppeal", "asked", "reason", "", "must have at least 1 bytes"),
+    ("resolveAppeal", "asked", "labeler", "labels.example.com", "must have the format did"),
     ("join", "asked", "volume", 0, "must be at least 1"),
     ("join", "asked", "volume", 6, "must be at most 5"),
     ("decide", "asked", "action", "setRole", "must be one of approve, remove, restore, pin, unpin, invite, accept,"),
