@@ -74,6 +74,7 @@ def test_every_setting_can_be_given_and_the_environment_wins(tmp_path: Path) -> 
         "moderators": (plc(2), (plc(2),)),
         "founders": (plc(3), (plc(3),)),
         "report_merge_hours": ("0", 0),
+        "appeal_days": ("30", 30),
         "labels": ("etc/l.toml", Path("etc/l.toml")),
         "labeler_passphrase": ("a long one, 123", "a long one, 123"),
         "labeler_key": ("0A" * 32, "0a" * 32),

@@ -96,11 +96,20 @@ def test_the_errors_of_procedures_are_those_of_the_steps() -> None:
 
 def test_the_errors_of_queries() -> None:
     paged = {name for name in QUERIES if "cursor" in MAIN[name]["parameters"]["properties"]}
-    assert paged == {"listCommunities", "listMembers", "getDecisions", "listRecords"}
+    assert paged == {
+        "listCommunities",
+        "listMembers",
+        "getDecisions",
+        "listRecords",
+        "listOwnReports",
+        "listOwnDecisions",
+    }
+    own = {"listRecords", "listOwnReports", "listOwnDecisions"}
+    for_readers = {"listMembers", "getMembership", "getDecisions", "explain", "getModeration"}
     for name in QUERIES:
-        expected = {"CommunityNotFound"} if name != "listRecords" else set()
+        expected = {"CommunityNotFound"} if name not in own else set()
         expected |= {"InvalidCursor"} if name in paged else set()
-        expected |= {"NotPermitted"} if name in {"listMembers", "getMembership", "getDecisions", "explain"} else set()
+        expected |= {"NotPermitted"} if name in for_readers else set()
         assert errors(name) == expected
 
 
