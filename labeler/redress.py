@@ -26,7 +26,7 @@ from labeler.standing import Slot, slots_of
 from models import appeals, label_causes, report_cases, subject_statuses
 from models.appeals import AppealRow
 from models.database import Connection
-from models.mod_events import SERVICE, SubjectKey, find_subject
+from models.mod_events import SERVICE, SubjectKey, enter_subject, find_subject
 from models.reports import SITE
 
 
@@ -97,6 +97,7 @@ def look(connection: Connection, community: int, key: SubjectKey, labeler: str |
         bans = appeals.hiding_bans(connection, *post, now) if post else []
     ban = next((one.decision for one in bans if one.community == community), None)
     # What was decided after the appeal is not what it is against.
+    down = community == SITE and _covers(connection, key, uri, max(one.last_at for one in found))
     covered = [None if number is None or not 0 < number <= last else number for number in (removal, ban)]
     return Matter(
         community,
@@ -104,8 +105,8 @@ def look(connection: Connection, community: int, key: SubjectKey, labeler: str |
         tuple(found),
         covered[0] if community != SITE else None,
         covered[1] if community != SITE else None,
-        community == SITE and _covers(connection, key, uri, max(one.last_at for one in found)),
-        tuple(_labels(connection, community, key, found, [one for one in covered if one], now)),
+        down,
+        tuple(_labels(connection, community, key, found, [0] if down else [one for one in covered if one], now)),
     )
 
 
@@ -168,12 +169,18 @@ def rule(connection: Connection, court: Court, matter: Matter, ruling: Ruling, n
     if ruling.actor.startswith("did:") and ruling.actor in deciders(connection, matter):
         raise RefusedError("NotPermitted", "This appeal is against your own decision: somebody else must resolve it.")
     scopes = list(dict.fromkeys(scope_of(connection, matter.community, one.labeler) for one in matter.appeals))
+    subject = enter_subject(connection, matter.key)
+    # What others have reported, and nobody has looked at, goes on waiting.
+    others = {scope for scope in scopes if report_cases.others_wait(connection, scope, subject)}
     done = _take_back(connection, court, matter, ruling, scopes, now) if ruling.grant else []
     for scope in scopes:
         resolved = append(connection, scope, matter.key, _event(Kind.RESOLVE_APPEAL, ruling, now))
-        seen = append(connection, scope, matter.key, _event(Kind.ACKNOWLEDGE, ruling, now))
-        closing = (*done, resolved.id, seen.id)
-        report_cases.close(connection, scope, seen.subject, closing, ruling.reason, now, all_of_them=ruling.grant)
+        closing, waits = [*done, resolved.id], scope in others
+        if not waits:
+            closing.append(append(connection, scope, matter.key, _event(Kind.ACKNOWLEDGE, ruling, now)).id)
+        report_cases.close(
+            connection, scope, resolved.subject, closing, ruling.reason, now, all_of_them=ruling.grant and not waits
+        )
     for one in matter.appeals:
         appeals.settle(connection, one.id, "granted" if ruling.grant else "denied", now, ruling.reason)
 

@@ -9,6 +9,10 @@ _UP_TO = (
     "SELECT id FROM label_event WHERE substr(uri, -13) = substr(?1, -13) AND uri = ?1 AND id <= ?2 AND labeler = ?3"
     " AND community = ?4 AND added != ''"
 )
+_WITH = (
+    "SELECT l.labeler, l.id FROM mod_event e JOIN label_event l ON l.id = e.label_event WHERE e.subject = ?1"
+    " AND e.type = 'modEventTakedown' AND iif(?2, e.scope = ?2 AND e.decision = ?3, e.scope <= 0)"
+)
 
 
 def up_to(connection: Connection, community: int, uri: str, event: int) -> tuple[int, set[int]]:
@@ -25,17 +29,10 @@ def of_decisions(
     connection: Connection, community: int, key: SubjectKey, decisions: Iterable[int]
 ) -> list[tuple[int, int]]:
     """Labeler and number of each labelling that was done in one with a decision of a community, by its number in the
-    log; or (0) with a takedown by the site.
+    log; or (0) with takedowns by the site.
     """
     subject = find_subject(connection, key)
-    query = (
-        "SELECT l.labeler, l.id FROM mod_event e JOIN label_event l ON l.id = e.label_event WHERE e.subject = ?"
-        " AND e.type = 'modEventTakedown' AND "
-    )
-    if not community:
-        return connection.execute(query + "e.scope <= 0", (subject,)).fetchall()
     found: list[tuple[int, int]] = []
     for number in decisions:
-        bindings = (subject, community, number)
-        found += connection.execute(query + "e.scope = ? AND e.decision = ?", bindings).fetchall()
+        found += connection.execute(_WITH, (subject, community, number)).fetchall()
     return found

@@ -144,6 +144,19 @@ _CLOSE = (
 )
 
 
+_WAITS = (
+    f"SELECT 1 FROM report_case WHERE subject = ? AND scope = ? AND state != 'closed' AND NOT {_APPEALS} AND NOT EXISTS"
+    " (SELECT 1 FROM mod_event e INDEXED BY mod_event_decided WHERE e.subject = report_case.subject"
+    " AND e.scope = report_case.scope AND e.id > report_case.id AND e.type IN ('modEventTakedown',"
+    " 'modEventReverseTakedown', 'modEventLabel', 'modEventAcknowledge') AND e.type != 'modEventLabel') LIMIT 1"
+)
+
+
+def others_wait(connection: Connection, scope: int, subject: int) -> bool:
+    """Whether a subject was reported in a scope, by others than those who appeal, and nobody has decided since."""
+    return connection.execute(_WAITS, (subject, scope)).fetchone() is not None
+
+
 def close(
     connection: Connection, scope: int, subject: int, events: Collection[int], note: str, now: int, *, all_of_them: bool
 ) -> None:

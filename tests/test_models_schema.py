@@ -21,6 +21,7 @@ from models.label_rule_tables import TABLES as LABEL_RULES
 from models.label_rules import was_done_by_rule
 from models.moderation_tables import TABLES as MODERATION
 from models.ozone_tables import TABLES as OZONE
+from models.steps_appeals import APPEALS
 from models.steps_cases import CASES as CASES_STEP
 from models.steps_context import CONTEXT
 from models.steps_declared import REFUSED
@@ -731,6 +732,34 @@ def test_step_20_says_what_the_reports_in_a_file_are_about(tmp_path: Path, monke
     ):
         with pytest.raises(apsw.ConstraintError), writing(database) as connection:
             connection.execute(f"{held} {bad}")
+    database.close()
+
+
+def test_step_21_says_when_appeals_of_a_file_were_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    appeal = (
+        "INSERT INTO appeal (report, community, did, uri, at, last_at, state) VALUES (1, ?, 'did:plc:a', '', 5, 7, ?)"
+    )
+    event = "INSERT INTO mod_event (at, scope, subject, type, actor) VALUES (5, 1, 1, ?, 'did:plc:b')"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(APPEALS)])
+        database = open_database(path)
+        with writing(database) as connection:
+            for community, state in enumerate(("open", "granted", "denied")):
+                connection.execute(appeal, (community, state))
+            for kind in ("modEventTakedown", "modEventReport"):
+                connection.execute(event, (kind,))
+        database.close()
+    database = open_database(path)
+    rows = sql(database).execute("SELECT state, closed_at, note FROM appeal ORDER BY id").fetchall()
+    assert rows == [("open", None, ""), ("granted", 7, ""), ("denied", 7, "")]
+    found = "SELECT id FROM mod_event INDEXED BY mod_event_decided WHERE subject = 1 AND scope = 1 AND id > 0"
+    with pytest.raises(apsw.SQLError, match="no query solution"):
+        sql(database).execute(found).fetchall()  # the index is of decisions alone
+    kinds = "('modEventTakedown', 'modEventReverseTakedown', 'modEventLabel', 'modEventAcknowledge')"
+    assert sql(database).execute(f"{found} AND type IN {kinds}").fetchall() == [(1,)]
+    with pytest.raises(apsw.ConstraintError), writing(database) as connection:
+        connection.execute(appeal, (0, "open"))
     database.close()
 
 
