@@ -1,4 +1,4 @@
-"""step 21: what became of appeals, and indexes by which it is told how a community is moderated."""
+"""Step 21: what became of appeals, and indexes by which it is told how a community is moderated."""
 
 APPEALS = """
 -- `closed_at`: when somebody has decided about an appeal, NULL: nobody has; `note`: what its author is told of it.

@@ -299,6 +299,32 @@ async def test_members(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyP
     (decisions,) = calls("MODERATING.md", "What was decided")
     assert [one["rule"] for one in (await olga.do(decisions))["decisions"]] == ["Birds only"]
 
+    # What its author is told, and says against it; whoever decided is refused, another moderator grants.
+    about_me, appeal = calls("MEMBERS.md", "What was decided about me?")
+    alice.filled |= {"POST": bad.uri, "CID": bad.cid}
+    (told,) = (await alice.do(about_me))["decisions"]
+    assert (told["subject"], told["rule"], told["appeal"]["audience"]) == (
+        bad.uri,
+        "Birds only",
+        alice.filled["SERVICE"],
+    )
+    assert told["appeal"]["method"] == appeal.method
+    assert appeal.json(**alice.filled)["reasonType"] == told["appeal"]["reasonType"]
+    await alice.do(appeal)
+    (told,) = (await alice.do(about_me))["decisions"]
+    assert told["appeal"]["state"] == "open"
+    (resolve,) = calls("MODERATING.md", "Appeals")
+    assert (await olga.do(resolve, 403))["error"] == "NotPermitted"
+    helps = json.dumps({"community": "birds", "subject": nina.account.did, "role": "moderator"})
+    await olga.do(Call("$PDS", "social.communities.setRole", {}, resolve.headers, helps))
+    nina.filled |= {"POST": bad.uri}
+    assert (await nina.do(resolve))["appeals"][0]["state"] == "granted"
+    assert (await alice.do(about_me))["decisions"] == []
+    (became,) = calls("MEMBERS.md", "What became of my reports?")
+    assert [one["outcome"] for one in (await alice.do(became))["reports"][0]["places"]] == ["granted"]
+    (in_numbers,) = calls("MEMBERS.md", "How is a community moderated?")
+    assert (await alice.do(in_numbers))["community"] == "birds"
+
     # The log, by anybody.
     (script,) = blocks("MEMBERS.md", "python")
     session, feeds = await site.door()
@@ -313,7 +339,7 @@ async def test_members(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(urllib.request, "urlopen", lambda url: io.BytesIO(answers[url]))
     exec(script, {})
     assert main(["log", "verify", "--file", "birds.jsonl"]) == 0
-    assert "birds: good, 1 decisions, head 1:" in capsys.readouterr().out
+    assert "birds: good, 3 decisions, head 3:" in capsys.readouterr().out
 
     leave, listing, delete = calls("MEMBERS.md", "Leaving")
     (ask,) = calls("MEMBERS.md", "Does my record count?")
