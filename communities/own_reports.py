@@ -71,10 +71,22 @@ def _of_report(connection: Connection, report: OwnRow, row: ReachedRow) -> Told:
         return Told(row.scope, _waits(row))
     found = outcome(since)
     if found is Outcome.NO_ACTION:
-        status = standing(connection, row.scope, key_of(report.did, report.uri, report.convo))
-        if status is not None and status.takendown:
-            found = Outcome.DUPLICATE
+        found = _by_others(connection, report, row)
     return Told(row.scope, State.CLOSED, found, row.note, row.closed_at or closing)
+
+
+def _by_others(connection: Connection, report: OwnRow, row: ReachedRow) -> Outcome:
+    """The outcome where nothing was done since the report: it may have been done before, or by the site."""
+    status = standing(connection, row.scope, key_of(report.did, report.uri, report.convo))
+    if status is not None and status.takendown:
+        return Outcome.DUPLICATE
+    if report.convo:
+        return Outcome.NO_ACTION
+    for uri in {report.uri, ""}:
+        if appeals.is_down(connection, report.did, uri):
+            since = appeals.last_takedown(connection, report.did, uri)
+            return Outcome.REMOVED if since is None or since >= report.last_at else Outcome.DUPLICATE
+    return Outcome.NO_ACTION
 
 
 def _of_appeal(connection: Connection, report: OwnRow, row: ReachedRow) -> Told:

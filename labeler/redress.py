@@ -1,4 +1,5 @@
-"""Appeals are granted or denied here, in one transaction, by somebody who has not decided what they are against.
+"""Appeals are granted or denied here, in one transaction, by somebody whose they are not and who has not decided what
+they are against.
 
 To grant is to take back what an appeal is against and what is in force of it: a post comes back, a ban or a takedown by
 the site ends, and the labels go that were issued with it, of every version. What was decided after the appeal stays.
@@ -28,6 +29,8 @@ from models.appeals import AppealRow
 from models.database import Connection
 from models.mod_events import SERVICE, SubjectKey, enter_subject, find_subject
 from models.reports import SITE
+
+OWN = "This appeal is your own, or against your own decision: somebody else must resolve it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +144,9 @@ def _labels(
     return hits
 
 
-def deciders(connection: Connection, matter: Matter) -> set[str]:
-    """Who has decided what appeals are against: none of them decides about the appeals."""
-    found = {actor for one in matter.appeals for actor in appeals.deciders(connection, one)}
+def partial(connection: Connection, matter: Matter) -> set[str]:
+    """Who does not decide about appeals: whoever has decided what they are against, and whose they are."""
+    found = {matter.key.did} | {actor for one in matter.appeals for actor in appeals.deciders(connection, one)}
     for number in filter(None, (matter.removal, matter.ban)):
         query = "SELECT actor FROM decision WHERE community = ? AND seq = ?"
         found |= {actor for (actor,) in connection.execute(query, (matter.community, number))}
@@ -152,12 +155,12 @@ def deciders(connection: Connection, matter: Matter) -> set[str]:
     return found
 
 
-def deciders_in(connection: Connection, scope: int, key: SubjectKey, labeler: str, now: int) -> set[str]:
+def partial_in(connection: Connection, scope: int, key: SubjectKey, labeler: str, now: int) -> set[str]:
     """The same of the appeals that reach a scope of the labeler with this DID. `now`: microseconds."""
     found: set[str] = set()
     for sent_to in (labeler, ""):
         matter = look(connection, max(scope, 0), key, sent_to, now)
-        found |= deciders(connection, matter) if matter else set()
+        found |= partial(connection, matter) if matter else set()
     return found
 
 
@@ -166,8 +169,8 @@ def rule(connection: Connection, court: Court, matter: Matter, ruling: Ruling, n
     decide, and whatever `decide_post` and `decide_person` refuse.
     """
     # Who has the machine is nobody in particular, and has nobody above.
-    if ruling.actor.startswith("did:") and ruling.actor in deciders(connection, matter):
-        raise RefusedError("NotPermitted", "This appeal is against your own decision: somebody else must resolve it.")
+    if ruling.actor.startswith("did:") and ruling.actor in partial(connection, matter):
+        raise RefusedError("NotPermitted", OWN)
     scopes = list(dict.fromkeys(scope_of(connection, matter.community, one.labeler) for one in matter.appeals))
     subject = enter_subject(connection, matter.key)
     # What others have reported, and nobody has looked at, goes on waiting.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from models.database import Connection
 from models.reports import SITE
 
+_POST = "app.bsky.feed.post"
 MOST_LOOKED_AT = 50
 """Appeals about one subject, the newest, in which it is looked for what became of one."""
 
@@ -214,7 +215,9 @@ def last_takedown(connection: Connection, did: str, uri: str) -> int | None:
 def is_down(connection: Connection, did: str, uri: str) -> bool:
     """Whether the site has taken an account (`uri` is empty) or a post down."""
     if uri:
-        return any(one.community == SITE for one in removals(connection, did, uri.rpartition("/")[2]))
+        collection, _, rkey = uri.removeprefix(f"at://{did}/").partition("/")
+        down = removals(connection, did, rkey) if collection == _POST else []
+        return any(one.community == SITE for one in down)
     return connection.execute("SELECT 1 FROM actor WHERE did = ? AND NOT allowed", (did,)).fetchone() is not None
 
 

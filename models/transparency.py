@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from models.database import Connection
 
-MOST_DECISIONS, MOST_CASES, MOST_APPEALS = 50_000, 5_000, 50_000
+MOST_DECISIONS, MOST_CASES, MOST_APPEALS = 50_000, 1_000, 10_000
 _STATES = ("open", "queued", "assigned", "escalated", "closed")
 
 

@@ -14,7 +14,7 @@ from communities.deeds import Deed
 from communities.mod_event import Kind
 from communities.reports import Around, Intake, report
 from communities.review import Status
-from labeler.redress import deciders_in
+from labeler.redress import OWN, partial_in
 from models import mod_events, settings, subject_statuses
 from models.mod_events import SubjectKey
 from models.reports import Said
@@ -51,8 +51,7 @@ def emit_event(visit: Visit, body: Mapping[str, Any]) -> Answer:
     for scope in theirs:
         _check_tags(visit, scope, intent, standing(visit.connection, scope, about.key))
         if kind is Kind.RESOLVE_APPEAL and _is_own(visit, scope, about.key):
-            told = "This appeal is against your own decision: somebody else must resolve it."
-            raise Refused("NotPermitted", told, 403)
+            raise Refused("NotPermitted", OWN, 403)
     wanted = read_report_action(body)
     done = [_act(visit, scope, about, intent, deed) for scope in theirs]
     if wanted is not None:
@@ -121,7 +120,7 @@ def _check_tags(visit: Visit, scope: int, intent: Intent, status: Status | None)
 
 def _is_own(visit: Visit, scope: int, key: SubjectKey) -> bool:
     """Whether what is appealed against is the caller's own decision: about that they do not decide."""
-    return visit.caller.did in deciders_in(visit.connection, scope, key, visit.did, visit.now)
+    return visit.caller.did in partial_in(visit.connection, scope, key, visit.did, visit.now)
 
 
 def _acknowledge_subjects(visit: Visit, theirs: list[int], account: SubjectKey, deed: Deed) -> None:

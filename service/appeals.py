@@ -9,7 +9,7 @@ from typing import Any
 from communities.appeals import DAY, Course
 from communities.decision_view import moment
 from communities.membership import RefusedError
-from labeler.redress import Court, Ruling, deciders, look, rule
+from labeler.redress import Court, Ruling, look, partial, rule
 from models import appeals
 from models.appeals import AppealRow
 from models.database import Connection, open_database, sql, writing
@@ -105,7 +105,7 @@ def _view(connection: Connection, course: Course, row: AppealRow, now: int) -> d
         "against": _whose(connection, row),
         "labeler": row.labeler,
         "subject": row.uri or row.did,
-        "notFor": sorted(deciders(connection, matter)) if matter else [],
+        "notFor": sorted(partial(connection, matter)) if matter else [],
         "note": row.note,
     }
 

@@ -150,6 +150,19 @@ def test_a_subject_that_was_down_already_is_a_duplicate(place: Desk) -> None:
     assert outcomes(town, early) == [[(LABELER, "closed", "removed")]]
 
 
+def test_what_the_site_takes_down_is_no_inaction_of_a_community(place: Desk) -> None:
+    town = place.place
+    uri, early, late = town.writer.post(1), town.person(), town.person()
+    taken(report(town, early, uri))
+    town.clock.now += 1
+    emitted(emit(place, place.staff(STAFF_MODERATOR), plc(1), "modEventTakedown"))
+    town.clock.now += 1
+    taken(report(town, late, uri))
+    done(decide(town, town.moderator("python"), "python", "approve", uri))
+    assert outcomes(town, early) == [[("python", "closed", "removed")]]
+    assert outcomes(town, late) == [[("site", "received", None)]], "no community shows it any more"
+
+
 def test_what_others_have_reported_meanwhile_goes_on_waiting(place: Desk) -> None:
     """To decide about an appeal against a label decides nothing about a report that nobody has looked at."""
     town = place.place
