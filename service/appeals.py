@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from communities.appeals import DAY, Course
@@ -40,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--reason", required=True, help="why; its author is told")
         # Common flags may stand behind the action too; what stands before it is not to be undone by a default.
         action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as before the action")
-        action.add_argument("--env-file", default=argparse.SUPPRESS, help="as before the action")
+        action.add_argument("--env-file", type=Path, default=argparse.SUPPRESS, help="as before the action")
 
 
 def run(config: Config, args: argparse.Namespace) -> int:

@@ -86,7 +86,9 @@ def test_the_operator_denies(place: Town, capsys: Capture) -> None:
     author = down(place)
     appeal(place, author, author.did)
     capsys.readouterr()
-    assert main(["appeals", "deny", "1", "--reason", "It stays."]) == 0
+    settings = place.site.config.data / "some.env"
+    settings.write_text("COMMUNITIES_APPEAL_DAYS=1\n")
+    assert main(["appeals", "deny", "1", "--reason", "It stays.", "--env-file", str(settings)]) == 0
     assert "denied" in capsys.readouterr().out
     (told,) = own_decisions(place, author)
     assert (told["appeal"]["state"], told["appeal"]["note"]) == ("denied", "It stays.")
