@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from communities.access import Action, Site
-from communities.casebook import append, scope_of, standing
+from communities.casebook import Appended, append, scope_of, standing
 from communities.directory import Places, Settings
 from communities.membership import RefusedError
 from communities.mod_event import Kind, ModEvent
 from communities.person_decisions import PersonDecision, decide_person
 from communities.post_decisions import PostDecision, decide_post
+from communities.reasons import APPEALS
 from communities.refs import read_post_uri
+from communities.report_actions import ReportAction, settle
 from communities.shown import take_down, take_down_post
 from communities.stored import find_post
 from labeler.issue import Wanted, take_back
@@ -175,53 +177,52 @@ def rule(connection: Connection, court: Court, matter: Matter, ruling: Ruling, n
     subject = enter_subject(connection, matter.key)
     # What others have reported, and nobody has looked at, goes on waiting.
     others = {scope for scope in scopes if report_cases.others_wait(connection, scope, subject)}
-    done = _take_back(connection, court, matter, ruling, scopes, now) if ruling.grant else []
+    if ruling.grant:
+        _take_back(connection, court, matter, ruling, scopes, now)
     for scope in scopes:
         resolved = append(connection, scope, matter.key, _event(Kind.RESOLVE_APPEAL, ruling, now))
-        closing, waits = [*done, resolved.id], scope in others
-        if not waits:
-            closing.append(append(connection, scope, matter.key, _event(Kind.ACKNOWLEDGE, ruling, now)).id)
-        report_cases.close(
-            connection, scope, resolved.subject, closing, ruling.reason, now, all_of_them=ruling.grant and not waits
-        )
+        waits = scope in others
+        closing = resolved if waits else append(connection, scope, matter.key, _event(Kind.ACKNOWLEDGE, ruling, now))
+
+        def close(wanted: ReportAction, scope: int = scope, event: Appended = closing) -> None:
+            settle(connection, scope, event.subject, event.id, Kind.ACKNOWLEDGE, wanted, ruling.actor, now)
+
+        # What its author is told nobody else is.
+        close(ReportAction(types=tuple(APPEALS), note=ruling.reason))
+        if ruling.grant and not waits:
+            close(ReportAction(everything=True))
     for one in matter.appeals:
         appeals.settle(connection, one.id, "granted" if ruling.grant else "denied", now, ruling.reason)
 
 
 def _take_back(
     connection: Connection, court: Court, matter: Matter, ruling: Ruling, scopes: list[int], now: int
-) -> list[int]:
-    """Take back what is in force; the numbers of the events that do."""
-    done: list[int] = []
+) -> None:
+    """Take back what is in force."""
     if matter.community == SITE:
         if matter.down:
-            done += _show_again(connection, matter.key, ruling, scopes, now)
+            _show_again(connection, matter.key, ruling, scopes, now)
     elif court.places is not None and court.settings is not None:
         to = (connection, court.places, court.settings, ruling.actor)
         if matter.ban is not None:
             person = PersonDecision(Action.UNBAN, matter.key.did, ruling.reason or None)
-            event = decide_person(*to, person, now, court.site).event
-            done += [event.id] if event else []
+            decide_person(*to, person, now, court.site)
         ref = read_post_uri(matter.key.uri) if matter.removal is not None else None
         if ref is not None:
             post = find_post(connection, ref)
             cid = post.cid if post else appeals.removed_version(connection, matter.community, *ref)
             wanted = PostDecision(Action.RESTORE, ref, cid, ruling.reason or None, known=True)
-            event = decide_post(*to, wanted, now, court.site).event
-            done += [event.id] if event else []
+            decide_post(*to, wanted, now, court.site)
     for one in matter.labels:
         back = Wanted(
             one.labeler, "", matter.key.uri, actor=ruling.actor, role=ruling.role, community=matter.community,
             reason=ruling.reason, undoes=one.event,
         )  # fmt: skip
         issued = take_back(connection, back, one.slots, now // 1000)
-        done.append(tell(connection, back, issued, now // 1000).id)
-    return done
+        tell(connection, back, issued, now // 1000)
 
 
-def _show_again(
-    connection: Connection, key: SubjectKey, ruling: Ruling, scopes: list[int], now: int
-) -> list[int]:  # fmt: skip
+def _show_again(connection: Connection, key: SubjectKey, ruling: Ruling, scopes: list[int], now: int) -> None:
     """What the site has taken down is shown again, whichever team did it."""
     post = read_post_uri(key.uri) if key.path else None
     if post is not None:
@@ -231,7 +232,8 @@ def _show_again(
     subject = find_subject(connection, key)
     known = subject_statuses.scopes(connection, subject) if subject is not None else []
     down = [scope for scope in known if scope <= SERVICE and _is_down(connection, scope, key)] or scopes[:1]
-    return [append(connection, scope, key, _event(Kind.REVERSE_TAKEDOWN, ruling, now)).id for scope in down]
+    for scope in down:
+        append(connection, scope, key, _event(Kind.REVERSE_TAKEDOWN, ruling, now))
 
 
 def _is_down(connection: Connection, scope: int, key: SubjectKey) -> bool:

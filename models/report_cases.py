@@ -3,7 +3,7 @@ over a connection; what changes anything is called inside a write. Times are mic
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from models.database import Connection
@@ -138,10 +138,6 @@ def touch(connection: Connection, report: int, now: int) -> None:
 
 
 _APPEALS = "EXISTS (SELECT 1 FROM report r WHERE r.id = report_case.report AND r.reason_type LIKE '%#reasonAppeal')"
-_CLOSE = (
-    "UPDATE report_case SET state = 'closed', closed_at = ?1, changed_at = ?1, actions = ?2,"
-    f" note = iif({_APPEALS}, ?3, note) WHERE subject = ?4 AND scope = ?5 AND state != 'closed' AND (?6 OR {_APPEALS})"
-)
 
 
 _WAITS = (
@@ -155,12 +151,3 @@ _WAITS = (
 def others_wait(connection: Connection, scope: int, subject: int) -> bool:
     """Whether a subject was reported in a scope, by others than those who appeal, and nobody has decided since."""
     return connection.execute(_WAITS, (subject, scope)).fetchone() is not None
-
-
-def close(
-    connection: Connection, scope: int, subject: int, events: Collection[int], note: str, now: int, *, all_of_them: bool
-) -> None:
-    """Close the appeals about a subject in a scope, and (`all_of_them`) every other report of it there. `events`: what
-    closed them; `note`: for those who appealed, and for nobody else.
-    """
-    connection.execute(_CLOSE, (now, json.dumps(list(events)), note, subject, scope, all_of_them))

@@ -188,7 +188,6 @@ def test_what_others_have_reported_meanwhile_goes_on_waiting(place: Desk) -> Non
         (report_rows._REACHED, (1,)),
         (report_rows._SINCE, (1, 1, 1, 1)),
         (report_cases._WAITS, (1, 1)),
-        (report_cases._CLOSE, (1, "[]", "", 1, 1, True)),
         (transparency._DECISIONS, (1, 1, 2)),
         (transparency._ANSWERED, (1, 1, 2)),
         (transparency._APPEALS, (1, 1, 2)),
