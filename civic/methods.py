@@ -21,6 +21,7 @@ from playhouse.apsw_ext import APSWDatabase
 from civic import (
     accounts,
     appealing,
+    commands,
     decide,
     decisions,
     explain,
@@ -70,6 +71,7 @@ QUERIES: tuple[Query, ...] = (
     *own_reports.QUERIES,
     *own_decisions.QUERIES,
     *transparency.QUERIES,
+    *commands.QUERIES,
 )
 PROCEDURES: tuple[Procedure, ...] = (
     *joining.PROCEDURES,

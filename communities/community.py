@@ -70,7 +70,8 @@ class Community:
 
     `feeds` are the orders in which it is shown, each a feed of its own. `kind`: its type. `account`: DID of its own
     account. `parent`: the slug of the one that it is part of, or the at-uri of that one's record. `queue_feed`: whether
-    moderators get what waits for them as a feed.
+    moderators get what waits for them as a feed. `commands`: what moderators command by mentioning the account;
+    `admin_commands`: what only admins do.
     """
 
     slug: str
@@ -90,6 +91,8 @@ class Community:
     account: str | None = None
     parent: str | None = None
     queue_feed: bool = False
+    commands: tuple[str, ...] = ()
+    admin_commands: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     log: Log = field(default_factory=Log)
     include: Include = field(default_factory=Include)
@@ -111,12 +114,13 @@ class Community:
                 return _DEFAULTS[name][1]  # most say nothing of most: one value of it serves all
             return shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in said.items()})
 
-        fields = value | {key: tuple(value[key]) for key in ("pins", "feeds", "join_by") if key in value}
+        fields = value | {key: tuple(value[key]) for key in _LISTS if key in value}
         fields |= {name: table(shape, name) for name, shape in _TABLES.items()}
         fields["rules"] = tuple(Rule(**rule) for rule in value.get("rules", ()))
         return Community(**fields)
 
 
+_LISTS = ("pins", "feeds", "join_by", "commands", "admin_commands")
 _TABLES: dict[str, type] = {
     "include": Include, "require": Require, "exclude": Exclude, "ranking": Ranking, "log": Log,
 }  # fmt: skip

@@ -6,7 +6,7 @@
     description = "People who write Python."
     owner = "did:plc:..."
     parent = "programming"         # the slug of another community of the file, or the at:// URI of a record
-    posting, join_by, state, type, account, about, queue_feed, ...
+    posting, join_by, state, type, account, about, queue_feed, commands, admin_commands, ...
 
     [community.include]            # a post that any of these selects belongs to the community
     hashtags = ["python"]          #   facets and `tags` of the post
@@ -138,6 +138,9 @@ def _read_community(entry: dict[str, Any], fault: _Fault) -> Community | None:
             fault("", "type", _NOT_AVAILABLE.format(plain["kind"]))
     if "follow" in plain.get("join_by", ()) and "account" not in entry:
         fault("", "join_by", "nobody can follow a community without an account")
+    for key in ("commands", "admin_commands"):
+        if plain.get(key) and "account" not in entry:
+            fault("", key, "nobody can mention a community without an account")
     include = entry.get("include", {})
     if isinstance(include, dict) and not any(include.values()) and not _filled_otherwise(entry):
         fault("include", "", _NOTHING)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from communities.access import Posting, State, Type
+from communities.commands import Word
 from communities.community import JOIN_WAYS, WHO
 from communities.post import MEDIA
 from communities.ranking import EVERYTHING, SORTS
@@ -143,6 +144,8 @@ KEYS: dict[str, dict[str, Check]] = {
         "account": _did,
         "parent": _pattern(_PARENT, "the slug of a community of this file, or the at:// URI of a community's record"),
         "queue_feed": switch,
+        "commands": _each(one_of(*Word)),
+        "admin_commands": _each(one_of(*Word)),
     },
     "include": {
         "hashtags": _each(_hashtag),

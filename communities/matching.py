@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from communities.commands import addressed
 from communities.community import Community, Include
 from communities.post import Post
 from communities.rule import Rule, refusal, rule_of
@@ -62,6 +63,8 @@ class Matcher:
     believed: set[str] = field(default_factory=set)
     """Whom `add_list_member` has added, until somebody has taken notice and empties it."""
     joins: dict[str, Joins] = field(default_factory=dict)
+    calls: dict[str, Sequence[int]] = field(default_factory=dict)
+    """By account the communities to which moderators give commands by mentioning it."""
     revision: int = 0
     """Rises whenever less may match than before, or another community: what was matched before is matched anew."""
     _openings: dict[tuple[str, int], int] = field(default_factory=dict, repr=False)
@@ -89,6 +92,8 @@ class Matcher:
                     self.add_member(number, did)
         for tag, joins in zip(rule.joins, (True, False), strict=False):
             self.joins[tag] = (number, joins)
+        if rule.calls:
+            _add(self.calls, rule.calls, number)
         self.revision += 1
 
     def take_out(self, number: int, members: Iterable[str] = ()) -> None:
@@ -105,6 +110,8 @@ class Matcher:
         for tag in rule.joins:
             if self.joins.get(tag, (number,))[0] == number:
                 self.joins.pop(tag, None)
+        if rule.calls:
+            _drop(self.calls, rule.calls, number)
         for phrase in include.keywords:
             self._close(tuple(words(phrase)), number)
         self.revision += 1
@@ -190,9 +197,12 @@ class Matcher:
 
     def joined_by(self, post: Post) -> tuple[Joins, ...]:
         """The communities that the author of a post joins or leaves by its tags."""
-        if self.joins.keys().isdisjoint(post.tags):
-            return ()
         return tuple(joins for tag in sorted(post.tags) if (joins := self.joins.get(tag)))
+
+    def called_by(self, post: Post) -> tuple[int, ...]:
+        """The communities to whose account a post is addressed, if they take commands there."""
+        found = (self.calls[did] for did in post.mentions & self.calls.keys() if addressed(post, did))
+        return tuple(sorted(number for numbers in found for number in numbers))
 
     def match(self, did: str, post: Post) -> list[Match]:
         """The communities that `post` of author `did` belongs to, in order of their ids."""

@@ -149,7 +149,7 @@ def _read_facets(facets: list[Any], text: str, tags: list[str], mentions: list[s
         if type(start) is not int or type(end) is not int:
             continue
         data = data or text.encode("utf-8", "surrogatepass")
-        if not 0 <= start < end <= len(data) or _inside(data, start) or _inside(data, end):
+        if not 0 <= start < end <= len(data) or not (is_boundary(data, start) and is_boundary(data, end)):
             continue
         for feature in features[:8]:
             if type(feature) is not dict:
@@ -175,9 +175,9 @@ def _fits(tag: str) -> bool:
     return len(tag) <= MAX_TAG_BYTES and (tag.isascii() or len(tag.encode("utf-8", "surrogatepass")) <= MAX_TAG_BYTES)
 
 
-def _inside(data: bytes, index: int) -> bool:
-    """Whether `index` falls inside a character of UTF-8 `data`."""
-    return index < len(data) and data[index] & 0xC0 == 0x80
+def is_boundary(data: bytes, index: int) -> bool:
+    """Whether `index` falls between two characters of UTF-8 `data`, and not inside one."""
+    return index >= len(data) or data[index] & 0xC0 != 0x80
 
 
 def _media(embed: dict[str, Any]) -> tuple[str, ...]:

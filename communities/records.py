@@ -4,11 +4,12 @@ A record that its lexicon refuses, or that says what cannot be, is refused by na
 has no effect, and its author is told why.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from communities.access import AVAILABLE, EVERYTHING, Posting, Role, Scope, State, Type
+from communities.commands import Word
 from communities.community import JOIN_WAYS, WHO, Community, Exclude, Include, Log, Require, Rule
 from communities.keys import LIST, RESERVED, SLUG
 from communities.ranking import SORTS, Ranking
@@ -163,6 +164,8 @@ def _community(did: str, slug: str, record: Mapping[str, Any]) -> CommunityRecor
         account=record.get("account"),
         parent=record.get("parent"),
         queue_feed=record.get("queueFeed", False),
+        commands=_commands(record.get("commands", ())),
+        admin_commands=_commands(record.get("adminCommands", ())),
         rules=tuple(Rule(rule["name"], rule.get("text", "")) for rule in record.get("rules", ())),
         log=_log(record.get("log", {})),
         include=_include(include),
@@ -176,6 +179,10 @@ def _community(did: str, slug: str, record: Mapping[str, Any]) -> CommunityRecor
 def _one_of(kind: type[Posting] | type[State], value: str, otherwise: Posting | State) -> str:
     """A value as it is known here; an unknown one is taken for the strictest that the lexicon names."""
     return value if value in set(kind) else otherwise.value
+
+
+def _commands(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word for word in values if word in set(Word)))
 
 
 def _tags(values: list[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from communities.commands import is_command
 from communities.community import BY_TAG, Community, Exclude, Include, Require
 from communities.post import Post
 from communities.text import fold_tag
@@ -15,7 +16,9 @@ JOIN_TAG, LEAVE_TAG = "add", "remove"
 
 @dataclass(slots=True)
 class Rule:
-    """The rules of one community. `include`: its selectors; `joins`: the tags with which people join and leave."""
+    """The rules of one community. `include`: its selectors; `joins`: the tags with which people join and leave;
+    `calls`: the account that takes the commands `commands` of moderators, empty: none does.
+    """
 
     include: Include
     joins: tuple[str, ...]
@@ -28,10 +31,19 @@ class Rule:
     require_langs: frozenset[str]
     require_media: frozenset[str]
     max_hashtags: int
+    calls: str = ""
+    commands: frozenset[str] = frozenset()
+
+    @property
+    def selectors(self) -> tuple[object, ...]:
+        """All by which the index finds the community."""
+        return self.include, self.joins, self.calls
 
 
 def refusal(rule: Rule, did: str, post: Post) -> str | None:
     """Why `rule` refuses a post that one of its selectors matched, in words for people, or None."""
+    if rule.calls and is_command(post, rule.calls, rule.commands):
+        return "it is a command to the community's account (commands)"
     if did in rule.exclude_dids:
         return "its author is excluded (exclude.dids)"
     if not rule.exclude_tags.isdisjoint(post.tags):
@@ -74,9 +86,11 @@ def rule_of(community: Community) -> Rule:
     if community.account is not None:
         # Whoever mentions the community's own account submits the post.
         include = replace(include, mentions=tuple(dict.fromkeys((*include.mentions, community.account))))
+    taken = frozenset((*community.commands, *community.admin_commands))
+    calls = community.account if community.account and taken else ""
     if exclude == _NOTHING and require == _ANYTHING:
         # Nearly all: the sets of nothing are then the same for all of them.
-        return Rule(include, joins, *_UNBOUND)
+        return Rule(include, joins, *_UNBOUND, calls, taken or _NONE)
     return Rule(
         include=include,
         joins=joins,
@@ -89,4 +103,6 @@ def rule_of(community: Community) -> Rule:
         require_langs=frozenset(require.languages),
         require_media=frozenset(require.media),
         max_hashtags=exclude.hashtags_over,
+        calls=calls,
+        commands=taken,
     )

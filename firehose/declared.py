@@ -31,6 +31,7 @@ from communities.records import (
     concern,
 )
 from firehose.actors import Actor
+from firehose.commands import note
 from firehose.founding import NOTHING
 from firehose.joining import role_of
 from firehose.keeping import Keeping, text_of
@@ -80,6 +81,8 @@ class Declared(Keeping):
                 else:
                     self._doubt_tag(commit.did, op.rkey)
                 applied = True
+            if type(op) is PutPost and op.calls:
+                applied |= note(self._connection, self.admissions, self.counts, commit, op, received_at)
         return applied
 
     def _put_record(self, did: str, op: PutRecord | RefusedRecord, now: int) -> bool:

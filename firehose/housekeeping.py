@@ -26,6 +26,8 @@ MOST_LATE = 1_000_000
 """Kept of all that was said of posts which are not here; the oldest go first. Anybody can be any number of accounts."""
 REPORT_DAYS, MOST_REPORTS = 400, 1_000_000
 """How long reports are kept behind the last time that they were made, and how many; the oldest go first."""
+COMMAND_DAYS = 400
+"""How long it is kept what moderators commanded by posts, and what became of that."""
 FLOOR_MICROS = 10_000_000
 COUNT_EVERY = 10_000_000
 """Microseconds between two accounts whose share in counts is so large that it takes a moment."""
@@ -170,18 +172,19 @@ class Housekeeping:
         return False
 
     def _expire_small(self, connection: Connection) -> Callable[[], None] | None:
-        """Interactions, used tokens, reports, what was said of posts that never came, and accounts that nothing points
-        to.
+        """Interactions, used tokens, reports, commands, what was said of posts that never came, and accounts that
+        nothing points to.
         """
         now = self._clock()
         oldest = max(now - INTERACTION_DAYS * DAY, self._floor(connection, _NEWEST_INTERACTIONS, MOST_INTERACTIONS))
         oldest_late = max(now - REPLAY_DAYS * DAY, self._floor(connection, _NEWEST_LATE, MOST_LATE))
         oldest_report = max(now - REPORT_DAYS * DAY, self._floor(connection, _NEWEST_REPORTS, MOST_REPORTS))
+        oldest_command = now - COMMAND_DAYS * DAY
         expired = connection.execute(
             "SELECT EXISTS (SELECT 1 FROM interaction WHERE at < ?),"
             " EXISTS (SELECT 1 FROM used_token WHERE expires < ?), EXISTS (SELECT 1 FROM late WHERE noted_at < ?),"
-            " EXISTS (SELECT 1 FROM report WHERE last_at < ?)",
-            (oldest, now // 1_000_000, oldest_late, oldest_report),
+            " EXISTS (SELECT 1 FROM report WHERE last_at < ?), EXISTS (SELECT 1 FROM command WHERE at < ?)",
+            (oldest, now // 1_000_000, oldest_late, oldest_report, oldest_command),
         ).fetchone()
         last = connection.execute("SELECT max(id) FROM actor").fetchone()
         after = self._actors_after
@@ -207,6 +210,10 @@ class Housekeeping:
             connection.execute(
                 "DELETE FROM report WHERE id IN (SELECT id FROM report WHERE last_at < ? ORDER BY last_at LIMIT ?)",
                 (oldest_report, STEP_ROWS),
+            )
+            connection.execute(
+                "DELETE FROM command WHERE id IN (SELECT id FROM command WHERE at < ? ORDER BY at LIMIT ?)",
+                (oldest_command, STEP_ROWS),
             )
             gone = connection.execute(
                 "DELETE FROM actor WHERE id > ? AND id <= ? AND shown = 1 AND rev < ?"

@@ -90,6 +90,10 @@ class Followed:
             or did in self.list_owners
         )
 
+    def decides(self, did: str) -> bool:
+        """Whether an account may have a role in which it decides for a community."""
+        return did in self.moderators or did in self.owners
+
     def __iter__(self) -> Iterator[str]:
         """Each, some more than once."""
         for dids in (self.authors, self.owners, self.accounts, self.list_owners, self.moderators):
@@ -180,7 +184,7 @@ class InForce:
         """Hold posts against these rules of a community instead of those (None: of none)."""
         if before == after:
             return  # its name is another one, or what else it says to people
-        if before and after and (before.include, before.joins) == (after.include, after.joins):
+        if before and after and before.selectors == after.selectors:
             self.matcher.exchange(community, after)
             return
         if before is not None:
@@ -286,5 +290,7 @@ def _essence(community: Community) -> int:
             community.posting,
             community.state,
             community.parent,
+            community.commands,
+            community.admin_commands,
         )
     )

@@ -81,6 +81,7 @@ class Ingest:
             declared=known_records(connection),
             accounts=followed.accounts.keys(),
             catalog=Catalog(documents()),
+            decides=lambda did: followed.decides(did) or did in self.index.admissions.site,
         )
         self._proofs = proofs
         if proofs is not None:

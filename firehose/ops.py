@@ -43,6 +43,8 @@ class PutPost:
     stands: bool = False
     revision: int = 0
     """That of the matcher which has found `matches`."""
+    calls: tuple[int, ...] = ()
+    """Communities that it may command something, by the account to which it is addressed."""
 
 
 @dataclass(slots=True)
@@ -122,6 +124,10 @@ def _nobody(_: str) -> None:
     pass
 
 
+def _never(_: str) -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Scope:
     """What is being looked for: the rules, what the index may hold; the counts of what was dropped by reason; and who
@@ -143,6 +149,8 @@ class Scope:
     """Accounts of communities: whoever follows or blocks one, or is blocked by one, means something by it."""
     catalog: Catalog = field(default_factory=lambda: Catalog(()))
     """The lexicons that records of communities are held against."""
+    decides: Callable[[str], bool] = _never
+    """Whether an account may have a role in which it decides for a community: its posts can be commands."""
     latest_rev: str = "zzzzzzzzzzzzz"
     dropped: Counter[str] = field(default_factory=Counter)
     on_identity: Callable[[str], None] = _nobody

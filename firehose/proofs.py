@@ -195,7 +195,7 @@ class Proofs:
 
 def _carries_weight(op: object) -> bool:
     if type(op) is PutPost:
-        return bool(op.matches or op.joins or op.stands)
+        return bool(op.matches or op.joins or op.stands or op.calls)
     if type(op) is Delete:
         return op.collection not in ENGAGEMENTS
     return type(op) in (PutListItem, PutRecord, RefusedRecord)

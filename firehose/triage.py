@@ -244,8 +244,11 @@ def amounts_to(
         quote = post.quote if post.quote in scope.posts else None
         joins = scope.matcher.joined_by(post) if scope.matcher.joins else ()
         stands = may_stand(collection, rkey, did, scope)
-        if matches or parent or quote or joins or stands:
-            op = PutPost(rkey, cid, block, post, matches, parent, quote, joins, stands, revision)
+        calls: tuple[int, ...] = ()
+        if post.mentions and scope.matcher.calls and scope.decides(did):
+            calls = scope.matcher.called_by(post)
+        if matches or parent or quote or joins or stands or calls:
+            op = PutPost(rkey, cid, block, post, matches, parent, quote, joins, stands, revision, calls)
     elif collection == LIST_ITEM:
         listed, member = record.get("list"), record.get("subject")
         if type(listed) is str and listed in scope.lists and type(member) is str and _DID.fullmatch(member):

@@ -25,6 +25,9 @@ RECORDS: dict[str, dict[str, Any]] = {
         "exclude": {"hashtagsOver": 8},
         "ranking": {"halfLifeHours": 24, "weights": {"like": 1, "reply": 3}, "authorCap": 3},
         "log": {"who": "role", "showSubject": False},
+        "account": _OWNER,
+        "commands": ["remove", "restore", "ban"],
+        "adminCommands": ["ban"],
         "createdAt": _FIRST,
     },
     "role": {
@@ -126,6 +129,18 @@ _PROMOTION = {
     "commitments": {},
     "prev": "843b1cd766eb3ce049a160418c25ab9a4141151249379434d88e917afd9c6463",
     "hash": "31e6c6531ccc5b0a8fcc7baa90874de1e7675fec9bf8e98630990b1501e2e927",
+}
+_COMMAND = {
+    "uri": f"at://{_OWNER}/app.bsky.feed.post/3kznmn7xqxl27",
+    "cid": _POST["cid"],
+    "community": "birds",
+    "text": "remove No baiting The owl was lured with mice.",
+    "subject": _POST,
+    "at": "2026-02-03T13:00:00.000000Z",
+    "state": "done",
+    "outcome": "Done: remove by No baiting, number 2 of the log.",
+    "decision": 2,
+    "doneAt": "2026-02-03T13:00:00.250000Z",
 }
 METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "getCommunity": (
@@ -294,6 +309,7 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "appeals": {"granted": 2, "denied": 4, "waiting": 1, "overturnedPercent": 33},
         },
     ),
+    "listCommands": ({"limit": 1, "cursor": "3"}, {"cursor": "2", "commands": [_COMMAND]}),
     "join": (
         {"community": "birds", "volume": 4},
         {

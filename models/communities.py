@@ -203,6 +203,12 @@ def rule(connection: Connection, community: int) -> dict[str, Any]:
     return found
 
 
+def slug(connection: Connection, community: int) -> str:
+    """The slug of a community, also of one that is declared no more; empty where there never was one."""
+    row = connection.execute("SELECT slug FROM community WHERE id = ?", (community,)).fetchone()
+    return str(row[0]) if row else ""
+
+
 def created_at(connection: Connection, community: int) -> int:
     """When a community was first seen here, microseconds."""
     return int(connection.execute("SELECT created_at FROM community WHERE id = ?", (community,)).fetchone()[0])

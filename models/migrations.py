@@ -10,6 +10,7 @@ import apsw
 
 from models.steps_appeals import APPEALS
 from models.steps_cases import CASES
+from models.steps_commands import COMMANDS
 from models.steps_context import CONTEXT, context_of_evidence
 from models.steps_declared import REFUSED
 from models.steps_index import FIRST, LATE, RANKING, REPOS, UNPROVEN
@@ -43,6 +44,7 @@ STEPS: tuple[str, ...] = (
     QUEUES,
     REPORT_WORK,
     APPEALS,
+    COMMANDS,
 )
 
 log = logging.getLogger(__name__)

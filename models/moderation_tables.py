@@ -1,6 +1,6 @@
 """The tables of reports and labels as peewee models, as in `models.tables`."""
 
-from peewee import BlobField, BooleanField, CompositeKey, IntegerField, Model, TextField
+from peewee import AutoField, BlobField, BooleanField, CompositeKey, IntegerField, Model, TextField
 
 
 class Report(Model):
@@ -197,7 +197,31 @@ class LabelSent(Model):
         primary_key = CompositeKey("labeler", "minute")
 
 
+class Command(Model):
+    """What a post commands to a community, and what became of it; absent texts are empty. Times are microseconds."""
+
+    id = AutoField()
+    uri = TextField()
+    cid = TextField()
+    community = IntegerField()
+    actor = TextField()
+    text = TextField()
+    target = TextField(default="")
+    target_cid = TextField(default="")
+    at = IntegerField()
+    state = TextField()
+    fault = TextField(default="")
+    outcome = TextField(default="")
+    decision = IntegerField(null=True)
+    done_at = IntegerField(null=True)
+
+    class Meta:
+        """Each version of a post is there once for each community."""
+
+        indexes = ((("uri", "cid", "community"), True),)
+
+
 TABLES = (
     Report, Appeal, Evidence, Flag, Labeler, LabelKey, LabelEvent, LabelOutbox, Label, LabelHead,
-    LabelSent,
+    LabelSent, Command,
 )  # fmt: skip

@@ -34,6 +34,7 @@ COMMANDS = {
     "reports": "service.reports",
     "appeals": "service.appeals",
     "transparency": "service.transparency",
+    "commands": "service.commands",
     "label": "service.label",
     "labeler": "service.labeler",
 }
@@ -57,6 +58,7 @@ ABOUT = {
     "reports": "list what readers have reported",
     "appeals": "list appeals, and decide about those against this site",
     "transparency": "show how communities are moderated, in numbers",
+    "commands": "list what moderators have commanded by posts",
     "label": "label posts and accounts, list labels, take them back",
     "labeler": "set up the labelers, publish their records, check them, change their keys",
 }

@@ -48,6 +48,7 @@ from service.label_metrics import render_labels
 from service.labelling import labelling
 from service.labels_watch import forget_fault, keep_in_force, render_fault
 from service.moderating import moderating
+from service.obeying import keep_obeying
 from service.overdue import keep_reminding, render_appeals
 from service.process import settle
 from service.rule_status import render_rules
@@ -265,6 +266,7 @@ async def serving(
                 watching = asyncio.create_task(canary.keep_watching(config, declared.labelers))
                 over = asyncio.create_task(keep_ending(database, clock))
                 overdue = asyncio.create_task(keep_reminding(database, course.within, clock))
+                obeying = asyncio.create_task(keep_obeying(database, declared.labelers, site, resolver, session, clock))
                 ending = asyncio.Event()
                 reading = asyncio.create_task(keep_in_force(config, declared, automate_again, ending))
                 try:
@@ -273,8 +275,9 @@ async def serving(
                     watching.cancel()
                     over.cancel()
                     overdue.cancel()
+                    obeying.cancel()
                     ending.set()
-                    await asyncio.gather(watching, over, overdue, reading, return_exceptions=True)
+                    await asyncio.gather(watching, over, overdue, obeying, reading, return_exceptions=True)
                     await side.close()
             finally:
                 await door.close()
