@@ -81,9 +81,15 @@ class Declared(Keeping):
                 else:
                     self._doubt_tag(commit.did, op.rkey)
                 applied = True
+        return applied | self.note_commands(commit, received_at)
+
+    def note_commands(self, commit: Commit, now: int) -> bool:
+        """Note what posts of a commit command, whether or not it is applied: each version once. Whether any did."""
+        noted = False
+        for op in commit.ops:
             if type(op) is PutPost and op.calls:
-                applied |= note(self._connection, self.admissions, self.counts, commit, op, received_at)
-        return applied
+                noted |= note(self._connection, self.admissions, self.counts, commit, op, now)
+        return noted
 
     def _put_record(self, did: str, op: PutRecord | RefusedRecord, now: int) -> bool:
         actor = self.intern(did)

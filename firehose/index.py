@@ -49,6 +49,9 @@ class Index(Accounts):
         if known is not None and not self._is_next(commit, known, received_at):
             if commit.makes_members:
                 self._list_changed(commit.did)  # the matcher has believed it already
+            if known.active:
+                # The repository may have been read with it; what that tells commands nothing.
+                self.note_commands(commit, received_at)
             # What an inactive account deletes must not come back with it.
             removed: list[Op] = [op for op in commit.ops if type(op) is Delete]
             if known.active or known.ahead or commit.rev <= known.rev or not removed:

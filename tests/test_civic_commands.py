@@ -108,7 +108,9 @@ SAME: list[tuple[str, Do]] = [
     ("ban", doing("ban")),
 ]
 TABLES = {
-    "decision": "SELECT community, at, actor, role, action, subject, cid, reason, rule, until FROM decision ORDER BY seq",
+    "decision": (
+        "SELECT community, at, actor, role, action, subject, cid, reason, rule, until FROM decision ORDER BY seq"
+    ),
     "mod_event": (
         "SELECT e.at, scope, type, actor, role, cid, comment, said, until, s.did, s.path FROM mod_event e"
         " JOIN subject s ON s.id = e.subject ORDER BY e.id"

@@ -225,6 +225,8 @@ many = st.lists(texts, max_size=3).map(tuple)
         account=st.none() | texts,
         parent=st.none() | texts,
         queue_feed=st.booleans(),
+        commands=many,
+        admin_commands=many,
         rules=st.lists(st.builds(Rule, texts, texts), max_size=2).map(tuple),
         log=st.builds(Log, texts, st.booleans()),
         include=st.builds(Include, many, many, many, many, many, st.booleans()),
@@ -277,6 +279,10 @@ CASES = {
     'pins = ["at://alice.example.com/app.bsky.feed.post/x"]': "pins",
     f"pins = {[f'at://{plc(1)}/app.bsky.feed.post/{n}' for n in range(6)]}": "pins",
     'content_mode = "photo"': "content_mode",
+    'commands = ["expel"]': "commands",
+    'admin_commands = "ban"': "admin_commands",
+    'commands = ["ban"]': "commands",
+    'admin_commands = ["ban"]': "admin_commands",
     "content_mode = []": "content_mode",
     'accepts_interactions = "yes"': "accepts_interactions",
     "accepts_interactions = 1": "accepts_interactions",
@@ -416,7 +422,8 @@ slug = 1
         "23: community[3].slug: 'ab' is also the slug of community[1]",
         "25: community[3].include.keywords: must be words or phrases with at least one letter or digit, not '?'",
         "26: community[3].colour: no such key; there are slug, name, description, owner, avatar, pins, content_mode,"
-        " accepts_interactions, feeds, about, type, posting, join_by, state, account, parent, queue_feed, rules,"
+        " accepts_interactions, feeds, about, type, posting, join_by, state, account, parent, queue_feed,"
+        " commands, admin_commands, rules,"
         " include, require, exclude, ranking, log",
         "28: top: no such key; a community starts with [[community]]",
         "30: community_: no such key; a community starts with [[community]]",

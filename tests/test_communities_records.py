@@ -99,6 +99,8 @@ def test_a_community_that_says_everything() -> None:
         log={"who": "actor", "showSubject": True},
         state="archived",
         queueFeed=True,
+        commands=["remove", "ban", "fly", "ban"],
+        adminCommands=["ban"],
         predecessor=f"at://{BOB}/{COMMUNITY}/birds",
         successor=f"at://{ALICE}/{COMMUNITY}/birds",
     )  # fmt: skip
@@ -117,6 +119,8 @@ def test_a_community_that_says_everything() -> None:
             accepts_interactions=True,
             feeds=tuple(SORTS),
             queue_feed=True,
+            commands=("remove", "ban"),
+            admin_commands=("ban",),
             include=Include(
                 ("birds",), ("bird of the day",), (ALICE,), (BOB,), (f"at://{BOB}/app.bsky.graph.list/l",), joined=True
             ),

@@ -103,8 +103,9 @@ def test_the_errors_of_queries() -> None:
         "listRecords",
         "listOwnReports",
         "listOwnDecisions",
+        "listCommands",
     }
-    own = {"listRecords", "listOwnReports", "listOwnDecisions"}
+    own = {"listRecords", "listCommands", "listOwnReports", "listOwnDecisions"}
     for_readers = {"listMembers", "getMembership", "getDecisions", "explain", "getModeration"}
     for name in QUERIES:
         expected = {"CommunityNotFound"} if name not in own else set()

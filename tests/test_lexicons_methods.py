@@ -74,7 +74,7 @@ ALL = [
 def test_the_methods_are_these() -> None:
     assert QUERIES == [
         "getCommunity", "listCommunities", "listMembers", "getMembership", "getViewer", "getDecisions", "explain",
-        "listRecords", "listOwnReports", "listOwnDecisions", "getModeration",
+        "listRecords", "listOwnReports", "listOwnDecisions", "getModeration", "listCommands",
     ]  # fmt: skip
     assert PROCEDURES == ["join", "leave", "decide", "label", "resolveAppeal", "setRole"]
 
@@ -89,11 +89,11 @@ def test_the_examples_show_every_field() -> None:
     """So the tests that change something in them miss none."""
     seen = {path[-1] for _, _, path, _ in ALL}
     schemas = [schema for name, schema in DEFS.items() if name.endswith(("View", "Basic", "State", "Ref", "Term"))]
-    schemas += [DEFS[name] for name in ("decisionSalts", "decisionCommitments", "recordFault", "rule")]
+    schemas += [DEFS[name] for name in ("decisionSalts", "decisionCommitments", "recordFault", "commandFault", "rule")]
     for name in METHODS:
         schemas += [MAIN[name].get("parameters") or MAIN[name]["input"]["schema"], MAIN[name]["output"]["schema"]]
     declared = {field for schema in schemas for field in schema.get("properties", {})}
-    assert declared - seen == {"expiresAt"}, "which the table of good calls has"
+    assert declared - seen == {"expiresAt", "waiting", "fault"} - seen, "which the table of good calls has"
 
 
 @pytest.mark.parametrize(("name", "part", "path", "value"), ALL, ids=lambda value: str(value)[:30])
@@ -131,6 +131,8 @@ RESOLVED = {"id": 1, "subject": DID, "state": "denied", "at": "2026-01-31T12:00:
             "closedAt": "2026-01-31T12:00:00Z"}  # fmt: skip
 NUMBERS = {"community": "birds", "since": "2026-01-31T00:00:00Z", "until": "2026-02-01T00:00:00Z",
            "decisions": [{"action": "ban", "count": 0}]}  # fmt: skip
+COMMAND = {"uri": POST, "cid": CID_1, "community": "birds", "text": "", "at": "2026-01-31T12:00:00Z",
+           "state": "waiting"}  # fmt: skip
 LEAST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "getCommunity": ({"community": "b"}, VIEW),
     "listCommunities": ({}, {"communities": [BASIC]}),
@@ -143,6 +145,7 @@ LEAST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "listOwnReports": ({}, {"reports": [OWN_REPORT]}),
     "listOwnDecisions": ({}, {"decisions": [OWN_DECISION]}),
     "getModeration": ({"community": "birds"}, NUMBERS),
+    "listCommands": ({}, {"commands": [COMMAND]}),
     "join": ({"community": "birds"}, {"viewer": VIEWER}),
     "leave": ({"community": "birds"}, {"viewer": VIEWER}),
     "decide": ({"community": "birds", "action": "pin", "subject": POST_REF}, {"decision": DECISION}),
@@ -196,6 +199,10 @@ BAD = [
     ("resolveAppeal", "asked", "action", "ignore", "must be one of grant, deny"),
     ("resolveAppeal", "asked", "reason", "", "must have at least 1 bytes"),
     ("resolveAppeal", "asked", "labeler", "labels.example.com", "must have the format did"),
+    ("listCommands", "asked", "limit", 101, "must be at most 100"),
+    ("listCommands", "answered", "commands", [COMMAND | {"uri": "birds"}], "must have the format at-uri"),
+    ("listCommands", "answered", "commands", [COMMAND | {"decision": 0}], "must be at least 1"),
+    ("listCommands", "answered", "commands", [COMMAND | {"fault": {"name": "a"}}], "is required"),
     ("join", "asked", "volume", 0, "must be at least 1"),
     ("join", "asked", "volume", 6, "must be at most 5"),
     ("decide", "asked", "action", "setRole", "must be one of approve, remove, restore, pin, unpin, invite, accept,"),
@@ -251,6 +258,8 @@ GOOD = [
     ("setRole", "asked", {"scope": [], "expiresAt": "2026-03-01T00:00:00+01:00"}),
     ("label", "asked", {"subject": ACCOUNT, "expiresAt": "2026-03-01T00:00:00Z"}),
     ("label", "answered", {"event": EVENT | {"cid": CID_1, "expiresAt": "2026-03-01T00:00:00Z", "role": "jury"}}),
+    ("label", "answered", {"waiting": ["spam"]}),
+    ("listCommands", "answered", {"commands": [COMMAND | {"fault": {"name": "a", "message": "b"}, "state": "asleep"}]}),
     ("getCommunity", "answered", {"type": "secret", "joinBy": ["post"], "state": "asleep"}),
     ("getDecisions", "answered", {"decisions": [DECISION | {"action": "edit", "role": "jury"}]}),
 ]

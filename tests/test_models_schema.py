@@ -23,6 +23,7 @@ from models.moderation_tables import TABLES as MODERATION
 from models.ozone_tables import TABLES as OZONE
 from models.steps_appeals import APPEALS
 from models.steps_cases import CASES as CASES_STEP
+from models.steps_commands import COMMANDS
 from models.steps_context import CONTEXT
 from models.steps_declared import REFUSED
 from models.steps_label_rules import LABEL_RULES as RULES_STEP
@@ -760,6 +761,29 @@ def test_step_21_says_when_appeals_of_a_file_were_closed(tmp_path: Path, monkeyp
     assert sql(database).execute(f"{found} AND type IN {kinds}").fetchall() == [(1,)]
     with pytest.raises(apsw.ConstraintError), writing(database) as connection:
         connection.execute(appeal, (0, "open"))
+    database.close()
+
+
+def test_step_20_brings_commands_to_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(COMMANDS)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO actor (did, rev) VALUES ('did:plc:a', 'r')")
+        database.close()
+    database = open_database(path)
+    assert sql(database).execute("SELECT did, rev FROM actor").fetchall() == [("did:plc:a", "r")]
+    query = (
+        "INSERT INTO command (uri, cid, community, actor, text, at, state, done_at)"
+        " VALUES ('at://a', ?, ?, 'did:plc:a', 'ban', 5, ?, ?)"
+    )
+    for bindings in (("c", 1, "waiting", None), ("c", 2, "done", 6), ("d", 1, "unproven", None)):
+        with writing(database) as connection:
+            connection.execute(query, bindings)
+    for bindings in (("c", 1, "done", 6), ("e", 1, "waiting", 6), ("e", 1, "refused", None), ("e", 1, "lost", 6)):
+        with pytest.raises(apsw.ConstraintError), writing(database) as connection:
+            connection.execute(query, bindings)
     database.close()
 
 
