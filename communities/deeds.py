@@ -39,7 +39,9 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """What a moderator's client says besides what is decided. `said`: fields of the event; see `ModEvent`."""
+    """What a moderator's client says besides what is decided. `said`: fields of the event; see `ModEvent`. `ends`: of
+    what is no ban.
+    """
 
     comment: str = ""
     said: Mapping[str, Any] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class Deed:
     kind: Kind | None = None
     label_event: int | None = None
     undoes: int | None = None
+    ends: int | None = None
 
 
 class Done(NamedTuple):
@@ -123,7 +126,7 @@ def _event(kind: Kind, decision: Decision, entry: Event, deed: Deed) -> ModEvent
         tool_meta=deed.tool_meta,
         batch=deed.batch,
         external=deed.external,
-        ends=decision.until if decision.action is Action.BAN else None,
+        ends=decision.until if decision.action is Action.BAN else deed.ends,
         decision=entry.seq,
         label_event=deed.label_event,
         undoes=deed.undoes,

@@ -393,6 +393,32 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             ]
         },
     ),
+    "undo": (
+        {"community": "birds", "batch": "spring cleaning", "reason": "It took owls for planes.", "limit": 2},
+        {
+            "events": [
+                {
+                    "id": 57,
+                    "type": "modEventTakedown",
+                    "at": "2026-02-03T13:00:00.000000Z",
+                    "actor": _OWNER,
+                    "subject": _POST["uri"],
+                    "undone": True,
+                    "by": [61],
+                },
+                {
+                    "id": 56,
+                    "type": "modEventTag",
+                    "at": "2026-02-03T12:59:00.000000Z",
+                    "actor": _OWNER,
+                    "subject": _POST["uri"],
+                    "undone": False,
+                    "why": "DecidedSince",
+                },
+            ],
+            "cursor": "56",
+        },
+    ),
     "setRole": (
         {"community": "birds", "subject": _MEMBER, "role": "moderator", "scope": ["posts", "pins"]},
         {

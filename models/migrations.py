@@ -21,6 +21,7 @@ from models.steps_moderation import REPORTS
 from models.steps_ozone import SETS, TEAM
 from models.steps_queues import QUEUES
 from models.steps_reports import REPORT_WORK
+from models.steps_undo import UNDO
 
 STEPS: tuple[str, ...] = (
     FIRST,
@@ -45,6 +46,7 @@ STEPS: tuple[str, ...] = (
     REPORT_WORK,
     APPEALS,
     COMMANDS,
+    UNDO,
 )
 
 log = logging.getLogger(__name__)

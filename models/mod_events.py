@@ -109,6 +109,18 @@ def find(connection: Connection, number: int) -> EventRow | None:
     return EventRow(*row) if row else None
 
 
+def last_number(connection: Connection) -> int:
+    """The number of the last event."""
+    row = connection.execute("SELECT max(id) FROM mod_event").fetchone()
+    return row[0] or 0
+
+
+def undoing(connection: Connection, number: int, after: int = 0) -> list[int]:
+    """The events that undo one, those behind the number `after`."""
+    query = "SELECT id FROM mod_event WHERE undoes = ? AND id > ? ORDER BY id"
+    return [found for (found,) in connection.execute(query, (number, after))]
+
+
 def find_external(connection: Connection, external: str, subject_number: int, kind: str, scope: int) -> int | None:
     """The event that a program calls so, of a type, about a subject, in a scope."""
     query = "SELECT id FROM mod_event WHERE external = ? AND subject = ? AND type = ? AND scope = ? AND external != ''"

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from civic.labels import procedures as label_procedures
 from civic.methods import CivicMethods
+from civic.undoing import procedures as undo_procedures
 from communities.access import Site
 from communities.appeals import Course
 from communities.report_limits import HOUR
@@ -226,7 +227,7 @@ async def serving(
                 labelers=declared.labelers,
                 intake=Intake(config.report_merge_hours * HOUR),
                 course=course,
-                more=label_procedures(declared.labelers),
+                more=(*label_procedures(declared.labelers), *undo_procedures(declared.labelers)),
                 clock=clock,
             )
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from civic import labels
+from civic import labels, undoing
 from civic.methods import PROCEDURES as CORE
 from civic.methods import QUERIES
 from lexicons.catalog import documents
@@ -25,7 +25,7 @@ STRINGS = (
     "10000-01-01T00:00:00Z", "relevance", "newest", "\U0001f426", "\u202e", f"at://{plc(1)}/app.bsky.feed.post/3kznmn7xqxl22",
     "bafyreiclp443lavogvhj3d2ob2cxbfuscni2k5jk7bebjzg7khl3esabwq", "com.atproto.repo.strongRef", f"{NSID}defs#account",
 )  # fmt: skip
-PROCEDURES = (*CORE, *labels.procedures(()))
+PROCEDURES = (*CORE, *labels.procedures(tuple), *undoing.procedures(tuple))
 MAIN = {document["id"].removeprefix(NSID): document["defs"].get("main", {}) for document in documents()}
 
 

@@ -1,0 +1,117 @@
+"""Who undoes what moderators have done, and what they may: the same as when each of it is done by hand."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from communities.access import Action, Site, Standing, may_decide
+from communities.acting import acting_as
+from communities.directory import Places, Settings
+from communities.log import Acting
+from communities.members import standing_of
+from communities.membership import RefusedError
+from labeler.permission import Facts, belongs, judge, serving
+from labeler.vocabulary import Declared
+from models import labelers as labeler_rows
+from models import settings as setting_rows
+from models.database import Connection
+
+PROTECTED = "tools.ozone.setting.protectedTags"
+"""The setting of a team that says whom tags are for (`ozone.setting_rules`)."""
+_MODERATOR = "tools.ozone.team.defs#roleModerator"
+"""What moderators of communities are in a team."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """`actor`: a DID; `operator`: it is that of the service itself, which may do everything. `site`: who is what for
+    the whole site; `labelers`: those that this service is; `now`: microseconds. `batch`: how what is done together is
+    called, empty for a single event; `reason`: why.
+    """
+
+    actor: str
+    places: Places
+    site: Mapping[str, Site]
+    labelers: Sequence[Declared]
+    now: int
+    reason: str = ""
+    batch: str = ""
+    operator: bool = False
+
+    def community(self, scope: int) -> Settings:
+        """The community that a scope is. Raises RefusedError."""
+        settings = self.places.get(scope)
+        if settings is None:
+            raise RefusedError("CommunityNotFound", "There is no such community here any more.")
+        return settings
+
+    def standing(self, connection: Connection, scope: int) -> Standing:
+        """How they stand to a community."""
+        return standing_of(connection, self.places, self.community(scope), self.actor, self.now, self.site)
+
+    def role(self, connection: Connection, scope: int) -> str:
+        """As what they act."""
+        if scope <= 0:
+            return str(Acting.SITE)
+        return str(acting_as(Action.REMOVE, self.community(scope), self.actor, self.standing(connection, scope)))
+
+    def moderates(self, connection: Connection, scope: int) -> None:
+        """Raise RefusedError unless they may take posts out of the community, or, of the site, run it."""
+        if not (self.operator if scope <= 0 else may_decide(Action.REMOVE, self.standing(connection, scope))):
+            raise RefusedError("NotPermitted", "Your role does not allow this here.")
+
+    def serving(self, connection: Connection, scope: int) -> list[Declared]:
+        """The labelers whose team looks into a scope."""
+        if scope > 0:
+            return serving(self.labelers, self.community(scope).slug)
+        return [one for one in self.labelers if scope == 0 or labeler_rows.find(connection, one.did) == -scope]
+
+    def declared(self, connection: Connection, labeler: int) -> Declared | None:
+        """What the labeler with this number declares."""
+        return next((one for one in self.labelers if labeler_rows.find(connection, one.did) == labeler), None)
+
+    def looks_into(self, connection: Connection, labeler: int, scope: int) -> bool:
+        """Whether a scope is a matter of that labeler."""
+        if scope <= 0 or self.places.get(scope) is None:
+            return scope == -labeler
+        declared = self.declared(connection, labeler)
+        return declared is not None and declared in self.serving(connection, scope)
+
+    def may_say(
+        self, connection: Connection, scope: int, labeler: int, uri: str, end: Sequence[str], again: Sequence[str]
+    ) -> None:
+        """Raise RefusedError or NotAllowedError unless they may end these labels, and issue those."""
+        self.moderates(connection, scope)
+        who = self.standing(connection, scope) if scope > 0 else Standing(site=Site.ADMIN)
+        # What they end holds because of this community alone.
+        judge(Facts(who, True, frozenset(end)), (), (), end)
+        if not again:
+            return
+        declared = self.declared(connection, labeler)
+        if declared is None:
+            raise RefusedError("LabelerNotFound", "The labeler is not declared any more.")
+        if any(val in declared.definitions and declared.definitions[val].two_person for val in again):
+            raise RefusedError("SecondNeeded", "It takes two people to issue this label.")
+        its_own = scope <= 0 or belongs(connection, scope, uri)
+        judge(Facts(who, its_own, frozenset()), declared.values, again, ())
+
+    def protected(self, connection: Connection, scope: int, tags: Collection[str]) -> set[str]:
+        """Those of some tags that are for others."""
+        if self.operator:
+            return set()
+        found: set[str] = set()
+        for one in self.serving(connection, scope):
+            number = labeler_rows.find(connection, one.did)
+            row = setting_rows.find(connection, number, "", PROTECTED) if number is not None else None
+            said = json.loads(row.value) if row else {}
+            for tag in tags:
+                entry = said.get(tag)
+                if entry is None or self.actor in entry.get("moderators", ()) or _MODERATOR in entry.get("roles", ()):
+                    continue
+                found.add(tag)
+        return found
+
+    def touches(self, connection: Connection, scope: int, tags: Collection[str]) -> None:
+        """Raise RefusedError where one of a subject's tags says that others decide about it."""
+        for tag in sorted(self.protected(connection, scope, tags)):
+            raise RefusedError("NotPermitted", f"The tag {tag!r} protects this subject: it is for others to decide.")

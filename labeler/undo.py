@@ -1,0 +1,95 @@
+"""Undoing what moderators have done: one event, a batch, what was done by a rule, or by somebody. The one function
+below the method `social.communities.undo` and the command `communities undo`.
+
+It goes from the newest event to the oldest, so that what a batch did to a subject one after the other is unwound, in
+pieces, each a transaction of the caller. Doing it again changes nothing.
+"""
+
+from typing import NamedTuple
+
+from communities.casebook import read_event
+from communities.effects import Past
+from communities.membership import RefusedError
+from labeler.hand import Hand
+from labeler.issue import LabelRefusedError
+from labeler.permission import RULE_ACTOR, NotAllowedError
+from labeler.reversal import reverse
+from labeler.undo_case import Case
+from models import event_selection, mod_events
+from models.database import Connection
+from models.event_selection import Selection
+from models.mod_events import EventRow, SubjectKey
+
+PIECE = 50
+"""Events that are looked at in one transaction."""
+
+
+class Looked(NamedTuple):
+    """An event that was selected. `by`: the numbers of the events that undo it now; none: it was left alone, and `why`
+    is the name of the reason.
+    """
+
+    id: int
+    key: SubjectKey
+    row: EventRow
+    by: tuple[int, ...]
+    why: str
+
+
+class Piece(NamedTuple):
+    """What was looked at. `below`: where the next piece goes on, None at the end."""
+
+    events: list[Looked]
+    below: int | None
+
+
+def selection(by: str, name: str | int, scope: int | None) -> Selection:
+    """What is selected: `by` event, batch, rule or actor. A rule is a policy, or an automatic one (`rule:NAME`)."""
+    if by == "rule" and str(name).startswith(RULE_ACTOR):
+        by = "actor"
+    return Selection(by, name, scope)
+
+
+def batch_of(by: str, name: object) -> str:
+    """How the events are called together that undo a selection, so that they can be undone; a single one: nothing."""
+    return "" if by == "event" else f"undo {by} {name}"
+
+
+def reason_of(by: str, name: object) -> str:
+    """Why something is done for which nobody gave a reason."""
+    return f"undone: {by} {name}"
+
+
+def undo(
+    connection: Connection, hand: Hand, selected: Selection, below: int, limit: int = PIECE, *, dry: bool = False
+) -> Piece:
+    """Undo the next selected events below a number. Call inside a write. `dry`: only say what would be undone."""
+    found = event_selection.select(connection, selected, below, limit)
+    connection.execute("SAVEPOINT undo")
+    try:
+        events = [_one(connection, hand, number, row) for number, row in found.events]
+    except BaseException:
+        connection.execute("ROLLBACK TO undo")
+        connection.execute("RELEASE undo")
+        raise
+    if dry:
+        connection.execute("ROLLBACK TO undo")
+    connection.execute("RELEASE undo")
+    return Piece(events, found.below)
+
+
+def _one(connection: Connection, hand: Hand, number: int, row: EventRow) -> Looked:
+    """All of what an event did is undone, or nothing."""
+    key = mod_events.subject(connection, row.subject)
+    past = [Past(id, read_event(one)) for id, one in event_selection.history(connection, row.scope, row.subject)]
+    connection.execute("SAVEPOINT undo_one")
+    try:
+        last = mod_events.last_number(connection)
+        reverse(Case(connection, hand, row.scope, key, row.subject, past, number, read_event(row)))
+        by, why = mod_events.undoing(connection, number, last), ""
+    except (RefusedError, NotAllowedError, LabelRefusedError) as refusal:
+        connection.execute("ROLLBACK TO undo_one")
+        by, why = [], refusal.name
+    finally:
+        connection.execute("RELEASE undo_one")
+    return Looked(number, key, row, tuple(by), why)
