@@ -19,6 +19,7 @@ these, and by no others:
     firehose.rows               the post is written or judged anew    2, 4, 8 as `judge` says; 1 and 16 as they stand
     communities.post_decisions  a moderator lets it in                2, 4, 8 cleared; 1 and 16 as they stand
                                 a moderator removes it                4 set, 2 cleared, 8 kept; 1 and 16 as they stand
+    communities.post_reversal   that it was removed is undone         4 cleared; 2 and 8 as `judge` says; 1 and 16 kept
     communities.automatic       a labeler that is trusted says so     4 set or cleared, 2 set
     communities.bans            a ban of its author begins or ends    8 set or cleared, in that community
     communities.shown           its author's account goes or is back  1 set or cleared, in all communities
