@@ -394,7 +394,13 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
     ),
     "undo": (
-        {"community": "birds", "batch": "spring cleaning", "reason": "It took owls for planes.", "dryRun": False, "limit": 2},
+        {
+            "community": "birds",
+            "batch": "spring cleaning",
+            "reason": "It took owls for planes.",
+            "dryRun": False,
+            "limit": 2,
+        },
         {
             "events": [
                 {

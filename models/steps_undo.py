@@ -4,5 +4,5 @@ UNDO = """
 CREATE INDEX mod_event_scope_batch ON mod_event (scope, batch) WHERE batch != '';
 CREATE INDEX mod_event_scope_actor ON mod_event (scope, actor);
 CREATE INDEX mod_event_undoes ON mod_event (undoes) WHERE undoes IS NOT NULL;
-CREATE INDEX mod_event_tool ON mod_event (tool, actor, type, at) WHERE tool != '';
+CREATE INDEX mod_event_tool ON mod_event (tool, actor, type, at) WHERE tool != '' AND type != 'modEventReport';
 """

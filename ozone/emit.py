@@ -18,7 +18,7 @@ from labeler.redress import OWN, partial_in
 from models import mod_events, settings, subject_statuses
 from models.mod_events import SubjectKey
 from models.reports import Said
-from ozone import views
+from ozone import automation, views
 from ozone.acts import act
 from ozone.event_input import About, Intent, named_community, read_about, read_deed, read_intent
 from ozone.matters import may, need, scopes
@@ -33,8 +33,8 @@ _ACCOUNTS = frozenset((Kind.MUTE_REPORTER, Kind.UNMUTE_REPORTER, Kind.ACCOUNT, K
 
 
 def emit_event(visit: Visit, body: Mapping[str, Any]) -> Answer:
-    """Do what the event says. Raises AuthenticationRequired, InvalidRequest, Refused (DuplicateExternalId, and what the
-    decision itself raises).
+    """Do what the event says. Raises AuthenticationRequired, InvalidRequest, RateLimitExceeded, Refused
+    (DuplicateExternalId, ToolStopped, and what the decision itself raises).
     """
     intent, about = read_intent(body["event"]), read_about(body["subject"])
     kind, account = intent.kind, not (about.key.path or about.key.convo)
@@ -43,6 +43,7 @@ def emit_event(visit: Visit, body: Mapping[str, Any]) -> Answer:
         raise InvalidRequest(f"{kind} is about an account")
     if kind is Kind.RECORD and not about.key.path:
         raise InvalidRequest(f"{kind} is about a record")
+    automation.check(visit, intent, deed)
     if kind is Kind.REPORT:
         need(visit.role, kind, about.key)
         return _shown(visit, _report(visit, about, intent, deed))

@@ -1,4 +1,5 @@
-"""What the settings must be by which moderation itself goes, and whose they are: `policyList`, `protectedTags`. Pure.
+"""What the settings must be by which moderation itself goes, and whose they are: `policyList`,
+`protectedTags`, and AUTOMATION of ours. Pure.
 
 Others are the clients' own, and are kept as they come.
 """
@@ -11,6 +12,10 @@ from xrpc.syntax import is_did
 
 NAMES = "tools.ozone.setting."
 POLICIES, PROTECTED = NAMES + "policyList", NAMES + "protectedTags"
+AUTOMATION = "social.communities.setting.automation"
+"""How much programs may do in moderators' names (`ozone.automation`)."""
+LIMITED = frozenset(("labelsPerDay", "takedownsPerDay", "reportsPerDay"))
+MOST_A_DAY = 1_000_000
 
 
 class SettingFault(Exception):
@@ -61,4 +66,22 @@ def _list(name: str, tag: Mapping[str, Any], field: str, good: Callable[[str], b
         raise SettingFault(f"tag {name!r}: {field} must be a list of {what}, and not empty")
 
 
-_RULES: Mapping[str, Callable[[str, Mapping[str, Any]], None]] = {POLICIES: _policy, PROTECTED: _tag}
+def _tools(name: str, tools: Mapping[str, Any]) -> None:
+    """`{tool: {"labelsPerDay"?, "takedownsPerDay"?, "reportsPerDay"?}}`, and it is called `tools`."""
+    if name != "tools":
+        raise SettingFault(f"{name!r} is unknown: the value is an object with tools")
+    for tool, limits in tools.items():
+        if not tool.strip() or type(limits) is not dict:
+            raise SettingFault(f"tool {tool[:100]!r} must be a name with an object")
+        for limit, most in limits.items():
+            if limit not in LIMITED:
+                raise SettingFault(f"tool {tool[:100]!r}: {limit[:100]!r} is none of {', '.join(sorted(LIMITED))}")
+            if type(most) is not int or not 0 <= most <= MOST_A_DAY:
+                raise SettingFault(f"tool {tool[:100]!r}: {limit} must be a whole number from 0 to {MOST_A_DAY:,}")
+
+
+_RULES: Mapping[str, Callable[[str, Mapping[str, Any]], None]] = {
+    POLICIES: _policy,
+    PROTECTED: _tag,
+    AUTOMATION: _tools,
+}

@@ -14,10 +14,12 @@ from service.labels_watch import labels_fault
 from service.overdue import appeals_status
 from service.rule_status import rules_status
 from service.status import read_status, sizes
+from service.tool_status import lines as tool_lines
+from service.tool_status import tools_status
 
 HELP = (
     "Show how ingest stands: state, position, lag, what waits, accounts by state, gaps, what was applied and what was"
-    " dropped, what label rules did today, appeals, who reads labels. Exit code 1 unless it reads."
+    " dropped, what label rules and moderators' programs did today, appeals, who reads labels. Exit code 1 unless it reads."
 )
 
 
@@ -31,6 +33,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     try:
         status, rows = read_status(sql(database), config.source_urls), sizes(sql(database))
         status["labelRules"] = rules_status(sql(database), int(time.time() * 1_000_000))
+        status["tools"] = tools_status(sql(database), int(time.time() * 1_000_000))
         status["labelsFault"] = labels_fault(sql(database))
         now = int(time.time() * 1_000_000)
         status["appeals"] = appeals_status(sql(database), now, config.appeal_days * DAY)
@@ -74,6 +77,7 @@ def _for_people(status: Mapping[str, Any], rows: Mapping[str, int], told: Told |
         yield f"labels   {rule['labelled']:>12,}  today by {rule['rule']}, of {rule['matched']:,} that it fits{stopped}"
     if status["appeals"]["waiting"]:
         yield f"appeals  {status['appeals']['waiting']:>12,}  wait, {status['appeals']['overdue']:,} for too long"
+    yield from tool_lines(status["tools"])
     for number, line in enumerate(lines(told) if told else ()):
         yield f"reader   {line}" if number else f"readers  of labels: {line}"
     for name, count in rows.items():

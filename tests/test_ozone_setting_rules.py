@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ozone.roles import Role
-from ozone.setting_rules import POLICIES, PROTECTED, SettingFault, check
+from ozone.setting_rules import AUTOMATION, POLICIES, PROTECTED, SettingFault, check
 
 ADMIN = Role.ADMIN.token
 POLICY = {"name": "Spam", "description": "Unwanted."}
@@ -16,6 +16,9 @@ GOOD: list[tuple[str, Any]] = [
     (POLICIES, {"spam": POLICY | {"severityLevels": {"sev-1": {"isDefault": True}, "sev-2": {"isDefault": False}}}}),
     (POLICIES, {"spam": POLICY | {"severityLevels": {"sev-1": {}, "sev-2": {"description": "Bad."}}}}),
     (PROTECTED, {}),
+    (AUTOMATION, {}),
+    (AUTOMATION, {"tools": {}}),
+    (AUTOMATION, {"tools": {"bot": {}, "ozone-ui/workspace": {"labelsPerDay": 0, "reportsPerDay": 1_000_000}}}),
     (PROTECTED, {"vip": {"roles": [ADMIN]}}),
     (
         PROTECTED,
@@ -36,6 +39,15 @@ BAD: list[tuple[str, Any, str]] = [
     (POLICIES, {"spam": POLICY | {"severityLevels": {"sev-1": True}}}, "severityLevels"),
     (POLICIES, {"spam": POLICY | {"severityLevels": {"sev-1": {"isDefault": 1}}}}, "isDefault"),
     (POLICIES, {"spam": POLICY | {"severityLevels": {"a": {"isDefault": True}, "b": {"isDefault": True}}}}, "default"),
+    (AUTOMATION, {"tools": []}, "object"),
+    (AUTOMATION, {"tool": {}}, "tool"),
+    (AUTOMATION, {"tools": {"": {}}}, "name"),
+    (AUTOMATION, {"tools": {"bot": 7}}, "bot"),
+    (AUTOMATION, {"tools": {"bot": {"labels": 7}}}, "none of labelsPerDay"),
+    (AUTOMATION, {"tools": {"bot": {"labelsPerDay": -1}}}, "whole number"),
+    (AUTOMATION, {"tools": {"bot": {"takedownsPerDay": 1.5}}}, "whole number"),
+    (AUTOMATION, {"tools": {"bot": {"reportsPerDay": True}}}, "whole number"),
+    (AUTOMATION, {"tools": {"bot": {"labelsPerDay": 1_000_001}}}, "whole number"),
     (PROTECTED, {"vip": None}, "object"),
     (PROTECTED, {"": {"roles": [ADMIN]}}, "name"),
     (PROTECTED, {"vip": {}}, "roles or moderators"),
