@@ -19,7 +19,8 @@ from service.tool_status import tools_status
 
 HELP = (
     "Show how ingest stands: state, position, lag, what waits, accounts by state, gaps, what was applied and what was"
-    " dropped, what label rules and moderators' programs did today, appeals, who reads labels. Exit code 1 unless it reads."
+    " dropped, what label rules and moderators' programs did today, appeals, who reads labels. Exit code 1 unless it"
+    " reads."
 )
 
 

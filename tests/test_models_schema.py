@@ -14,9 +14,10 @@ from communities.log import Acting, Decision
 from communities.records import OURS
 from communities.short_code import code_of
 from firehose.times import now_micros, tid
-from models import migrations
+from models import event_selection, migrations, mod_events, tool_use
 from models.case_tables import TABLES as CASES
 from models.database import DatabaseError, open_database, sql, writing
+from models.event_selection import Selection
 from models.label_rule_tables import TABLES as LABEL_RULES
 from models.label_rules import was_done_by_rule
 from models.moderation_tables import TABLES as MODERATION
@@ -31,6 +32,7 @@ from models.steps_labels import SUBJECTS
 from models.steps_ozone import SETS, TEAM
 from models.steps_queues import QUEUES
 from models.steps_reports import REPORT_WORK
+from models.steps_undo import UNDO
 from models.tables import TABLES as INDEX
 
 HOUR = 3_600_000_000
@@ -764,7 +766,7 @@ def test_step_21_says_when_appeals_of_a_file_were_closed(tmp_path: Path, monkeyp
     database.close()
 
 
-def test_step_20_brings_commands_to_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_23_brings_commands_to_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "communities.db"
     with monkeypatch.context() as before:
         before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(COMMANDS)])
@@ -784,6 +786,33 @@ def test_step_20_brings_commands_to_a_file_with_rows(tmp_path: Path, monkeypatch
     for bindings in (("c", 1, "done", 6), ("e", 1, "waiting", 6), ("e", 1, "refused", None), ("e", 1, "lost", 6)):
         with pytest.raises(apsw.ConstraintError), writing(database) as connection:
             connection.execute(query, bindings)
+    database.close()
+
+
+def test_step_23_finds_what_was_done_in_a_batch_and_by_programs_in_a_file_with_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "communities.db"
+    event = (
+        "INSERT INTO mod_event (at, scope, subject, type, actor, tool, batch, undoes) VALUES (?, 3, 1, ?, 'a', ?, ?, ?)"
+    )
+    rows = [
+        (5, "modEventTag", "bot", "b", None), (6, "modEventTag", "", "", 1), (7, "modEventReport", "bot", "b", None),
+        (8, "modEventLabel", "ozone-ui/x", "b", None),
+    ]  # fmt: skip
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(UNDO)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.executemany(event, rows)
+        database.close()
+    database = open_database(path)
+    connection = sql(database)
+    batch = event_selection.select(connection, Selection("batch", "b", 3), event_selection.LAST, 5)
+    assert [number for number, _ in batch.events] == [4, 1], "reports are none of them"
+    actor = event_selection.select(connection, Selection("actor", "a", 3), event_selection.LAST, 2)
+    assert ([number for number, _ in actor.events], actor.below) == ([4], 3)
+    assert mod_events.undoing(connection, 1) == [2] and tool_use.programs(connection, 5) == [("bot", "a")]
     database.close()
 
 
