@@ -9,7 +9,7 @@ from communities.access import Action, may_decide
 from communities.decision_view import moment
 from communities.membership import RefusedError
 from labeler.hand import Hand
-from labeler.undo import PIECE, Looked, batch_of, reason_of, selection, undo
+from labeler.undo import PIECE, REASON, Looked, batch_of, selection, undo
 from labeler.vocabulary import Declared
 from models.event_selection import LAST
 from xrpc.errors import InvalidRequest, Refused
@@ -42,7 +42,7 @@ def _undo(visit: Visit, labelers: Sequence[Declared], body: Mapping[str, Any]) -
         raise InvalidRequest("reason must not have NUL characters")
     hand = Hand(
         visit.signed(), visit.town.places, visit.site, labelers, visit.now,
-        reason or reason_of(by, name), batch_of(by, name),
+        reason or REASON, batch_of(by, name),
     )  # fmt: skip
     dry = body.get("dryRun", False)
     piece = undo(visit.connection, hand, selection(by, name, settings.id), below, body.get("limit", PIECE), dry=dry)

@@ -58,14 +58,22 @@ def value(status: Status, effect: str) -> object:
     }.get(effect)
 
 
-def before(past: Sequence[Past], number: int) -> Status:
-    """How the subject stood before an event, but for what reports have done."""
+def before(past: Sequence[Past], number: int, touched: Set[str]) -> Status:
+    """How some effects stood before an event."""
     status = Status()
     for one in past:
         if one.id >= number:
             break
-        status = fold(status, one.event)
+        if _matters(one.event, touched):
+            status = fold(status, one.event)
     return status
+
+
+def _matters(event: ModEvent, touched: Set[str]) -> bool:
+    """Whether an event has to do with any of some effects, also by only following what has."""
+    if not touched.isdisjoint(effects(event)):
+        return True
+    return DOWN in touched and event.kind is Kind.TAG and any(tag.startswith(REMOVED) for tag in event.said["remove"])
 
 
 def in_force(past: Sequence[Past], number: int, effect: str) -> bool:
@@ -74,13 +82,15 @@ def in_force(past: Sequence[Past], number: int, effect: str) -> bool:
     line: list[tuple[int, int | None]] = []
     status = Status()
     for id, event in past:
+        # What a moderator of the community approves is let in, whatever was decided before.
+        approval = effect == DOWN and event.kind is Kind.ACKNOWLEDGE and event.decision is not None
+        touches = approval or effect in effects(event)
+        if not touches:
+            continue
         after = fold(status, event)
-        touches = effect in effects(event) or (
-            effect == DOWN and event.kind is Kind.ACKNOWLEDGE and event.decision is not None
-        )
         # To say once more what is so already is a decision of others, but none of one's own.
         said_again = effect != DOWN and event.actor == mine and value(after, effect) == value(status, effect)
-        if touches and (id == number or not said_again):
+        if id == number or not said_again:
             line.append((id, event.undoes))
         status = after
     return stands(line, number)

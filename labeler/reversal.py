@@ -30,6 +30,8 @@ from labeler.second import SECOND
 from labeler.undo_case import NOTHING, SAME, SINCE, Case
 from models import event_selection
 
+_GENERATOR = "app.bsky.feed.generator"
+
 
 def reverse(case: Case) -> None:
     """Undo it. Raises RefusedError (also named NOTHING, SINCE, SAME), NotAllowedError, LabelRefusedError."""
@@ -52,7 +54,7 @@ def reverse(case: Case) -> None:
 
 
 def _was(case: Case) -> Status:
-    return before(case.past, case.number)
+    return before(case.past, case.number, set(effects(case.event)))
 
 
 def _now(case: Case) -> Status:
@@ -118,6 +120,8 @@ def _down(case: Case) -> None:
         raise RefusedError(SAME, "It was not taken down before, or would not be any more.")
     case.hand.moderates(case.connection, case.scope)
     if not down:
+        if case.key.collection == _GENERATOR and not case.hand.operator:
+            raise RefusedError("NotPermitted", "Only admins of a labeler take feeds down.")
         case.hand.touches(case.connection, case.scope, _now(case).tags.keys())
         if any(one.two_person for one in case.hand.serving(case.connection, case.scope)):
             raise RefusedError("SecondNeeded", "It takes two people to take it down.")

@@ -20,6 +20,8 @@ from models.database import Connection
 from models.event_selection import Selection
 from models.mod_events import EventRow, SubjectKey
 
+REASON = "What was decided before is undone."
+"""Where nobody gives another. It names nobody: authors are told it."""
 PIECE = 50
 """Events that are looked at in one transaction."""
 
@@ -55,19 +57,15 @@ def batch_of(by: str, name: object) -> str:
     return "" if by == "event" else f"undo {by} {name}"
 
 
-def reason_of(by: str, name: object) -> str:
-    """Why something is done for which nobody gave a reason."""
-    return f"undone: {by} {name}"
-
-
 def undo(
     connection: Connection, hand: Hand, selected: Selection, below: int, limit: int = PIECE, *, dry: bool = False
 ) -> Piece:
     """Undo the next selected events below a number. Call inside a write. `dry`: only say what would be undone."""
     found = event_selection.select(connection, selected, below, limit)
+    known: dict[tuple[int, int], list[Past]] = {}
     connection.execute("SAVEPOINT undo")
     try:
-        events = [_one(connection, hand, number, row) for number, row in found.events]
+        events = [_one(connection, hand, known, number, row) for number, row in found.events]
     except BaseException:
         connection.execute("ROLLBACK TO undo")
         connection.execute("RELEASE undo")
@@ -78,10 +76,14 @@ def undo(
     return Piece(events, found.below)
 
 
-def _one(connection: Connection, hand: Hand, number: int, row: EventRow) -> Looked:
-    """All of what an event did is undone, or nothing."""
+def _one(
+    connection: Connection, hand: Hand, known: dict[tuple[int, int], list[Past]], number: int, row: EventRow
+) -> Looked:
+    """All of what an event did is undone, or nothing. `known`: what was done about subjects, by scope and subject."""
     key = mod_events.subject(connection, row.subject)
-    past = [Past(id, read_event(one)) for id, one in event_selection.history(connection, row.scope, row.subject)]
+    past = known.setdefault((row.scope, row.subject), [])
+    later = event_selection.history(connection, row.scope, row.subject, past[-1].id if past else 0)
+    past.extend(Past(id, read_event(one)) for id, one in later)
     connection.execute("SAVEPOINT undo_one")
     try:
         last = mod_events.last_number(connection)

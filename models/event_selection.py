@@ -81,12 +81,12 @@ def _rows(connection: Connection, numbers: list[int]) -> list[tuple[int, EventRo
     return [(number, EventRow(*row)) for number, row in found if row]
 
 
-def history(connection: Connection, scope: int, subject: int) -> list[tuple[int, EventRow]]:
-    """What was done about a subject in a scope, but for reports, in order."""
+def history(connection: Connection, scope: int, subject: int, after: int = 0) -> list[tuple[int, EventRow]]:
+    """What was done about a subject in a scope behind an event, but for reports, in order."""
     rows = connection.execute(
         f"SELECT id, {COLUMNS} FROM mod_event INDEXED BY mod_event_subject WHERE subject = ? AND scope = ?"
-        " AND type != 'modEventReport' ORDER BY at, id",
-        (subject, scope),
+        " AND type != 'modEventReport' AND id > ? ORDER BY at, id",
+        (subject, scope, after),
     )
     return [(row[0], EventRow(*row[1:])) for row in rows]
 

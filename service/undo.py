@@ -12,7 +12,7 @@ from communities.places import KeptPlaces
 from communities.relatives import Relatives
 from labeler.hand import Hand
 from labeler.labels_file import read_labels
-from labeler.undo import PIECE, Looked, batch_of, reason_of, selection, undo
+from labeler.undo import PIECE, REASON, Looked, batch_of, selection, undo
 from models.database import sql, writing
 from models.event_selection import LAST
 from service.cli import CommandError
@@ -58,7 +58,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         looked = undone = 0
         while below is not None:
             hand = Hand(
-                config.did, places, site, labelers, _now(), args.reason or reason_of(by, name), batch_of(by, name),
+                config.did, places, site, labelers, _now(), args.reason or REASON, batch_of(by, name),
                 operator=True,
             )  # fmt: skip
             with writing(database) as connection:

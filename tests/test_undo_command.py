@@ -12,9 +12,8 @@ from service.cli import main
 from tests.civic_posts import decide, hidden
 from tests.didnet import plc
 from tests.feed_site import HOST, PUBLISHER
-from tests.label_scene import LABELS
-from tests.ozone_site import Desk, desk
-from tests.test_undo import LABEL, REVERSE, TAG, TAKEDOWN, emit, state
+from tests.ozone_site import Desk
+from tests.undo_site import LABEL, REVERSE, TAG, TAKEDOWN, emit, site, state
 
 
 class Console:
@@ -35,16 +34,13 @@ class Console:
 
 @pytest.fixture
 def undo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Console]:
-    labels = tmp_path / "with-takedown.toml"
-    labels.write_text(LABELS.replace('system = ["!warn"]', 'system = ["!warn"]\ntakedown = "spam"'))
     given = {
         "HOSTNAME": HOST, "PUBLISHER_DID": PUBLISHER, "DATA": tmp_path / "data", "RULES": tmp_path / "communities.toml",
-        "LABELS": labels,
+        "LABELS": tmp_path / "with-takedown.toml",
     }  # fmt: skip
     for name, value in given.items():
         monkeypatch.setenv(f"COMMUNITIES_{name}", str(value))
-    monkeypatch.setattr("service.moderating.WRITES_BURST", 10_000)
-    with desk(tmp_path, labels=str(labels)) as place:
+    with site(tmp_path) as place:
         yield Console(place, capsys)
 
 
