@@ -70,6 +70,8 @@ def test_a_suspended_post_comes_back_in_its_community(place: Desk) -> None:
     (last,) = town.writer.sql("SELECT action, role, reason FROM decision ORDER BY seq DESC LIMIT 1")
     assert tuple(last) == ("restore", "automation", "the time for which it was removed is over")
     assert town.writer.sql("SELECT takendown, suspend_until, state FROM subject_status") == [(0, None, 3)]
+    log = town.ask("getDecisions", who, community="python")
+    assert log.status == 200 and log.json["decisions"][0]["actor"] == endings.SCHEDULE
 
 
 def test_what_somebody_decided_meanwhile_stays(place: Desk) -> None:
