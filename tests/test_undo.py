@@ -179,6 +179,7 @@ def test_only_by_those_who_may_do_it_by_hand(place: Desk) -> None:
     posts = town.moderator("python", scope=frozenset([Scope.POSTS]))
     assert undone(undo(town, posts, batch="b")) == {ban: "NotPermitted", down: "undone"}
     assert town.status("python", member) == ("banned", 1)
+    assert [uri for uri, *_ in state(place)["labels"]] == [member.did], "what is not undone is not undone in part"
     assert undone(undo(town, who, batch="b")) == {ban: "undone", down: "DecidedSince"}
     assert town.status("python", member) == ("member", 1)
 

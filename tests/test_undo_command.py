@@ -97,6 +97,18 @@ def test_what_the_site_gave_back_is_taken_down_again(undo: Console) -> None:
     assert state(place) == before and hidden(town, "python", uri) == 16
 
 
+def test_what_the_site_has_taken_down_for_another_reason_stays_down(undo: Console) -> None:
+    place, town = undo.place, undo.place.place
+    uri, author = town.writer.post(1), plc(1)
+    assert main(["takedown", author]) == 0
+    number = emit(place, place.staff(), author, TAKEDOWN)
+    assert hidden(town, "python", uri) == 1
+    undo("--event", str(number))
+    assert hidden(town, "python", uri) == 1 and state(place)["labels"] == []
+    undo("--actor", "cli")
+    assert hidden(town, "python", uri) == 0
+
+
 def test_faults(undo: Console) -> None:
     town = undo.place.place
     who, uri = town.moderator("python"), town.writer.post(1)
