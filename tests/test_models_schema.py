@@ -766,7 +766,7 @@ def test_step_21_says_when_appeals_of_a_file_were_closed(tmp_path: Path, monkeyp
     database.close()
 
 
-def test_step_23_brings_commands_to_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_22_brings_commands_to_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "communities.db"
     with monkeypatch.context() as before:
         before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(COMMANDS)])
