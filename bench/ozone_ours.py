@@ -87,7 +87,6 @@ def fill(path: Path, history: History, labeler: str) -> None:
             " SELECT t.scope, s.did, sum(t.reports), sum(t.reports > 0), count(*), sum(t.state IN (1, 2))"
             " FROM subject_status t JOIN subject s ON s.id = t.subject WHERE s.path != '' GROUP BY t.scope, s.did"
         )
-        connection.execute("ANALYZE")
     database.close()
 
 

@@ -128,7 +128,8 @@ class OzoneMethods:
 
         async def handle(call: Call) -> server.Answer:
             token, params = await self._asked(call, query.name, query.left_out)
-            return await self._reading(token, lambda visit: self._checked(method, query.answer(visit, params)))
+            # Tests hold these answers against the lexicon; to do so here takes as long as to make them.
+            return await self._reading(token, lambda visit: query.answer(visit, params))
 
         return server.Query(method, query.params, handle)
 

@@ -20,7 +20,8 @@ from xrpc.ratelimit import RateLimit
 from xrpc.resolver import DidResolver
 
 READS_PER_SECOND, READS_BURST = 10.0, 300
-WRITES_PER_SECOND, WRITES_BURST = 1.0, 60
+WRITES_PER_SECOND, WRITES_BURST = 10.0, 600
+"""Somebody may act on all that is on a screen at once, and clients do so call by call."""
 
 
 def moderating(
