@@ -40,6 +40,15 @@ def test_the_invariants_are_numbered_and_their_tests_are_there() -> None:
         assert [name for name in named if not list((ROOT / "tests").glob(f"{name}.py"))] == []
 
 
+def test_the_tests_that_show_what_ozone_does_are_there() -> None:
+    rows = re.findall(
+        r"(?m)^\| .+ \| (`.+`|not here.+) \|$", (ROOT / "docs" / "MIGRATING.md").read_text(encoding="utf-8")
+    )
+    named = re.findall(r"`((?:network/)?test_\w+)`", " ".join(rows))
+    assert len(named) > 50
+    assert sorted({name for name in named if not (ROOT / "tests" / f"{name}.py").exists()}) == []
+
+
 def test_the_files_that_the_architecture_names_are_there() -> None:
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
     packages = "civic|communities|feedgen|firehose|labeler|models|ozone|service|xrpc"
