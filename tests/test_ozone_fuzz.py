@@ -1,4 +1,4 @@
-"""S61: whatever is sent to the moderation API, the answer is JSON and no fault of ours."""
+"""S61: whatever is sent to the moderation API, the answer is JSON and no fault of ours. More than 10,000 calls."""
 
 import json
 import random
@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from communities.mod_event import Kind
 from communities.reasons import LEGACY
 from communities.report_state import Act
 from lexicons.catalog import moderation_documents
@@ -16,7 +17,7 @@ from ozone.all_methods import PROCEDURES, QUERIES
 from ozone.report_views import DEFS as REPORT
 from ozone.roles import Role
 from ozone.setting_rules import POLICIES, PROTECTED
-from tests.civic_reports import report
+from tests.civic_reports import about, report
 from tests.didnet import plc
 from tests.label_scene import LABELER
 from tests.ozone_history import History
@@ -70,13 +71,40 @@ def fields_of(schema: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def event(choose: random.Random) -> dict[str, Any]:
+    """An event of some kind, with what it needs, or nearly."""
+    said: dict[str, Any] = {
+        "comment": choose.choice(TEXTS),
+        "createLabelVals": choose.sample(("spam", "!warn", "x", "spoiler"), 1),
+        "negateLabelVals": choose.sample(("spam", "gore", "spoiler"), choose.randrange(2)),
+        "add": choose.sample(("vip", "feed-removed:python", "community:rust", "needs-second:spam"), 1),
+        "remove": choose.sample(("vip", "x"), choose.randrange(2)),
+        "durationInHours": choose.choice((0, 1, 24, -1, 1 << 40)),
+        "reportType": choose.choice(REASONS),
+        "score": choose.choice((0, 50, 101)),
+        "acknowledgeAccountSubjects": choose.random() < 0.5,
+        "policies": choose.sample(TEXTS, 2),
+        "strikeCount": choose.choice((1, -1)),
+        "subjectLine": "x",
+        "active": True,
+        "op": choose.choice(("delete", "x")),
+        "timestamp": "2026-01-01T00:00:00Z",
+        "sticky": choose.random() < 0.5,
+    }
+    kept = {
+        name: one if choose.random() < 0.95 else value(choose) for name, one in said.items() if choose.random() < 0.9
+    }
+    return {"$type": f"tools.ozone.moderation.defs#{choose.choice([*Kind, 'modEventDivert', 'x'])}", **kept}
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_s61_no_call_is_a_fault_of_ours(place: Desk, seed: int) -> None:
     choose = random.Random(seed)
     reports = [report_of(place, plc(5)), report_of(place, place.place.writer.post(1)), 0, 1 << 40]
     people = [place.staff(), place.member(Role.TRIAGE), place.place.moderator("python"), place.place.person()]
+    posts = [place.place.writer.post(1) for _ in range(3)]
     done = set()
-    for _ in range(20):
+    for _ in range(32):
         for procedure in PROCEDURES:
             fields = fields_of(MAIN[procedure.name]["input"]["schema"])
             made = {field: value(choose) for field in fields if choose.random() < 0.9}
@@ -96,7 +124,18 @@ def test_s61_no_call_is_a_fault_of_ours(place: Desk, seed: int) -> None:
                     "subjectTypes": ["account"],
                     "reportTypes": choose.sample(REASONS, 2),
                     "activity": {"$type": REPORT + choose.choice([*Act, "x"])},
+                    "event": event(choose),
+                    "reportAction": {"all": choose.random() < 0.5, "ids": choose.sample(reports, 1)},
+                    "modTool": {"name": choose.choice(TEXTS), "meta": {"batchId": choose.choice(TEXTS)}},
                 }
+                if procedure.name == "moderation.emitEvent":
+                    good["subject"] = choose.choice(
+                        (
+                            {"$type": "com.atproto.admin.defs#repoRef", "did": plc(5)},
+                            about(place.place, choose.choice(posts)),
+                            value(choose),
+                        )
+                    )
                 made |= {name: one for name, one in good.items() if name in fields}
             reply = place.act(procedure.name, choose.choice(people), json.dumps(made).encode())
             assert reply.status < 500, (procedure.name, made, reply.body)
@@ -109,10 +148,9 @@ def test_s61_no_call_is_a_fault_of_ours(place: Desk, seed: int) -> None:
                 pairs = [*(pair for pair in pairs if pair[0] not in ("id", "reportId")), *numbers]
             if "name" in names and choose.random() < 0.7:
                 pairs = [*(pair for pair in pairs if pair[0] != "name"), ("name", choose.choice(TEXTS[4:6]))]
-            pairs = [(choose.choice(names), choose.choice(TEXTS)[:300]) for _ in range(choose.randrange(6))]
             asked = "&".join(f"{name}={quote(text)}" for name, text in pairs)
             sent = f"Bearer {place.token(choose.choice(people), query.name)}"
             reply = place.place.site.ask(asked, sent, method=NSID + query.name)
             assert reply.status < 500 and isinstance(reply.json, dict), (query.name, asked, reply.body)
             done.add(reply.status)
-    assert done == {200, 400, 401}
+    assert {200, 400, 401} <= done <= {200, 400, 401, 403, 429}
