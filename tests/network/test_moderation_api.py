@@ -19,7 +19,7 @@ import { AtpAgent } from '@atproto/api'
 const [service, identifier, password, labeler, member] = process.argv.slice(1)
 const signedIn = new AtpAgent({ service })
 await signedIn.login({ identifier, password })
-const { server, team, setting, moderation } = signedIn.withProxy('atproto_labeler', labeler).tools.ozone
+const { server, team, setting, verification } = signedIn.withProxy('atproto_labeler', labeler).tools.ozone
 const role = (name) => `tools.ozone.team.defs#role${name}`
 const policyList = 'tools.ozone.setting.policyList'
 const instance = { scope: 'instance', key: policyList, managerRole: role('Admin') }
@@ -36,7 +36,7 @@ const steps = {
   removed: () => setting.removeOptions({ scope: 'instance', keys: [policyList] }),
   deleted: () => team.deleteMember({ did: member }),
   deletedTwice: () => team.deleteMember({ did: member }),
-  notYet: () => moderation.queryStatuses({ limit: 1 }),
+  notYet: () => verification.listVerifications({ limit: 1 }),
 }
 const said = {}
 for (const [name, step] of Object.entries(steps)) {
