@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from communities import automatic
-from communities.casebook import append
+from communities.casebook import Appended, append
 from communities.log import Acting
 from communities.mod_event import Kind, ModEvent
 from communities.refs import PostRef, read_post_uri
@@ -16,6 +16,7 @@ from communities.shown import take_down, take_down_post
 from models import subject_statuses
 from models.database import Connection
 from models.mod_events import SubjectKey
+from models.subject_statuses import takendown_in
 
 SCHEDULE = "schedule"
 """The actor of what ends because its time is over."""
@@ -56,14 +57,16 @@ def end_due(connection: Connection, now: int, limit: int) -> int:
 
 def _end(connection: Connection, due: _Due, kind: Kind, now: int) -> None:
     post = read_post_uri(due.key.uri) if due.key.path else None
-    if kind is Kind.REVERSE_TAKEDOWN and due.scope <= 0:
-        if post is not None:
-            take_down_post(connection, post, b"", now, allowed=True)
-        elif not due.key.path and not due.key.convo:
-            take_down(connection, due.key.did, allowed=True)
-    elif kind is Kind.REVERSE_TAKEDOWN and post is not None and _give_back(connection, due.scope, post, now):
+    down = kind is Kind.REVERSE_TAKEDOWN
+    if down and due.scope > 0 and post is not None and _give_back(connection, due.scope, post, now):
         return  # by the log of the community, which is an event already
-    _note(connection, due, kind, now)
+    done = _note(connection, due, kind, now)
+    if not down or due.scope > 0 or any(one <= 0 for one in takendown_in(connection, done.subject)):
+        return  # several may have it down for the whole site
+    if post is not None:
+        take_down_post(connection, post, b"", now, allowed=True)
+    elif not due.key.path and not due.key.convo:
+        take_down(connection, due.key.did, allowed=True)
 
 
 def _give_back(connection: Connection, scope: int, post: PostRef, now: int) -> bool:
@@ -71,5 +74,5 @@ def _give_back(connection: Connection, scope: int, post: PostRef, now: int) -> b
     return automatic.end_removal(connection, scope, post, SCHEDULE, "the time for which it was removed is over", now)
 
 
-def _note(connection: Connection, due: _Due, kind: Kind, now: int, **said: Iterable[str]) -> None:
-    append(connection, due.scope, due.key, ModEvent(kind, now, SCHEDULE, str(Acting.AUTOMATION), said=said))
+def _note(connection: Connection, due: _Due, kind: Kind, now: int, **said: Iterable[str]) -> Appended:
+    return append(connection, due.scope, due.key, ModEvent(kind, now, SCHEDULE, str(Acting.AUTOMATION), said=said))

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from communities import endings
-from communities.mod_event import HOUR
+from communities.casebook import append
+from communities.deeds import subject_key
+from communities.mod_event import HOUR, Kind, ModEvent
 from models.database import sql, writing
+from models.mod_events import SERVICE
 from ozone.roles import Role
 from service.ending import end_once
 from tests.civic_reports import about
@@ -104,6 +107,16 @@ def test_the_site_shows_again_what_it_took_down_for_a_time(place: Desk) -> None:
     assert ended(place, 2 * HOUR) == 1 and hidden(town, uri) == [0]
     assert town.writer.sql("SELECT allowed FROM actor WHERE did = ?", author) == [(1,)]
     assert [(kind, scope) for kind, scope, _ in events(town)] == [(REVERSE, "site")] * 2
+
+
+def test_what_another_team_has_taken_down_stays_down(place: Desk) -> None:
+    """The end of one takedown of the site is not the end of another one."""
+    town = place.place
+    uri, admin = town.writer.post(1), place.member(Role.MODERATOR)
+    emit(place, admin, uri, TAKEDOWN, durationInHours=1)
+    with writing(town.writer.database) as connection:
+        append(connection, SERVICE, subject_key(uri), ModEvent(Kind.TAKEDOWN, town.clock.micros(), "cli", "cli"))
+    assert ended(place, HOUR) == 1 and hidden(town, uri) == [16]
 
 
 def test_mutes_and_tags_end(place: Desk) -> None:
