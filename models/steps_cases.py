@@ -221,9 +221,43 @@ INSERT INTO subject_status (scope, subject, state, at, changed_at, cid, reported
             ORDER BY id DESC LIMIT 1), ''), max(last_at), iif(max(appeal), 1, NULL), max(iif(appeal, last_at, NULL)),
         sum(NOT appeal), sum(appeal), sum(appeal)
     FROM numbered n GROUP BY scope, subject;
-INSERT INTO account_records (scope, did, reports, reported, escalated, appealed, subjects, pending)
+-- What communities have removed, and whom they have banned, is taken down there: by the decision that made it so.
+INSERT INTO subject (did, path)
+    SELECT a.did, 'app.bsky.feed.post/' || d.rkey FROM decided d JOIN actor a ON a.id = d.actor
+    WHERE d.verdict = 'removed' ON CONFLICT DO NOTHING;
+INSERT INTO subject (did)
+    SELECT a.did FROM membership m JOIN actor a ON a.id = m.actor WHERE m.status = 'banned' ON CONFLICT DO NOTHING;
+CREATE TEMP TABLE down AS
+    SELECT d.community AS scope, s.id AS subject, d.at, d.decision, NULL AS until, x.actor, x.role, x.reason, x.rule,
+        x.cid
+    FROM decided d JOIN actor a ON a.id = d.actor
+    JOIN subject s ON s.did = a.did AND s.path = 'app.bsky.feed.post/' || d.rkey AND s.convo = ''
+    LEFT JOIN decision x ON x.community = d.community AND x.seq = d.decision
+    WHERE d.verdict = 'removed'
+    UNION ALL
+    SELECT m.community, s.id, coalesce(x.at, m.since), x.seq, m.until, x.actor, x.role, x.reason, x.rule, NULL
+    FROM membership m JOIN actor a ON a.id = m.actor JOIN subject s ON s.did = a.did AND s.path = '' AND s.convo = ''
+    LEFT JOIN decision x ON x.community = m.community AND x.seq = (SELECT max(seq) FROM decision
+        WHERE community = m.community AND subject = a.did AND action = 'ban')
+    WHERE m.status = 'banned';
+INSERT INTO mod_event (at, scope, subject, type, actor, role, cid, comment, said, until, decision)
+    SELECT at, scope, subject, 'modEventTakedown', coalesce(actor, 'schedule'), coalesce(role, 'automation'),
+        coalesce(cid, ''), coalesce(reason, ''), iif(rule IS NULL, '{}', json_object('policies', json_array(rule))),
+        until, decision
+    FROM down ORDER BY at;
+INSERT INTO subject_status (scope, subject, state, at, changed_at, cid, reviewed_by, reviewed_at, takendown,
+        suspend_until, suspensions, takedowns)
+    SELECT scope, subject, 3, at, at, coalesce(cid, ''), coalesce(actor, 'schedule'), at, 1, until, until IS NOT NULL,
+        until IS NULL
+    FROM down WHERE true
+    ON CONFLICT (scope, subject) DO UPDATE SET takendown = 1, suspend_until = excluded.suspend_until,
+        reviewed_by = excluded.reviewed_by, reviewed_at = excluded.reviewed_at, suspensions = excluded.suspensions,
+        takedowns = excluded.takedowns;
+DROP TABLE down;
+INSERT INTO account_records (scope, did, reports, reported, escalated, appealed, subjects, pending,
+        takendown)
     SELECT t.scope, s.did, sum(t.reports), sum(t.reports > 0), sum(t.appeals > 0), sum(t.appeals > 0), count(*),
-        sum(t.state IN (1, 2))
+        sum(t.state IN (1, 2)), sum(t.takendown)
     FROM subject_status t JOIN subject s ON s.id = t.subject WHERE s.path != '' GROUP BY t.scope, s.did;
 DROP TABLE numbered;
 DROP TABLE reached;

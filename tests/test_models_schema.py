@@ -547,7 +547,17 @@ def test_step_17_makes_events_and_statuses_of_the_reports_in_a_file(
         with writing(database) as connection:
             connection.execute("INSERT INTO labeler (id, did) VALUES (3, 'did:plc:l')")
             connection.execute("INSERT INTO actor (id, did) VALUES (1, 'did:plc:a')")
+            connection.execute("INSERT INTO actor (id, did) VALUES (2, 'did:plc:b')")
             connection.execute("INSERT INTO decided VALUES (2, 1, 'p', x'01', 'removed', 1, 40)")
+            connection.execute(
+                "INSERT INTO decision VALUES (2, 1, 40, 'did:plc:m', 'moderator', 'remove', ?, 'c1', 'no', 'Rule',"
+                " NULL, zeroblob(96), zeroblob(32), zeroblob(32))",
+                (post,),
+            )
+            connection.execute(
+                "INSERT INTO membership (community, actor, status, role, scope, until, since, via)"
+                " VALUES (1, 2, 'banned', 1, '*', 99, 45, 'xrpc')"
+            )
             connection.executemany(
                 "INSERT INTO report (id, at, last_at, reporter, reason_type, reason, did, uri, cid, labeler, tool_meta)"
                 " VALUES (?, ?, ?, ?, ?, ?, 'did:plc:a', ?, ?, ?, ?)",
@@ -590,7 +600,7 @@ def test_step_17_makes_events_and_statuses_of_the_reports_in_a_file(
         ("report", spam, 5),
     ]
     statuses = "SELECT scope, state, at, reported_at, appealed, appealed_at, reports, appeals, cid FROM subject_status"
-    assert found(f"{statuses} ORDER BY scope, at") == [
+    assert found(f"{statuses} WHERE reports OR appeals ORDER BY scope, at") == [
         (-3, 1, 25, 25, None, None, 1, 0, ""),
         (0, 2, 26, 50, 1, 50, 0, 1, "c2"),
         (1, 1, 20, 30, None, None, 1, 0, "c1"),
@@ -600,12 +610,23 @@ def test_step_17_makes_events_and_statuses_of_the_reports_in_a_file(
     assert found("SELECT * FROM account_records ORDER BY scope") == [
         (0, "did:plc:a", 0, 0, 1, 1, 1, 1, 0),
         (1, "did:plc:a", 1, 1, 0, 0, 1, 1, 0),
-        (2, "did:plc:a", 1, 1, 0, 0, 1, 0, 0),
+        (2, "did:plc:a", 1, 1, 0, 0, 1, 0, 1),
+    ]
+    # What is removed and who is banned is taken down.
+    down = "SELECT scope, s.did, s.path, takendown, suspend_until, takedowns, suspensions, reviewed_by, reviewed_at"
+    assert found(f"{down} FROM subject_status t JOIN subject s ON s.id = t.subject WHERE takendown ORDER BY scope") == [
+        (1, "did:plc:b", "", 1, 99, 0, 1, "schedule", 45),
+        (2, "did:plc:a", "app.bsky.feed.post/p", 1, None, 1, 0, "did:plc:m", 40),
+    ]
+    events = "SELECT at, scope, actor, role, cid, comment, said, until, decision FROM mod_event"
+    assert found(f"{events} WHERE type = 'modEventTakedown' ORDER BY id") == [
+        (40, 2, "did:plc:m", "moderator", "c1", "no", '{"policies":["Rule"]}', None, 1),
+        (45, 1, "schedule", "automation", "", "", "{}", 99, None),
     ]
     with writing(database) as connection:
         connection.execute("DELETE FROM report WHERE id = 2")
     assert (
-        found("SELECT id FROM mod_event ORDER BY id")
+        found("SELECT id FROM mod_event WHERE type = 'modEventReport' ORDER BY id")
         == found("SELECT id FROM report_case ORDER BY id")
         == [(5,), (6,), (8,)]
     )
