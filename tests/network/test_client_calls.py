@@ -143,7 +143,8 @@ def test_the_calls_of_moderating(site: Site) -> None:
     birds = found(site, "birds", posting="anyone", rules=[{"name": "Birds only"}])
     moderator = site.person("tilda")
     birds.moderator(moderator)
-    post = site.person("alice").post("a plane", "birds")
+    alice = site.person("alice")
+    post = alice.post("a plane", "birds")
     site.caught_up()
     values = {
         "https://public.api.bsky.app": site.appview,
@@ -152,9 +153,19 @@ def test_the_calls_of_moderating(site: Site) -> None:
         "bafyrei...": "$CID",
     }
     variables = {"PDS": moderator.pds, "SERVICE": f"{site.did}#communities", "POST": post["uri"]}
+    calls = list(read_calls("MODERATING.md", values))
+    (start,) = (at for at, call in enumerate(calls) if call.method == "createSession")
     answers = {}
-    for call in read_calls("MODERATING.md", values):
-        answers[call.method] = answer = call.send(**variables)
+    # The page says how to sign in behind what one may do then.
+    for call in (*calls[start:], *calls[:start]):
+        if call.method == "resolveAppeal":
+            # The author asks for another decision, and somebody else decides.
+            subject = {"$type": "com.atproto.repo.strongRef", **post}
+            reason = "com.atproto.moderation.defs#reasonAppeal"
+            asked = {"reasonType": reason, "subject": subject, "reason": "There is a bird."}
+            alice.do("com.atproto.moderation.createReport", variables["SERVICE"], **asked)
+        other = {"TOKEN": birds.founder.access} if call.method == "resolveAppeal" else {}
+        answers[call.method] = answer = call.send(**(variables | other))
         if call.method == "createSession":
             variables["TOKEN"] = answer["accessJwt"]
         elif call.method == "getPosts":
@@ -163,3 +174,5 @@ def test_the_calls_of_moderating(site: Site) -> None:
     assert answers["decide"]["decision"]["subject"] == post["uri"]
     assert answers["explain"]["decision"] == answers["decide"]["decision"]
     assert answers["getDecisions"]["decisions"] == [answers["decide"]["decision"]]
+    assert [one["state"] for one in answers["resolveAppeal"]["appeals"]] == ["granted"]
+    assert answers["listCommands"]["commands"] == answers["undo"]["events"] == []
