@@ -8,7 +8,7 @@ of it since; what was decided and undone again does not count.
 from collections.abc import Sequence, Set
 from typing import NamedTuple
 
-from communities.deeds import REMOVED
+from communities.deeds import FORWARD, FORWARD_FAILED, FORWARDED, REMOVED
 from communities.mod_event import Kind, ModEvent
 from communities.review import Status, fold
 
@@ -38,6 +38,9 @@ def effects(event: ModEvent) -> tuple[str, ...]:
         if any(tag.startswith(REMOVED) for tag in tags):
             # Such a tag says what was decided; without a decision it only follows another event.
             return (DOWN,) if event.decision is not None else ()
+        if any(tag.startswith((FORWARD, FORWARDED, FORWARD_FAILED)) for tag in tags):
+            # What was sent stays sent, and what was taken back is asked for anew; what only waits is taken back.
+            return tuple(TAG + tag for tag in event.said["add"] if tag.startswith(FORWARD))
         return tuple(TAG + tag for tag in tags)
     if event.kind is Kind.COMMENT:
         return (COMMENT,) if event.said.get("sticky") else ()

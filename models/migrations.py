@@ -13,6 +13,7 @@ from models.steps_cases import CASES
 from models.steps_commands import COMMANDS
 from models.steps_context import CONTEXT, context_of_evidence
 from models.steps_declared import REFUSED
+from models.steps_forward import FORWARD
 from models.steps_index import FIRST, LATE, RANKING, REPOS, UNPROVEN
 from models.steps_label_rules import LABEL_RULES
 from models.steps_labels import LABELS, SUBJECTS
@@ -47,6 +48,7 @@ STEPS: tuple[str, ...] = (
     APPEALS,
     COMMANDS,
     UNDO,
+    FORWARD,
 )
 
 log = logging.getLogger(__name__)

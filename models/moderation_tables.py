@@ -221,7 +221,32 @@ class Command(Model):
         indexes = ((("uri", "cid", "community"), True),)
 
 
+class Forward(Model):
+    """What is forwarded to another labeler, and what became of it; absent texts are empty. Times are microseconds."""
+
+    id = AutoField()
+    scope = IntegerField()
+    subject = IntegerField()
+    recipient = TextField()
+    asked_by = TextField()
+    comment = TextField(default="")
+    reason_type = TextField()
+    cid = TextField(default="")
+    at = IntegerField()
+    state = TextField(default="waiting")
+    tries = IntegerField(default=0)
+    next_at = IntegerField()
+    fault = TextField(default="")
+    remote = IntegerField(null=True)
+    done_at = IntegerField(null=True)
+
+    class Meta:
+        """A subject is forwarded to a labeler once in each scope."""
+
+        indexes = ((("scope", "subject", "recipient"), True),)
+
+
 TABLES = (
     Report, Appeal, Evidence, Flag, Labeler, LabelKey, LabelEvent, LabelOutbox, Label, LabelHead,
-    LabelSent, Command,
+    LabelSent, Command, Forward,
 )  # fmt: skip

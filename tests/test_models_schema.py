@@ -27,6 +27,7 @@ from models.steps_cases import CASES as CASES_STEP
 from models.steps_commands import COMMANDS
 from models.steps_context import CONTEXT
 from models.steps_declared import REFUSED
+from models.steps_forward import FORWARD
 from models.steps_label_rules import LABEL_RULES as RULES_STEP
 from models.steps_labels import SUBJECTS
 from models.steps_ozone import SETS, TEAM
@@ -834,6 +835,34 @@ def test_step_23_finds_what_was_done_in_a_batch_and_by_programs_in_a_file_with_r
     actor = event_selection.select(connection, Selection("actor", "a", 3), event_selection.LAST, 2)
     assert ([number for number, _ in actor.events], actor.below) == ([4], 3)
     assert mod_events.undoing(connection, 1) == [2] and tool_use.programs(connection, 5) == [("bot", "a")]
+    database.close()
+
+
+def test_step_24_brings_forwards_to_a_file_with_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(FORWARD)])
+        database = open_database(path)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO subject (did, path, convo) VALUES ('did:plc:a', '', '')")
+        database.close()
+    database = open_database(path)
+    assert sql(database).execute("SELECT id, did FROM subject").fetchall() == [(1, "did:plc:a")]
+    query = (
+        "INSERT INTO forward (scope, subject, recipient, asked_by, reason_type, at, next_at, state, done_at)"
+        " VALUES (?, 1, ?, 'did:plc:m', 'r', 5, 5, ?, ?)"
+    )
+    for bindings in ((3, "did:plc:x", "waiting", None), (-1, "did:plc:x", "sent", 6), (3, "did:plc:y", "failed", 6)):
+        with writing(database) as connection:
+            connection.execute(query, bindings)
+    for bindings in (
+        (3, "did:plc:x", "waiting", None),
+        (3, "z", "waiting", 6),
+        (3, "z", "sent", None),
+        (3, "z", "x", 6),
+    ):
+        with pytest.raises(apsw.ConstraintError), writing(database) as connection:
+            connection.execute(query, bindings)
     database.close()
 
 
