@@ -18,7 +18,7 @@ from xrpc.peer import Network, read_networks
 PREFIX = "COMMUNITIES_"
 _OTHERS = 0o077
 """The permissions of a file that concern others than its owner (S171)."""
-_SECRETS = frozenset(("app_password", "labeler_passphrase", "labeler_key"))
+_SECRETS = frozenset(("app_password", "forward_password", "labeler_passphrase", "labeler_key"))
 """Settings that are shown nowhere (S169)."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -137,6 +137,15 @@ class Config:
     )
     appeal_days: int = _setting(
         "7", values.whole(1, 365), "Within how many days somebody should decide about an appeal; authors are told."
+    )
+    forward_account: str = _setting(
+        "",
+        values.optional(values.account),
+        "Handle or DID of the account as which reports are forwarded to other labelers.",
+    )
+    forward_password: str = _setting("", values.text, "App password of that account. Never the main password.")
+    forward_to: tuple[str, ...] = _setting(
+        "", values.dids, "DIDs, by comma, of labelers to which moderators may forward reports; empty: none."
     )
     labels: Path = _setting(
         "labels.toml", values.path, "The file that declares the labelers and their labels; without it there are none."

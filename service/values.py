@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from xrpc.syntax import is_handle
+
 
 def text(value: str) -> str:
     """Any text."""
@@ -52,6 +54,17 @@ def did(value: str) -> str:
     if not re.fullmatch(r"did:(plc:[a-z2-7]{24}|web:[A-Za-z0-9.%-]+)", value):
         raise ValueError("must be a did:plc or did:web")
     return value
+
+
+def account(value: str) -> str:
+    """A handle, or a did:plc or did:web."""
+    name = value.removeprefix("@")
+    if is_handle(name):
+        return name.lower()
+    try:
+        return did(value)
+    except ValueError as error:
+        raise ValueError("must be a handle, a did:plc or a did:web") from error
 
 
 def founders(value: str) -> tuple[str, ...] | None:

@@ -75,6 +75,9 @@ def test_every_setting_can_be_given_and_the_environment_wins(tmp_path: Path) -> 
         "founders": (plc(3), (plc(3),)),
         "report_merge_hours": ("0", 0),
         "appeal_days": ("30", 30),
+        "forward_account": ("Desk.Example.com", "desk.example.com"),
+        "forward_password": ("efgh-abcd", "efgh-abcd"),
+        "forward_to": (f"{plc(4)} did:web:b.example", (plc(4), "did:web:b.example")),
         "labels": ("etc/l.toml", Path("etc/l.toml")),
         "labeler_passphrase": ("a long one, 123", "a long one, 123"),
         "labeler_key": ("0A" * 32, "0a" * 32),
@@ -233,17 +236,18 @@ def test_s171_a_password_in_a_file_that_others_may_read_is_refused(tmp_path: Pat
     read_config({}, path)
 
 
-def test_s169_the_app_password_is_shown_nowhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["APP_PASSWORD", "FORWARD_PASSWORD"])
+def test_s169_the_app_password_is_shown_nowhere(tmp_path: Path, name: str) -> None:
     secret = "canary-1234-5678"
-    config = read_config({PREFIX + "APP_PASSWORD": secret})
-    assert config.app_password == secret
+    config = read_config({PREFIX + name: secret})
+    assert getattr(config, name.lower()) == secret
     assert secret not in f"{config} {config!r} {[config]} {config!s}"
     path = tmp_path / ".env"
-    path.write_text(f"{PREFIX}APP_PASWORD={secret}\n{PREFIX}APP_PASSWORD={secret}\n{PREFIX}LOG_LEVEL=x\n")
+    path.write_text(f"{PREFIX}APP_PASWORD={secret}\n{PREFIX}{name}={secret}\n{PREFIX}LOG_LEVEL=x\n")
     with pytest.raises(ConfigError) as refused:
         read_config({}, path)
     assert secret not in str(refused.value)
-    path.write_text(f"{PREFIX}APP_PASSWORD {secret}\n")
+    path.write_text(f"{PREFIX}{name} {secret}\n")
     with pytest.raises(ConfigError) as refused:
         read_config({}, path)
     assert secret not in str(refused.value)

@@ -232,6 +232,29 @@ async def fetch_answer(
             return HttpAnswer(response.status, response.content_type, response.headers, body)
 
 
+async def post_json(
+    session: aiohttp.ClientSession,
+    url: str,
+    body: Mapping[str, Any],
+    *,
+    headers: Mapping[str, str],
+    limit: int = 65536,
+    timeout: float,  # noqa: ASYNC109
+) -> HttpAnswer:
+    """POST a JSON object; whatever is answered, of at most `limit` bytes (once unpacked), within `timeout` seconds.
+
+    Redirects are not followed: they are answers. Raises FetchError.
+    """
+    sent = {"Content-Type": "application/json", "Accept": "application/json", **headers}
+    with _named_faults():
+        async with (
+            asyncio.timeout(timeout),
+            session.post(url, data=orjson.dumps(body), allow_redirects=False, headers=sent) as response,
+        ):
+            answered = await _body(response, limit)
+            return HttpAnswer(response.status, response.content_type, response.headers, answered)
+
+
 async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_chunked(8192):
