@@ -10,7 +10,7 @@ from typing import Any
 
 from communities.appeals import resolve
 from communities.casebook import Appended, standing
-from communities.deeds import Deed
+from communities.deeds import FORWARD, Deed
 from communities.mod_event import Kind
 from communities.reports import Around, Intake, report
 from communities.review import Status
@@ -20,7 +20,17 @@ from models.mod_events import SubjectKey
 from models.reports import Said
 from ozone import automation, views
 from ozone.acts import act
-from ozone.event_input import About, Intent, named_community, read_about, read_deed, read_intent
+from ozone.event_input import (
+    About,
+    Forward,
+    Intent,
+    named_community,
+    read_about,
+    read_deed,
+    read_forward,
+    read_intent,
+)
+from ozone.forwarding import forward_to, forwarding_scope
 from ozone.matters import may, need, scopes
 from ozone.report_action import read_report_action, settle_reports
 from ozone.setting_rules import PROTECTED
@@ -47,14 +57,20 @@ def emit_event(visit: Visit, body: Mapping[str, Any]) -> Answer:
     if kind is Kind.REPORT:
         need(visit.role, kind, about.key)
         return _shown(visit, _report(visit, about, intent, deed))
-    theirs = scopes(visit, about.key, intent, deed)
+    forward = read_forward(intent, deed)
+    if forward is None:
+        theirs = scopes(visit, about.key, intent, deed)
+    else:
+        theirs = [forwarding_scope(visit, about, intent, deed, forward)]
     _check_external(visit, about.key, kind, deed, theirs)
     for scope in theirs:
-        _check_tags(visit, scope, intent, standing(visit.connection, scope, about.key))
+        _check_tags(visit, scope, intent, standing(visit.connection, scope, about.key), forward)
         if kind is Kind.RESOLVE_APPEAL and _is_own(visit, scope, about.key):
             raise Refused("NotPermitted", OWN, 403)
     wanted = read_report_action(body)
     done = [_act(visit, scope, about, intent, deed) for scope in theirs]
+    if forward is not None:
+        forward_to(visit, theirs[0], about, intent, deed, forward)
     if wanted is not None:
         events = {scope: one.id for scope, one in zip(theirs, done, strict=True)}
         settle_reports(visit, events, done[0].subject, wanted)
@@ -96,10 +112,12 @@ def _check_external(visit: Visit, key: SubjectKey, kind: Kind, deed: Deed, scope
             raise Refused("DuplicateExternalId", told)
 
 
-def _check_tags(visit: Visit, scope: int, intent: Intent, status: Status | None) -> None:
+def _check_tags(visit: Visit, scope: int, intent: Intent, status: Status | None, forward: Forward | None) -> None:
     """Whether protected tags allow it. Admins may add and remove any; what such a tag protects they may not touch."""
     if intent.kind is Kind.TAG and not visit.caller.administers:
         touched = (*intent.said["add"], *intent.said["remove"])
+    elif forward is not None and not visit.caller.administers:
+        touched = (FORWARD + forward.recipient,)
     elif intent.kind in _GATED and status is not None:
         touched = tuple(status.tags)
     else:
@@ -114,7 +132,7 @@ def _check_tags(visit: Visit, scope: int, intent: Intent, status: Status | None)
         if role is None or role.token not in said.get("roles", ()):
             raise InvalidRequest(
                 f"Not allowed to manage tag: {tag}"
-                if intent.kind is Kind.TAG
+                if intent.kind not in _GATED
                 else f"The tag {tag!r} protects this subject: it is for others to decide about it"
             )
 

@@ -6,7 +6,7 @@ The body fits the lexicon already; here is judged what that leaves open. Source:
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from communities.deeds import REMOVED, Deed
+from communities.deeds import FORWARD, FORWARD_FAILED, FORWARDED, REMOVED, Deed
 from communities.mod_event import Kind
 from labeler.second import SECOND
 from models.mod_events import SubjectKey, key_of
@@ -68,6 +68,13 @@ class About(NamedTuple):
     cid: str = ""
 
 
+class Forward(NamedTuple):
+    """A labeler (its DID) to which something is forwarded, or (not `wanted`) is not to be any more."""
+
+    recipient: str
+    wanted: bool
+
+
 def read_intent(event: Mapping[str, Any]) -> Intent:
     """The event. Raises InvalidRequest."""
     name = event["$type"]
@@ -106,6 +113,8 @@ def _check(kind: Kind, said: Mapping[str, Any]) -> None:
             raise InvalidRequest(f"tags with {COMMUNITY_TAG} say whose matter a subject is; nobody sets them")
         if any(tag.startswith(SECOND) for tag in said["add"]):
             raise InvalidRequest(f"tags with {SECOND} say what waits for somebody else; emit the label or takedown")
+        if any(tag.startswith((FORWARDED, FORWARD_FAILED)) for tag in said["add"]):
+            raise InvalidRequest(f"tags with {FORWARDED} and {FORWARD_FAILED} say what became of a tag with {FORWARD}")
     strikes = said.get("strikeCount")
     if strikes is not None and not 0 <= strikes <= 1000:
         raise InvalidRequest("event.strikeCount must be 0 to 1,000")
@@ -174,6 +183,21 @@ def community_of_tags(intent: Intent) -> str | None:
     if len(tags) > 1 or intent.said.get("durationInHours") is not None:
         raise InvalidRequest(f"A tag with {REMOVED} is added or removed alone, and for good")
     return str(tags[0]).removeprefix(REMOVED)
+
+
+def read_forward(intent: Intent, deed: Deed) -> Forward | None:
+    """To which labeler the subject is to be forwarded, or not any more. Raises InvalidRequest."""
+    named = deed.tool_meta.get("forwardTo")
+    if named is not None:
+        if intent.kind is not Kind.ESCALATE or not isinstance(named, str):
+            raise InvalidRequest(f"modTool.meta.forwardTo names the DID of a labeler, in {Kind.ESCALATE}")
+        return Forward(named, wanted=True)
+    tags = (*intent.said["add"], *intent.said["remove"]) if intent.kind is Kind.TAG else ()
+    if not any(tag.startswith(FORWARD) for tag in tags):
+        return None
+    if len(tags) > 1 or intent.said.get("durationInHours") is not None:
+        raise InvalidRequest(f"A tag with {FORWARD} is added or removed alone, and for good")
+    return Forward(tags[0].removeprefix(FORWARD), wanted=bool(intent.said["add"]))
 
 
 def named_community(deed: Deed) -> str | None:

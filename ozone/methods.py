@@ -20,6 +20,7 @@ from aiohttp import web
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.access import Site
+from communities.forwards import NOBODY, Allowed
 from communities.places import KeptPlaces
 from communities.relatives import Relatives
 from labeler.vocabulary import Declared
@@ -78,6 +79,7 @@ class OzoneMethods:
         reads: RateLimit,
         writes: RateLimit,
         counts: Counter[str],
+        forwards: Allowed = NOBODY,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`auth` makes what takes tokens for these audiences alone; `declared` is asked at each call, and always gives
@@ -98,6 +100,7 @@ class OzoneMethods:
         self._reads = reads
         self._writes = writes
         self._counts = counts
+        self._forwards = forwards
         self._clock = clock
         self._queue_stats = QueueStats()
         # Neither reading nor waiting for another writer may hold up the event loop, which serves the feeds.
@@ -234,6 +237,7 @@ class OzoneMethods:
             self._resolvable,
             KeptPlaces(Relatives(connection), lambda: now),
             self._queue_stats,
+            self._forwards,
         )
 
     async def close(self) -> None:

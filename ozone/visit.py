@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from communities.access import Site
+from communities.forwards import NOBODY, Allowed
 from communities.places import KeptPlaces
 from labeler.vocabulary import Declared
 from models.database import Connection
@@ -27,7 +28,8 @@ class Visit:
     """`labeler`: the number of the labeler that is called, `did`: its account, `declared`: what it declares. `role`:
     the caller's highest; `scopes`: whose matters they look into. `now`: microseconds. `site`: whom the settings of the
     service name; `key`: of cursors; `appview_url`: where posts and accounts are looked at; `resolvable`: whether an
-    account is of a kind that can sign in; `places`: the communities; `queue_stats`: how much is in queues.
+    account is of a kind that can sign in; `places`: the communities; `queue_stats`: how much is in queues; `forwards`:
+    to which other labelers may be forwarded.
     """
 
     connection: Connection
@@ -44,6 +46,7 @@ class Visit:
     resolvable: Callable[[str], bool]
     places: KeptPlaces
     queue_stats: QueueStats
+    forwards: Allowed = NOBODY
 
     @property
     def stands(self) -> Mapping[str, Site]:

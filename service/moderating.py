@@ -14,6 +14,7 @@ from ozone.appview import AppView
 from ozone.methods import OzoneMethods
 from ozone.sources import Sources
 from service.config import Config
+from service.forwarding import forwards_allowed
 from xrpc.auth import ServiceAuth
 from xrpc.lexicon import Catalog
 from xrpc.ratelimit import RateLimit
@@ -57,5 +58,6 @@ def moderating(
         reads=RateLimit(READS_PER_SECOND, READS_BURST),
         writes=RateLimit(WRITES_PER_SECOND, WRITES_BURST),
         counts=counts,
+        forwards=forwards_allowed(config),
         clock=clock,
     )

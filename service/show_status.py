@@ -9,6 +9,7 @@ from typing import Any
 from communities.appeals import DAY
 from models.database import open_database, sql
 from service.config import Config
+from service.forwarding import forwards_line, forwards_status
 from service.label_subscribers import Told, lines, read_subscribers
 from service.labels_watch import labels_fault
 from service.overdue import appeals_status
@@ -19,8 +20,8 @@ from service.tool_status import tools_status
 
 HELP = (
     "Show how ingest stands: state, position, lag, what waits, accounts by state, gaps, what was applied and what was"
-    " dropped, what label rules and moderators' programs did today, appeals, who reads labels. Exit code 1 unless it"
-    " reads."
+    " dropped, what label rules and moderators' programs did today, appeals, what is forwarded, who reads labels. Exit"
+    " code 1 unless it reads."
 )
 
 
@@ -38,6 +39,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         status["labelsFault"] = labels_fault(sql(database))
         now = int(time.time() * 1_000_000)
         status["appeals"] = appeals_status(sql(database), now, config.appeal_days * DAY)
+        status["forwards"] = forwards_status(sql(database), now)
         told = read_subscribers(sql(database), time.time())
         status["labelSubscribers"] = list(told.subscribers) if told and told.current else None
     finally:
@@ -78,6 +80,8 @@ def _for_people(status: Mapping[str, Any], rows: Mapping[str, int], told: Told |
         yield f"labels   {rule['labelled']:>12,}  today by {rule['rule']}, of {rule['matched']:,} that it fits{stopped}"
     if status["appeals"]["waiting"]:
         yield f"appeals  {status['appeals']['waiting']:>12,}  wait, {status['appeals']['overdue']:,} for too long"
+    if any(status["forwards"].values()):
+        yield forwards_line(status["forwards"])
     yield from tool_lines(status["tools"])
     for number, line in enumerate(lines(told) if told else ()):
         yield f"reader   {line}" if number else f"readers  of labels: {line}"

@@ -45,6 +45,7 @@ from service.automating import automating
 from service.config import Config
 from service.did_json import COMMUNITIES, did_document
 from service.ending import keep_ending
+from service.forwarding import keep_forwarding
 from service.label_metrics import render_labels
 from service.labelling import labelling
 from service.labels_watch import forget_fault, keep_in_force, render_fault
@@ -268,6 +269,7 @@ async def serving(
                 over = asyncio.create_task(keep_ending(database, clock))
                 overdue = asyncio.create_task(keep_reminding(database, course.within, clock))
                 obeying = asyncio.create_task(keep_obeying(database, declared.labelers, site, resolver, session, clock))
+                forwarding = asyncio.create_task(keep_forwarding(config, database, resolver, session, clock))
                 ending = asyncio.Event()
                 reading = asyncio.create_task(keep_in_force(config, declared, automate_again, ending))
                 try:
@@ -277,8 +279,10 @@ async def serving(
                     over.cancel()
                     overdue.cancel()
                     obeying.cancel()
+                    forwarding.cancel()
                     ending.set()
-                    await asyncio.gather(watching, over, overdue, obeying, reading, return_exceptions=True)
+                    beside = (watching, over, overdue, obeying, forwarding, reading)
+                    await asyncio.gather(*beside, return_exceptions=True)
                     await side.close()
             finally:
                 await door.close()
