@@ -13,12 +13,15 @@ from civic.visit import Answer, Procedure, Visit
 from communities.access import EVERYTHING, Action, Role, Scope
 from communities.decision_view import view
 from communities.directory import Settings
+from communities.limits import PARTS, Limits, limits_of
 from communities.members import Via
 from communities.membership import OTHERS, Membership, set_role
 from communities.person_decisions import PersonDecision, change, decide_person, supersede
 from xrpc.errors import InvalidRequest
 
 ACTIONS = OTHERS
+MOST_TOLD = 2000
+"""Characters of what a role is limited to that its entry of the log tells; who moderates sees all of it."""
 
 
 def decide(visit: Visit, settings: Settings, action: Action, body: Mapping[str, Any]) -> Answer:
@@ -38,21 +41,31 @@ def give_role(visit: Visit, body: Mapping[str, Any]) -> Answer:
     """social.communities.setRole."""
     settings = visit.find(body["community"])
     did, role = body["subject"], ROLE_OF[body["role"]]
-    if "scope" in body and role is not Role.MODERATOR:
-        raise InvalidRequest("only a moderator's role has a scope")
+    for name in ("scope", *PARTS):
+        if name in body and role is not Role.MODERATOR:
+            raise InvalidRequest(f"only a moderator's role has {name}")
     if "expiresAt" in body and role is Role.MEMBER:
         raise InvalidRequest("only a moderator's or admin's role has an expiresAt")
     scope = frozenset(map(Scope, body["scope"])) if "scope" in body else EVERYTHING
+    limits = limits_of(body)
     who, until = visit.standing(settings), expiry(visit, body)
     place = place_of(visit, settings, did)
     own = did == visit.caller
-    after = set_role(place and place.membership, role, own=own, actor=who, scope=scope, until=until)
+    held = place and place.membership
+    after = set_role(held, role, own=own, actor=who, scope=scope, limits=limits, until=until)
     # What gave the role before, a record perhaps, gives it no longer.
     changed(visit, settings, did, after, Action.SET_ROLE.value, granted="")
     supersede(visit.connection, settings, did)
-    said = body["role"] + (f": {' '.join(sorted(scope)) or 'nothing'}" if scope != EVERYTHING else "")
-    entry = enter(visit, settings, who, Action.SET_ROLE, subject=did, reason=said, until=until)
+    entry = enter(visit, settings, who, Action.SET_ROLE, subject=did, reason=_told(body, scope, limits), until=until)
     return {"decision": entry, **_member(visit, settings, did)}
+
+
+def _told(body: Mapping[str, Any], scope: frozenset[Scope], limits: Limits) -> str:
+    """A role with all that it is limited to, for the log."""
+    parts: list[tuple[str, list[str]]] = [] if scope == EVERYTHING else [("", [part.value for part in sorted(scope)])]
+    parts += [(f"{name} ", names) for name, names in limits.said().items()]
+    told = "; ".join(name + (" ".join(names) or "nothing") for name, names in parts)
+    return str(body["role"]) + (f": {told}" if told else "")[:MOST_TOLD]
 
 
 def changed(

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from civic.visit import Answer, Procedure, Visit
-from communities.access import Action, Site, may_decide
+from communities.access import Action, Site, holds, may_decide
 from communities.acting import acting_as
 from communities.decision_view import moment
 from communities.log import Acting
 from communities.membership import RefusedError
+from communities.reasons import APPEALS
 from labeler.redress import Court, Matter, Ruling, look, rule
 from models.appeals import find
 from models.mod_events import SubjectKey, key_of
@@ -17,6 +18,7 @@ from xrpc.errors import InvalidRequest
 from xrpc.syntax import is_did, parse_at_uri
 
 GRANT = "grant"
+_NOT_THERE = "There is no such appeal here about which nobody has decided."
 _NOT_YOURS = "Your role does not allow you to decide about appeals here."
 
 
@@ -28,13 +30,18 @@ def resolve_appeal(visit: Visit, body: Mapping[str, Any]) -> Answer:
     if "community" in body:
         settings = visit.find(body["community"])
         who = visit.standing(settings)
-        if not any(may_decide(action, who) for action in (Action.RESTORE, Action.UNBAN)):
+        if not any(holds(action, who) for action in (Action.RESTORE, Action.UNBAN)):
             raise RefusedError("NotPermitted", _NOT_YOURS)
+        if not who.bounds.covers(key.about, APPEALS):
+            # What a role is limited to says also what is there to be decided.
+            raise RefusedError("AppealNotFound", _NOT_THERE)
         court = Court(visit.town.places, settings, visit.site)
         matter = _matter(visit, settings.id, key, body)
         # Of the parts of a moderator's work those are asked that the decisions belong to.
         if not all(may_decide(action, who) for action in matter.actions):
             raise RefusedError("NotPermitted", _NOT_YOURS)
+        if who.bounds.labelled(slot.val for one in matter.labels for slot in one.slots):
+            raise RefusedError("NotPermitted", "Your role does not cover the labels that this appeal is against.")
         role = str(acting_as(min(matter.actions), settings, caller, who))
     else:
         if visit.site.get(caller, Site.NOBODY) < Site.MODERATOR:
@@ -58,7 +65,7 @@ def _key(subject: str) -> SubjectKey:
 def _matter(visit: Visit, community: int, key: SubjectKey, body: Mapping[str, Any]) -> Matter:
     found = look(visit.connection, community, key, body.get("labeler"), visit.now)
     if found is None:
-        raise RefusedError("AppealNotFound", "There is no such appeal here about which nobody has decided.")
+        raise RefusedError("AppealNotFound", _NOT_THERE)
     return found
 
 

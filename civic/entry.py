@@ -11,7 +11,9 @@ from communities.deeds import Deed, subject_key, write
 from communities.directory import Settings
 from communities.log import Decision
 from communities.members import standing_of
-from labeler.takedowns import end
+from communities.membership import RefusedError
+from labeler.permission import NotAllowedError, check_values
+from labeler.takedowns import end, ending
 from xrpc.errors import InvalidRequest
 from xrpc.syntax import parse_datetime
 
@@ -52,13 +54,20 @@ def reason_and_rule(visit: Visit, settings: Settings, body: Mapping[str, Any]) -
 
 
 def given_back(visit: Visit, settings: Settings, action: Action, subject: str) -> Deed:
-    """What goes with a decision that may give back what was taken down: the label of that is taken back first."""
+    """What goes with a decision that may give back what was taken down: the label of that is taken back first. Raises
+    RefusedError where the caller's role does not cover it.
+    """
     caller = visit.signed()
     who = standing_of(visit.connection, visit.town.places, settings, caller, visit.now, visit.site)
     if action not in GIVING_BACK or not may_decide(action, who):
         return Deed()
+    to = (visit.connection, settings.id, subject_key(subject))
+    try:
+        check_values(who, ending(*to, visit.now // 1000))
+    except NotAllowedError as error:
+        raise RefusedError(error.name, str(error)) from error
     role = str(acting_as(action, settings, caller, who))
-    return Deed(label_event=end(visit.connection, settings.id, subject_key(subject), caller, role, visit.now // 1000))
+    return Deed(label_event=end(*to, caller, role, visit.now // 1000))
 
 
 def expiry(visit: Visit, body: Mapping[str, Any]) -> int | None:

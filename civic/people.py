@@ -7,7 +7,7 @@ from civic.views import ROLE_OF, Place, member_view, place_of, viewer_state
 from civic.visit import Answer, Query, Visit
 from communities.access import Role, Standing, Status, readable
 from communities.directory import Settings
-from communities.members import read_membership
+from communities.members import COLUMNS, read_membership
 from communities.membership import in_force
 from xrpc import cursor
 from xrpc.errors import InvalidRequest, Refused
@@ -21,7 +21,7 @@ Key = tuple[int, int, int]
 OWNER = 4
 """The place of the owner in the list, above all roles."""
 _LISTED = (
-    "SELECT m.since, m.actor, a.did, m.status, m.role, m.scope, m.until"
+    f"SELECT m.since, m.actor, a.did, {', '.join(f'm.{name}' for name in COLUMNS)}"
     " FROM membership m JOIN actor a ON a.id = m.actor"
     " WHERE m.community = ? AND m.status = ? AND m.role = ? AND (m.since, m.actor) > (?, ?)"
     " ORDER BY m.since, m.actor LIMIT ?"

@@ -18,7 +18,7 @@ from communities.access import (
 )
 from communities.decision_view import moment
 from communities.directory import Settings
-from communities.members import read_membership
+from communities.members import COLUMNS, read_membership
 from communities.membership import Membership, in_force
 from models import communities as community_rows
 
@@ -27,8 +27,8 @@ ROLE_OF = {name: role for role, name in ROLES.items()}
 DEFAULT_VOLUME = 3
 """Of a member who has said nothing, as the table has it."""
 _ROW = (
-    "SELECT m.status, m.role, m.scope, m.until, m.since, m.volume FROM membership m JOIN actor a ON a.id = m.actor"
-    " WHERE m.community = ? AND a.did = ?"
+    f"SELECT m.since, m.volume, {', '.join(f'm.{name}' for name in COLUMNS)} FROM membership m"
+    " JOIN actor a ON a.id = m.actor WHERE m.community = ? AND a.did = ?"
 )
 
 
@@ -43,11 +43,12 @@ class Place(NamedTuple):
 def place_of(visit: Visit, settings: Settings, did: str) -> Place | None:
     """The place of an account, of an owner too; None if it has none."""
     row = visit.connection.execute(_ROW, (settings.id, did)).fetchone()
-    held = in_force(read_membership(row[:4]), visit.now) if row else None
+    since, volume, *columns = row or (0, None)
+    held = in_force(read_membership(tuple(columns)), visit.now) if row else None
     if did == settings.owner:
-        since = row[4] if held else community_rows.created_at(visit.connection, settings.id)
-        return Place(Membership(Status.MEMBER, Role.ADMIN), since, row[5] if held else None)
-    return Place(held, row[4], row[5]) if held else None
+        since = since if held else community_rows.created_at(visit.connection, settings.id)
+        return Place(Membership(Status.MEMBER, Role.ADMIN), since, volume if held else None)
+    return Place(held, since, volume) if held else None
 
 
 def member_view(did: str, place: Place) -> dict[str, Any]:
@@ -61,6 +62,8 @@ def member_view(did: str, place: Place) -> dict[str, Any]:
     }
     if held.role is Role.MODERATOR and held.scope != EVERYTHING:
         view["scope"] = [scope.value for scope in Scope if scope in held.scope]
+    if held.role is Role.MODERATOR:
+        view |= held.limits.said()
     if held.until is not None:
         view["until"] = moment(held.until)
     return view

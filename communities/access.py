@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from communities.limits import ACCOUNT, UNLIMITED, Limits
+from communities.refs import POST
+
 
 class Type(StrEnum):
     """How visible a community is; never changes. A second word is about members of its parent."""
@@ -127,12 +130,19 @@ _NEEDS: Mapping[Action, tuple[Role, Scope | None]] = {
 }
 
 
+_ABOUT: Mapping[Action, str] = {
+    **dict.fromkeys((Action.APPROVE, Action.REMOVE, Action.RESTORE, Action.PIN, Action.UNPIN), POST),
+    **dict.fromkeys((Action.INVITE, Action.ACCEPT, Action.DECLINE, Action.BAN, Action.UNBAN, Action.EXPEL), ACCOUNT),
+}
+"""Of which collection that is about which it is decided."""
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How a person stands to a community. Somebody unknown is `Standing()`.
 
-    `role` and `scope` mean something for members only. `above`: admin of any community above this one. `of_parent`:
-    member of the one directly above.
+    `role`, `scope` and `limits` mean something for members only. `above`: admin of any community above this one.
+    `of_parent`: member of the one directly above.
     """
 
     status: Status | None = None
@@ -141,6 +151,7 @@ class Standing:
     above: bool = False
     of_parent: bool = False
     site: Site = Site.NOBODY
+    limits: Limits = UNLIMITED
 
     @property
     def joined(self) -> bool:
@@ -156,6 +167,12 @@ class Standing:
     def oversees(self) -> bool:
         """Whether the person stands above the community: no ban in it keeps them out."""
         return self.above or self.site > Site.NOBODY
+
+    @property
+    def bounds(self) -> Limits:
+        """What the person is limited to: nothing limits whoever is more than a moderator."""
+        free = self.above or self.site is Site.ADMIN or (self.joined and self.role is Role.ADMIN)
+        return UNLIMITED if free else self.limits
 
 
 def discoverable(kind: Type, who: Standing) -> bool:
@@ -216,9 +233,23 @@ def may_post(kind: Type, posting: Posting, state: State, who: Standing) -> Admis
     return Admission.ADMITTED
 
 
-def may_decide(action: Action, who: Standing) -> bool:
-    """Whether somebody may take such a decision in a community."""
+def holds(action: Action, who: Standing) -> bool:
+    """Whether somebody has the role and the scope that a decision takes, whatever limits the role otherwise."""
     if who.above or who.site is Site.ADMIN:
         return True
     role, scope = _NEEDS[action]
     return who.joined and who.role >= role and (who.role is Role.ADMIN or scope in who.scope)
+
+
+def may_decide(action: Action, who: Standing) -> bool:
+    """Whether somebody may take such a decision in a community."""
+    return holds(action, who) and who.bounds.covers(_ABOUT.get(action))
+
+
+def may_grant(who: Standing, role: Role, scope: frozenset[Scope], limits: Limits) -> bool:
+    """Whether somebody may give such a role: nobody grants more than they hold."""
+    if not may_decide(Action.SET_ROLE, who):
+        return False
+    if who.above or who.site is Site.ADMIN or who.role is Role.ADMIN:
+        return True
+    return role <= who.role and scope <= who.scope and limits.within(who.bounds)

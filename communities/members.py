@@ -9,18 +9,21 @@ from typing import Any
 
 from communities.access import EVERYTHING, Role, Scope, Site, Standing, Status
 from communities.directory import Places, Settings, owners_above
+from communities.limits import limits_text, read_limits
 from communities.membership import Membership, in_force
 from models import communities as community_rows
 from models.database import Connection
 
 _ALL = "*"
-_COLUMNS = "status, role, scope, until"
+COLUMNS = ("status", "role", "scope", "until", "limits")
+"""Of a membership, as `read_membership` takes them."""
+_COLUMNS = ", ".join(COLUMNS)
 _OF_ACTOR = f"SELECT community, {_COLUMNS} FROM membership WHERE actor = ?"
 _PUT = (
-    "INSERT INTO membership (community, actor, status, role, scope, until, since, via, rkey, granted)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, coalesce(?10, '')) ON CONFLICT (community, actor) DO UPDATE SET"
+    "INSERT INTO membership (community, actor, status, role, scope, until, since, via, rkey, granted, limits)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, coalesce(?10, ''), ?12) ON CONFLICT (community, actor) DO UPDATE SET"
     " since = iif(status = excluded.status, since, excluded.since), status = excluded.status, role = excluded.role,"
-    " scope = excluded.scope, until = excluded.until, via = iif(?11, excluded.via, via),"
+    " scope = excluded.scope, until = excluded.until, limits = excluded.limits, via = iif(?11, excluded.via, via),"
     " rkey = iif(?11, excluded.rkey, rkey), granted = coalesce(?10, granted)"
 )
 MOST_REMEMBERED = 1000
@@ -44,9 +47,9 @@ class Via:
 
 
 def read_membership(row: tuple[Any, ...]) -> Membership:
-    """A membership of the columns status, role, scope, until."""
-    status, role, scope, until = row
-    return Membership(Status(status), Role(role), scope_of(scope), until)
+    """A membership of COLUMNS."""
+    status, role, scope, until, limits = row
+    return Membership(Status(status), Role(role), scope_of(scope), until, read_limits(limits))
 
 
 def scope_of(text: str) -> frozenset[Scope]:
@@ -110,7 +113,7 @@ def standing_by(
     mine = in_force(of.get(settings.id), now)
     if mine is None:
         return Standing(None, Role.MEMBER, EVERYTHING, above, of_parent, site)
-    return Standing(mine.status, mine.role, mine.scope, above, of_parent, site)
+    return Standing(mine.status, mine.role, mine.scope, above, of_parent, site, mine.limits)
 
 
 def standing_of(
@@ -172,7 +175,7 @@ def put(
     else:
         way = via or Via("invitation")
         values = (after.status.value, after.role.value, scope_text(after.scope), after.until, now, way.way, way.rkey)
-        connection.execute(_PUT, (community, actor, *values, granted, via is not None))
+        connection.execute(_PUT, (community, actor, *values, granted, via is not None, limits_text(after.limits)))
     status, role = (after.status.value, after.role.value) if after else (None, None)
     connection.execute(
         "INSERT INTO membership_event (community, actor, act, by, status, role, at) VALUES (?, ?, ?, ?, ?, ?, ?)",

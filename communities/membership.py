@@ -11,7 +11,20 @@ Each illegal step is refused by a name (`RefusedError.name`) that clients get as
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from communities.access import EVERYTHING, Action, Role, Scope, Standing, State, Status, Type, joins_as, may_decide
+from communities.access import (
+    EVERYTHING,
+    Action,
+    Role,
+    Scope,
+    Standing,
+    State,
+    Status,
+    Type,
+    joins_as,
+    may_decide,
+    may_grant,
+)
+from communities.limits import UNLIMITED, Limits
 
 
 class Own(StrEnum):
@@ -37,14 +50,15 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A row of a community's memberships. `role` and `scope` mean something for members only. `until`: when the ban or
-    the role ends, microseconds; None: never.
+    """A row of a community's memberships. `role`, `scope` and `limits` mean something for members only. `until`: when
+    the ban or the role ends, microseconds; None: never.
     """
 
     status: Status
     role: Role = Role.MEMBER
     scope: frozenset[Scope] = EVERYTHING
     until: int | None = None
+    limits: Limits = UNLIMITED
 
 
 MEMBER = Membership(Status.MEMBER)
@@ -177,6 +191,7 @@ def set_role(
     own: bool,
     actor: Standing,
     scope: frozenset[Scope] = EVERYTHING,
+    limits: Limits = UNLIMITED,
     until: int | None = None,
 ) -> Membership:
     """A member with another role. `own`: whether somebody changes their own; `until`: when it ends, microseconds.
@@ -188,10 +203,12 @@ def set_role(
     if held.role is Role.ADMIN:
         raise RefusedError("IsAdmin", "An admin's role never changes; an admin can only leave.")
     down = role is Role.MEMBER and held.role is Role.MODERATOR
-    if not (may_decide(Action.SET_ROLE, actor) or (own and down)):
+    if not (may_grant(actor, role, scope, limits) or (own and down)):
         raise RefusedError("NotPermitted", "Only an admin gives and takes roles.")
     if role is held.role is Role.MEMBER:
         raise RefusedError("NoChange", "The account has this role already.")
     if role is Role.MEMBER:
         return MEMBER
-    return replace(held, role=role, scope=scope if role is Role.MODERATOR else EVERYTHING, until=until)
+    if role is Role.ADMIN:
+        scope, limits = EVERYTHING, UNLIMITED
+    return replace(held, role=role, scope=scope, limits=limits, until=until)

@@ -12,6 +12,7 @@ from communities.access import AVAILABLE, EVERYTHING, Posting, Role, Scope, Stat
 from communities.commands import Word
 from communities.community import JOIN_WAYS, WHO, Community, Exclude, Include, Log, Require, Rule
 from communities.keys import LIST, RESERVED, SLUG
+from communities.limits import UNLIMITED, Limits, limits_of
 from communities.ranking import SORTS, Ranking
 from communities.text import fold_tag, words
 from xrpc.lexicon import Catalog, LexiconError
@@ -59,6 +60,7 @@ class RoleRecord:
     role: Role
     scope: frozenset[Scope]
     until: int | None
+    limits: Limits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,10 @@ def _role(did: str, about: str, record: Mapping[str, Any]) -> RoleRecord:
     scope = EVERYTHING
     if "scope" in record and role is Role.MODERATOR:
         scope = frozenset(part for part in Scope if part.value in record["scope"])
+    limits = limits_of(record) if role is Role.MODERATOR else UNLIMITED
     # A moment before 1970 has no number of microseconds; whatever ends then has ended.
     until = (parse_datetime(record["expiresAt"]) or 0) if "expiresAt" in record else None
-    return RoleRecord(about, record["subject"], role, scope, until)
+    return RoleRecord(about, record["subject"], role, scope, until, limits)
 
 
 def _community(did: str, slug: str, record: Mapping[str, Any]) -> CommunityRecord:

@@ -7,6 +7,7 @@
 Source: tools.ozone.moderation.emitEvent#reportAction, tools.ozone.report.closeReports.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from communities.casebook import append
@@ -43,6 +44,10 @@ class ReportAction:
     note: str = ""
 
 
+def _anyone(_: CaseRow) -> bool:
+    return True
+
+
 def settle(
     connection: Connection,
     scope: int,
@@ -55,9 +60,10 @@ def settle(
     *,
     internal_note: str = "",
     automated: bool = False,
+    theirs: Callable[[CaseRow], bool] = _anyone,
 ) -> list[int]:
     """Let an event do to reports of its subject what it does; the numbers of those that it did something to, by number.
-    Call inside a write.
+    Call inside a write. `theirs`: which reports the actor may work on; no other is there.
 
     Reports that cannot come to stand so are left as they are. Raises ReportActionError, whatever else is wanted, if one
     of `ids` is no report of the subject in this scope, or is closed.
@@ -65,7 +71,8 @@ def settle(
     act = ACTS.get(kind)
     if act is None:
         return []
-    waiting = dict(report_cases.waiting(connection, scope, subject_number))
+    every = report_cases.waiting(connection, scope, subject_number)
+    waiting = {number: row for number, row in every if theirs(row)}
     for number in wanted.ids:
         if number not in waiting:
             raise ReportActionError(_why(connection, scope, subject_number, number))
@@ -90,23 +97,24 @@ def close_reports(
     now: int,
     *,
     automated: bool = False,
+    theirs: Callable[[CaseRow], bool] = _anyone,
 ) -> list[int]:
     """Close the reports of a subject in a scope, or (`types`) those for these reasons; their numbers. Call inside a
-    write.
+    write. `theirs`: as in `settle`.
 
     The event that this is among those of moderation is a comment: something was said of the subject, and nothing done
     to it. To acknowledge it would be to approve a post, and to let nobody report this version again. Where there is
     nothing to close nothing is said.
     """
     waiting = report_cases.waiting(connection, scope, subject_number)
-    if not any(_is_meant(row, types) for _, row in waiting):
+    if not any(_is_meant(row, types) and theirs(row) for _, row in waiting):
         return []
     key = mod_events.subject(connection, subject_number)
     event = append(connection, scope, key, ModEvent(Kind.COMMENT, now, actor, role, comment=note))
     wanted = ReportAction(types=types, everything=not types)
     return settle(
         connection, scope, subject_number, event.id, Kind.COMMENT, wanted, actor, now,
-        internal_note=note, automated=automated,
+        internal_note=note, automated=automated, theirs=theirs,
     )  # fmt: skip
 
 

@@ -17,9 +17,9 @@ from communities.rule import refusal
 from models.reports import SITE
 
 _OF_AUTHOR = (
-    "SELECT 0, community, status, role, scope, until FROM membership WHERE actor = ?1"
-    " UNION ALL SELECT 1, community, verdict, cid, decision, NULL FROM decided WHERE actor = ?1 AND rkey = ?2"
-    f" UNION ALL SELECT 2, about, gone, NULL, NULL, NULL FROM declaration WHERE subject = ?3"
+    "SELECT 0, community, status, role, scope, until, limits FROM membership WHERE actor = ?1"
+    " UNION ALL SELECT 1, community, verdict, cid, decision, NULL, NULL FROM decided WHERE actor = ?1 AND rkey = ?2"
+    f" UNION ALL SELECT 2, about, gone, NULL, NULL, NULL, NULL FROM declaration WHERE subject = ?3"
     f" AND collection = '{SUBMISSION}' AND actor = ?1"
 )
 _BLOCKED = (

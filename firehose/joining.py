@@ -11,7 +11,17 @@ from communities.access import Role, Status
 from communities.bans import hide_posts_of
 from communities.community import BY_RECORD, BY_TAG
 from communities.directory import Settings
-from communities.members import Via, count_admins, memberships, put, read_membership, scope_of, standing_by
+from communities.limits import limits_of
+from communities.members import (
+    COLUMNS,
+    Via,
+    count_admins,
+    memberships,
+    put,
+    read_membership,
+    scope_of,
+    standing_by,
+)
 from communities.members import held as held_membership
 from communities.membership import MEMBER, Membership, Own, RefusedError, in_force, step
 from communities.records import MEMBERSHIP, ROLE, RoleRecord
@@ -74,7 +84,7 @@ class Joining(Rows):
 
     def _leave(self, actor: Actor, did: str, settings: Settings, way: str, rkey: str, now: int) -> None:
         """What somebody is a member by is gone."""
-        query = "SELECT status, role, scope, until FROM membership WHERE community = ? AND actor = ? AND via = ?"
+        query = f"SELECT {', '.join(COLUMNS)} FROM membership WHERE community = ? AND actor = ? AND via = ?"
         row = self._sql(f"{query} AND rkey = ?", (settings.id, actor.id, way, rkey)).get
         held = read_membership(row) if row else None
         if held is None or held.status is Status.BANNED:
@@ -115,7 +125,7 @@ class Joining(Rows):
         held = in_force(held_membership(self._connection, settings.id, actor), now)
         if held is None or held.status is not Status.MEMBER:
             return  # it counts once they have joined
-        after = Membership(Status.MEMBER, said.role, said.scope, said.until)
+        after = Membership(Status.MEMBER, said.role, said.scope, said.until, said.limits)
         if in_force(after, now) == after:
             put(self._connection, settings.id, actor, after, act="setRole", by=by, now=now, granted=rkey)
 
@@ -149,5 +159,6 @@ class Joining(Rows):
 
 
 def role_of(community: str, subject: str, record: dict[str, Any]) -> RoleRecord:
-    """A role record, as it is kept."""
-    return RoleRecord(community, subject, Role(record["role"]), scope_of(record["scope"]), record["until"])
+    """A role record, as it is kept; before there were limits, without any."""
+    role, scope, limits = Role(record["role"]), scope_of(record["scope"]), limits_of(record.get("limits", {}))
+    return RoleRecord(community, subject, role, scope, record["until"], limits)

@@ -99,5 +99,6 @@ class Keeping(Founding):
 def text_of(said: Said) -> str:
     """A record as it is kept."""
     if isinstance(said, RoleRecord):
-        return json.dumps({"role": said.role.value, "scope": scope_text(said.scope), "until": said.until})
+        kept = {"role": said.role.value, "scope": scope_text(said.scope), "until": said.until}
+        return json.dumps({**kept, "limits": said.limits.said()})
     return json.dumps(asdict(said), ensure_ascii=False)

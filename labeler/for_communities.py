@@ -75,7 +75,7 @@ def label(
     # To say with another end what holds is to take that away: it would be over when the new one is.
     over = tuple({one.val for one in held if one.val in wish.add and one.cid == wish.cid and one.exp != exp})
     # What does not hold is not there to be removed: that is no matter of permission.
-    judge(Facts(wish.who, its_own, own), declared.values, wish.add, (*gone, *over))
+    judge(Facts(wish.who, its_own, own, subject_key(wish.uri).about), declared.values, wish.add, (*gone, *over))
     if wish.add:
         _check_version(connection, wish.uri, wish.cid)
     key, role = subject_key(wish.uri), str(acting_as(Action.REMOVE, settings, wish.actor, wish.who))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from communities.access import Action, Site, Standing, may_decide
 from communities.acting import acting_as
+from communities.deeds import subject_key
 from communities.directory import Places, Settings
 from communities.log import Acting
 from communities.members import standing_of
@@ -84,7 +85,7 @@ class Hand:
         self.moderates(connection, scope)
         who = self.standing(connection, scope) if scope > 0 else Standing(site=Site.ADMIN)
         # What they end holds because of this community alone.
-        judge(Facts(who, True, frozenset(end)), (), (), end)
+        judge(Facts(who, True, frozenset(end), subject_key(uri).about), (), (), end)
         if not again:
             return
         declared = self.declared(connection, labeler)
@@ -93,7 +94,7 @@ class Hand:
         if any(val in declared.definitions and declared.definitions[val].two_person for val in again):
             raise RefusedError("SecondNeeded", "It takes two people to issue this label.")
         its_own = scope <= 0 or belongs(connection, scope, uri)
-        judge(Facts(who, its_own, frozenset()), declared.values, again, ())
+        judge(Facts(who, its_own, frozenset(), subject_key(uri).about), declared.values, again, ())
 
     def protected(self, connection: Connection, scope: int, tags: Collection[str]) -> set[str]:
         """Those of some tags that are for others."""

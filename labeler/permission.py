@@ -1,14 +1,15 @@
 """Who may label what for a community: predicates over what is known of the person, the subject and the labeler.
 
 Moderators and admins label for their community, with a labeler that serves it and in the values that it declares:
-posts that the community has (in whatever state) and the accounts of its members and authors. Values that every app
-obeys (`!hide`, `!warn`) are for the admins of the site alone (S140).
+posts that the community has (in whatever state) and the accounts of its members and authors, as far as their role is
+not limited to other values or collections. Values that every app obeys (`!hide`, `!warn`) are for the admins of the
+site alone (S140).
 """
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from communities.access import Action, Site, Standing, may_decide
+from communities.access import Action, Site, Standing, holds
 from communities.members import find_actor
 from communities.refs import read_post_uri
 from models.database import Connection
@@ -48,12 +49,14 @@ class NotAllowedError(Exception):
 
 class Facts(NamedTuple):
     """What is known. `who`: how the person stands to the community; `belongs`: whether the subject is the community's;
-    `own`: the values that hold of it because of this community or of an automatic rule.
+    `own`: the values that hold of it because of this community or of an automatic rule; `about`: the collection of the
+    subject, as limits name it.
     """
 
     who: Standing
     belongs: bool
     own: frozenset[str]
+    about: str
 
 
 def serving(labelers: Iterable[Labeler], slug: str) -> list[Labeler]:
@@ -67,8 +70,9 @@ def judge(facts: Facts, values: Collection[str], add: Sequence[str], remove: Seq
     """
     site_admin = facts.who.site is Site.ADMIN
     # Who may take a post out of the community may also say of it what it is.
-    if not may_decide(Action.REMOVE, facts.who):
-        raise NotAllowedError("NotPermitted", "Your role does not allow you to label here.")
+    if not holds(Action.REMOVE, facts.who) or not facts.who.bounds.covers(facts.about):
+        raise NotAllowedError("NotPermitted", "Your role does not allow you to label this here.")
+    check_values(facts.who, (*add, *remove))
     for val in (*add, *remove):
         if val.startswith(SYSTEM) and not site_admin:
             raise NotAllowedError("NotPermitted", f"{val} is for the admins of the site: every app obeys it.")
@@ -84,6 +88,12 @@ def judge(facts: Facts, values: Collection[str], add: Sequence[str], remove: Seq
     for val in remove:
         if val not in facts.own:
             raise NotAllowedError("NotPermitted", f"{val[:100]!r} does not hold because of this community.")
+
+
+def check_values(who: Standing, values: Iterable[str]) -> None:
+    """Raise NotAllowedError unless a role covers all values that somebody is about to issue or negate."""
+    for val in who.bounds.labelled(values):
+        raise NotAllowedError("NotPermitted", f"Your role does not cover the label {val[:100]!r}.")
 
 
 def belongs(connection: Connection, community: int, uri: str) -> bool:

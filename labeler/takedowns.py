@@ -5,7 +5,7 @@ back, by whatever door.
 """
 
 from labeler.issue import Vocabulary, Wanted, issue, take_back
-from labeler.standing import slots_of
+from labeler.standing import Slot, slots_of
 from models import mod_events, subject_statuses
 from models.database import Connection
 from models.mod_events import SubjectKey
@@ -30,14 +30,27 @@ def end(connection: Connection, scope: int, key: SubjectKey, actor: str, role: s
     the number of the event, None where there is nothing to take back. Call inside a write, before the event that gives
     the subject back in `scope`. `now`: milliseconds.
     """
+    event: int | None = None
+    for labeler, did, ended in _ending(connection, scope, key, now):
+        wanted = Wanted(labeler, did, key.uri, actor=actor, role=role, community=max(scope, 0))
+        event = take_back(connection, wanted, ended, now).event
+    return event
+
+
+def ending(connection: Connection, scope: int, key: SubjectKey, now: int) -> set[str]:
+    """The values that `end` would take back."""
+    return {slot.val for _, _, slots in _ending(connection, scope, key, now) for slot in slots}
+
+
+def _ending(connection: Connection, scope: int, key: SubjectKey, now: int) -> list[tuple[int, str, list[Slot]]]:
+    """Of each labeler (number, DID) what holds because of takedowns that would stand no more."""
     subject = mod_events.find_subject(connection, key)
     if subject is None or scope not in (down := subject_statuses.takendown_in(connection, subject)) or len(down) > 1:
-        return None
-    event: int | None = None
+        return []
+    found = []
     for labeler, did, values in mod_events.issued_by_takedowns(connection, subject):
         known = slots_of(connection, labeler, key.uri)
         ended = [slot for val in values for slot in known.get(val, {}).values() if slot.holds(now)]
         if ended:
-            wanted = Wanted(labeler, did, key.uri, actor=actor, role=role, community=max(scope, 0))
-            event = take_back(connection, wanted, ended, now).event
-    return event
+            found.append((labeler, did, ended))
+    return found

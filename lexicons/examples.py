@@ -13,6 +13,11 @@ _POST = {
     "uri": f"at://{_MEMBER}/app.bsky.feed.post/3kznmn7xqxl22",
     "cid": "bafyreiclp443lavogvhj3d2ob2cxbfuscni2k5jk7bebjzg7khl3esabwq",
 }
+_LIMITS = {
+    "labels": ["spam", "spoiler"],
+    "collections": ["app.bsky.feed.post", "account"],
+    "reasons": ["com.atproto.moderation.defs#reasonSpam"],
+}
 RECORDS: dict[str, dict[str, Any]] = {
     "community": {
         "type": "open",
@@ -35,6 +40,7 @@ RECORDS: dict[str, dict[str, Any]] = {
         "subject": _MEMBER,
         "role": "moderator",
         "scope": ["posts", "pins"],
+        **_LIMITS,
         "createdAt": _FIRST,
     },
     "membership": {"community": _BIRDS, "volume": 4, "createdAt": _FIRST},
@@ -57,6 +63,7 @@ _MODERATOR = {
     "status": "member",
     "role": "moderator",
     "scope": ["posts", "pins"],
+    **_LIMITS,
     "since": "2026-02-01T08:00:00.000Z",
     "until": "2027-02-01T08:00:00.000Z",
 }
@@ -426,10 +433,10 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
     ),
     "setRole": (
-        {"community": "birds", "subject": _MEMBER, "role": "moderator", "scope": ["posts", "pins"]},
+        {"community": "birds", "subject": _MEMBER, "role": "moderator", "scope": ["posts", "pins"], **_LIMITS},
         {
             "decision": _PROMOTION,
-            "member": {key: _MODERATOR[key] for key in ("did", "status", "role", "scope", "since")},
+            "member": {key: _MODERATOR[key] for key in ("did", "status", "role", "scope", *_LIMITS, "since")},
         },
     ),
 }

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from models.database import Connection
+from models.scopes import Scopes, cases
 
 COLUMNS = "id, did, uri, cid, record, handle, parent, parent_text, tries"
 
@@ -104,10 +105,8 @@ def snapshots(connection: Connection, uri: str, cid: str, most: int) -> list[Sna
     return [Snapshot._make(row) for row in connection.execute(query, (uri, cid, most))]
 
 
-def reached(connection: Connection, number: int, most: int) -> list[int]:
-    """The scopes that reports with this snapshot have reached."""
-    rows = connection.execute(
-        "SELECT DISTINCT t.scope FROM report r JOIN report_case t ON t.report = r.id WHERE r.evidence = ? LIMIT ?",
-        (number, most),
-    )
-    return [scope for (scope,) in rows]
+def has_reached(connection: Connection, scopes: Scopes, number: int) -> bool:
+    """Whether a report with this snapshot has reached any of the scopes, and is seen there."""
+    seen, bindings = scopes.where(cases("c"))
+    query = f"SELECT 1 FROM report r JOIN report_case c ON c.report = r.id WHERE r.evidence = ? AND {seen} LIMIT 1"
+    return connection.execute(query, (number, *bindings)).fetchone() is not None

@@ -18,6 +18,7 @@ from models.steps_index import FIRST, LATE, RANKING, REPOS, UNPROVEN
 from models.steps_label_rules import LABEL_RULES
 from models.steps_labels import LABELS, SUBJECTS
 from models.steps_layer import DECISIONS, FAMILIES, LAYER, REVISED
+from models.steps_limits import LIMITS
 from models.steps_moderation import REPORTS
 from models.steps_ozone import SETS, TEAM
 from models.steps_queues import QUEUES
@@ -49,6 +50,7 @@ STEPS: tuple[str, ...] = (
     COMMANDS,
     UNDO,
     FORWARD,
+    LIMITS,
 )
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ somebody reported. Plain functions over a connection.
 from typing import NamedTuple
 
 from models.database import Connection
-from models.scopes import Scopes
+from models.scopes import Scopes, events
 
 
 class DayCount(NamedTuple):
@@ -30,7 +30,7 @@ class Reported(NamedTuple):
 
 def by_day(connection: Connection, scopes: Scopes, did: str) -> list[DayCount]:
     """What was done about an account and all that is of it, the last day first. The work is that of its events."""
-    seen, bindings = scopes.where("+e.scope")
+    seen, bindings = scopes.where(events("e", "+e.scope"))
     rows = connection.execute(
         "SELECT date(e.at / 1000000, 'unixepoch') AS day,"
         " iif(s.convo != '', 'chat', iif(s.path != '', 'record', 'account')) AS kind, e.type, count(*)"
@@ -45,7 +45,7 @@ def reported_by(connection: Connection, scopes: Scopes, did: str) -> tuple[Repor
     """What an account has reported of accounts, and of records. A report that reaches several scopes is one; what was
     done of it counts where it was reported.
     """
-    seen, bindings = scopes.where("e.scope")
+    seen, bindings = scopes.where(events("e"))
     later = (
         "EXISTS (SELECT 1 FROM mod_event a WHERE a.subject = e.subject AND a.scope = e.scope"
         " AND (a.at, a.id) > (e.at, e.id) AND a.type = '{}'{})"

@@ -11,12 +11,13 @@ from models import subject_statuses
 from models.database import Connection
 from models.looking import LAST, MOST_SCANS, Scan, each, look, merged
 from models.mod_events import EventRow, SubjectKey, find_subject
-from models.scopes import Scopes
+from models.scopes import Scopes, events
 
 MOST_BY_TYPE = 100
 """Scans for each scope and type; more are scans for each scope."""
 _BY_TEXT = "SELECT value FROM json_each(?)"
 _FROM = "FROM json_each(?) k CROSS JOIN mod_event e ON e.id = k.value CROSS JOIN subject s ON s.id = e.subject"
+_EVENT = events("e", "+e.scope")  # a plus: not by an index
 _IS_DID = "substr(e.actor, 1, 4) = 'did:'"
 _OF_KIND = {
     "account": "s.path = '' AND s.convo = ''",
@@ -108,9 +109,11 @@ def scans(connection: Connection, sought: Sought, behind: Place | None) -> Itera
     if listed is not None:
         column, value, few = listed
         more = " AND e.batch != ''" if column == "batch" else ""  # by which the index is known to hold it
-        yield from (scan(f"e.{column} = ? AND e.scope = ?{more}", value, scope) for scope in few)
+        for scope in few:
+            cut, own = sought.scopes.within(scope, _EVENT)
+            yield scan(f"e.{column} = ? AND e.scope = ?{more}{cut}", value, scope, *own)
         return
-    seen, scopes = sought.scopes.where("+e.scope")  # a plus: not by an index
+    seen, scopes = sought.scopes.where(_EVENT)
     if sought.subject is not None and sought.whole_account:
         yield Scan(
             "SELECT e.at, e.id FROM subject s CROSS JOIN mod_event e ON e.subject = s.id"
@@ -128,8 +131,11 @@ def scans(connection: Connection, sought: Sought, behind: Place | None) -> Itera
     if len(every) * len(types) > MOST_BY_TYPE:
         types = (None,)
     for scope in every:
+        cut, own = sought.scopes.within(scope, _EVENT)
         yield from (
-            scan("e.scope = ?", scope) if one is None else scan("e.scope = ? AND e.type = ?", scope, one)
+            scan(f"e.scope = ?{cut}", scope, *own)
+            if one is None
+            else scan(f"e.scope = ? AND e.type = ?{cut}", scope, one, *own)
             for one in types
         )
 
@@ -164,7 +170,7 @@ def _scopes_of(connection: Connection, scopes: Scopes, column: str, value: str) 
 
 def _conditions(sought: Sought) -> tuple[str, list[Any]]:
     """What every event that is sought fulfils, apart from its words."""
-    seen, scopes = sought.scopes.where("+e.scope")
+    seen, scopes = sought.scopes.where(_EVENT)
     parts, bindings = [seen, "e.at > ?", "e.at < ?"], [*scopes, sought.after, sought.before]
 
     def add(condition: str, *values: Any) -> None:

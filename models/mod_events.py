@@ -2,11 +2,15 @@
 functions over a connection. Times are microseconds.
 """
 
+import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from models.database import Connection
+from models.scopes import Scopes, events
 
+ACCOUNT, CONVERSATION = "account", "conversation"
+"""What stands for subjects that are no records among collections, as in column `about` of `report_case`."""
 SERVICE = 0
 """The scope of what is no community's: the service itself. That of a labeler is its number, below 0."""
 
@@ -27,6 +31,11 @@ class SubjectKey(NamedTuple):
     def collection(self) -> str:
         """Of a record; empty for anything else."""
         return self.path.partition("/")[0]
+
+    @property
+    def about(self) -> str:
+        """The collection of a record, ACCOUNT or CONVERSATION."""
+        return CONVERSATION if self.convo else self.collection or ACCOUNT
 
     @property
     def account(self) -> "SubjectKey":
@@ -119,6 +128,18 @@ def undoing(connection: Connection, number: int, after: int = 0) -> list[int]:
     """The events that undo one, those behind the number `after`."""
     query = "SELECT id FROM mod_event WHERE undoes = ? AND id > ? ORDER BY id"
     return [found for (found,) in connection.execute(query, (number, after))]
+
+
+def reason_of(row: EventRow) -> str | None:
+    """Why something was reported; None of what is no report."""
+    return str(json.loads(row.said).get("reportType", "")) if row.type == "modEventReport" else None
+
+
+def is_seen(connection: Connection, scopes: Scopes, scope: int, subject_number: int) -> bool:
+    """Whether any event of a subject that has some in a scope is seen there."""
+    cut, bindings = scopes.within(scope, events("e"))
+    query = f"SELECT 1 FROM mod_event e WHERE e.subject = ? AND e.scope = ?{cut} LIMIT 1"
+    return not cut or connection.execute(query, (subject_number, scope, *bindings)).fetchone() is not None
 
 
 def find_external(connection: Connection, external: str, subject_number: int, kind: str, scope: int) -> int | None:

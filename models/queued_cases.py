@@ -9,7 +9,7 @@ from typing import NamedTuple
 from models.database import Connection
 from models.queues import NO_QUEUE
 from models.report_cases import ASSIGNED, CLOSED, ESCALATED, OPEN, QUEUED
-from models.scopes import Scopes
+from models.scopes import Scopes, cases
 
 
 class Queued(NamedTuple):
@@ -57,7 +57,7 @@ def find(connection: Connection, number: int) -> Queued | None:
 
 def unsorted(connection: Connection, scopes: Scopes, first: int, last: int) -> list[Queued]:
     """Those with numbers from `first` to `last` that are in no queue, and neither closed nor with somebody."""
-    where, bindings = scopes.where("c.scope")
+    where, bindings = scopes.where(cases("c"))
     query = f"{_SELECT} WHERE c.id BETWEEN ? AND ? AND c.queue = ? AND c.state IN (?, ?) AND {where} ORDER BY c.id"
     rows = connection.execute(query, (first, last, NO_QUEUE, OPEN, ESCALATED, *bindings))
     return [Queued(*row) for row in rows]

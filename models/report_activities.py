@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from models.database import Connection
-from models.scopes import Scopes
+from models.scopes import Scopes, parts_of_cases
 from models.streams import Stream, first_rows
 
 
@@ -75,6 +75,8 @@ def _streams(scopes: Scopes, types: Sequence[str]) -> Iterator[Stream]:
     """The parts of the table that are each in order of time, by one of its indexes."""
     for kind in types:
         for scope in sorted(scopes.listed):
-            yield "report_activity INDEXED BY report_activity_type WHERE scope = ? AND type = ?", (scope, kind)
+            cut, own = scopes.within(scope, parts_of_cases("report_activity"))
+            there = "report_activity INDEXED BY report_activity_type WHERE scope = ? AND type = ?"
+            yield there + cut, (scope, kind, *own)
         if scopes.communities:
             yield "report_activity INDEXED BY report_activity_everywhere WHERE scope > 0 AND type = ?", (kind,)

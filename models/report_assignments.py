@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from models.database import Connection
-from models.scopes import Scopes
+from models.scopes import Scopes, parts_of_cases
 from models.streams import Stream, first_rows
 
 
@@ -74,7 +74,7 @@ def page(
     """Who works on reports of some scopes, the newest first, below the number `before`. `active_at`: those alone that
     last then; `cases`, `dids`: of these reports and these moderators alone, unless they are empty.
     """
-    rest, bindings = scopes.where("scope")
+    rest, bindings = scopes.where(parts_of_cases("report_assignment", "scope"))
     for column, listed in (("report_case", cases), ("did", dids)):
         if listed:
             rest, bindings = (

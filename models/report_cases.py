@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from models.database import Connection
 from models.mod_events import SubjectKey
+from models.scopes import Scopes, cases
 
 OPEN, QUEUED, ASSIGNED, ESCALATED, CLOSED = "open", "queued", "assigned", "escalated", "closed"
 """The states of a report."""
@@ -100,13 +101,14 @@ def waiting(connection: Connection, scope: int, subject: int) -> list[tuple[int,
     return [(row[0], CaseRow(*row[1:])) for row in rows]
 
 
-def count_waiting(connection: Connection, scope: int, subject: int) -> int:
-    """How many reports of a subject in a scope are not closed."""
+def count_waiting(connection: Connection, scopes: Scopes, scope: int, subject: int) -> int:
+    """How many reports of a subject in a scope are not closed, of those that are seen."""
+    cut, bindings = scopes.within(scope, cases("report_case"))
     query = (
         "SELECT count(*) FROM report_case INDEXED BY report_case_waiting"
-        " WHERE subject = ? AND scope = ? AND state != 'closed'"
+        f" WHERE subject = ? AND scope = ? AND state != 'closed'{cut}"
     )
-    return int(connection.execute(query, (subject, scope)).fetchone()[0])
+    return int(connection.execute(query, (subject, scope, *bindings)).fetchone()[0])
 
 
 def scopes(connection: Connection, report: int) -> set[int]:
@@ -123,10 +125,12 @@ def scopes_waiting(connection: Connection, subject: int) -> list[int]:
     return [scope for (scope,) in connection.execute(query, (subject,))]
 
 
-def has_reported(connection: Connection, scope: int, did: str) -> bool:
-    """Whether an account has reported anything to a scope."""
-    query = "SELECT 1 FROM report r JOIN report_case c ON c.report = r.id AND c.scope = ? WHERE r.reporter = ? LIMIT 1"
-    return connection.execute(query, (scope, did)).fetchone() is not None
+def has_reported(connection: Connection, scopes: Scopes, scope: int, did: str) -> bool:
+    """Whether an account has reported anything to a scope that is seen."""
+    cut, bindings = scopes.within(scope, cases("c"))
+    there = f"report r JOIN report_case c ON c.report = r.id AND c.scope = ?{cut}"
+    query = f"SELECT 1 FROM {there} WHERE r.reporter = ? LIMIT 1"
+    return connection.execute(query, (scope, *bindings, did)).fetchone() is not None
 
 
 def touch(connection: Connection, report: int, now: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from models.database import Connection
-from models.scopes import Scopes
+from models.scopes import Columns, Scopes, cases
 
 _Part = tuple[str, tuple[Any, ...]]
 
@@ -64,7 +64,7 @@ def pending(connection: Connection, scopes: Scopes, counted: Counted) -> int:
     if counted.moderator:
         where, bindings = f"{where} AND c.assignee = ?", (*bindings, counted.moderator)
     found = 0
-    for condition, own in _scopes(scopes, "c.scope"):
+    for condition, own in _scopes(scopes, cases("c")):
         query = (
             "SELECT count(*) FROM report_case c INDEXED BY report_case_pending"
             f" WHERE c.state != 'closed' AND {condition} AND {where}"
@@ -78,7 +78,7 @@ def inbound(connection: Connection, scopes: Scopes, counted: Counted, span: Span
     where, bindings = counted.where
     found: Counter[int] = Counter()
     if counted.moderator:
-        seen, seen_bindings = scopes.where("s.scope")
+        seen, seen_bindings = scopes.where(cases("c", "s.scope"))
         query = (
             "SELECT (s.at - ?) / ?, count(DISTINCT s.report_case) FROM report_assignment s"
             " INDEXED BY report_assignment_began CROSS JOIN report_case c ON c.id = s.report_case"
@@ -86,7 +86,7 @@ def inbound(connection: Connection, scopes: Scopes, counted: Counted, span: Span
         )
         given = (span.since, span.width, counted.moderator, span.since, span.until, *seen_bindings, *bindings)
         return Counter(dict(connection.execute(query, given).fetchall()))
-    for condition, own in _scopes(scopes, "c.scope"):
+    for condition, own in _scopes(scopes, cases("c")):
         everywhere = "" if own else "_everywhere"
         query = (
             f"SELECT (c.at - ?) / ?, count(*) FROM report_case c INDEXED BY report_case_inbound{everywhere}"
@@ -123,7 +123,7 @@ def reached(connection: Connection, scopes: Scopes, counted: Counted, span: Span
 def held(connection: Connection, scopes: Scopes, counted: Counted, at: int) -> int:
     """How many were the moderator's at a moment."""
     where, bindings = counted.where
-    seen, seen_bindings = scopes.where("s.scope")
+    seen, seen_bindings = scopes.where(cases("c", "s.scope"))
     query = (
         "SELECT count(*) FROM report_assignment s INDEXED BY report_assignment_began"
         " CROSS JOIN report_case c ON c.id = s.report_case WHERE s.permanent = 1 AND s.did = ? AND s.at < ?"
@@ -135,7 +135,7 @@ def held(connection: Connection, scopes: Scopes, counted: Counted, at: int) -> i
 def first(connection: Connection, scopes: Scopes) -> int | None:
     """When the first report came; None: there is none."""
     found = []
-    for condition, own in _scopes(scopes, "scope"):
+    for condition, own in _scopes(scopes, cases("report_case", "scope")):
         everywhere = "" if own else "_everywhere"
         query = (
             f"SELECT min(at) FROM report_case INDEXED BY report_case_inbound{everywhere}"
@@ -148,22 +148,24 @@ def first(connection: Connection, scopes: Scopes) -> int | None:
 _JOIN = "CROSS JOIN report_case c ON c.id = a.report_case WHERE"
 
 
-def _scopes(scopes: Scopes, column: str) -> Iterator[_Part]:
+def _scopes(scopes: Scopes, columns: Columns) -> Iterator[_Part]:
     """The scopes one by one, and all communities together."""
     for scope in sorted(scopes.listed):
-        yield f"{column} = ?", (scope,)
+        cut, own = scopes.within(scope, columns)
+        yield f"{columns.scope} = ?{cut}", (scope, *own)
     if scopes.communities:
-        yield f"{column} > 0", ()
+        yield f"{columns.scope} > 0", ()
 
 
 def _acts(scopes: Scopes, counted: Counted, act: str) -> Iterator[_Part]:
     """Activities of a type in some scopes, each part by one index."""
     if counted.moderator:
-        seen, bindings = scopes.where("a.scope")
+        seen, bindings = scopes.where(cases("c", "a.scope"))
         theirs = f"INDEXED BY report_activity_actor WHERE a.actor = ? AND a.type = ? AND {seen}"
         yield theirs, (counted.moderator, act, *bindings)
         return
     for scope in sorted(scopes.listed):
-        yield "INDEXED BY report_activity_type WHERE a.scope = ? AND a.type = ?", (scope, act)
+        cut, own = scopes.within(scope, cases("c"))
+        yield f"INDEXED BY report_activity_type WHERE a.scope = ? AND a.type = ?{cut}", (scope, act, *own)
     if scopes.communities:
         yield "INDEXED BY report_activity_everywhere WHERE a.scope > 0 AND a.type = ?", (act,)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from models.database import Connection
 from models.report_cases import ASSIGNED, CLOSED, ESCALATED, OPEN, QUEUED
-from models.scopes import Scopes
+from models.scopes import Scopes, cases
 from models.streams import Stream, first_rows
 
 STATES = (OPEN, QUEUED, ASSIGNED, ESCALATED, CLOSED)
@@ -84,7 +84,7 @@ def _rest(wanted: Wanted) -> Stream:
 
 def _streams(scopes: Scopes, wanted: Wanted, order: Order) -> Iterator[Stream]:
     """The parts of the table in which the reports are; none of them overlap."""
-    seen, seen_bindings = scopes.where("c.scope")
+    seen, seen_bindings = scopes.where(cases("c"))
     changed = "_changed" if order.changed else ""
     if wanted.subject is not None or wanted.did:
         states = json.dumps(wanted.states)
@@ -110,8 +110,9 @@ def _streams(scopes: Scopes, wanted: Wanted, order: Order) -> Iterator[Stream]:
         else:
             index = "changed" if order.changed else "at"
             for scope in sorted(scopes.listed):
-                one = f"report_case c INDEXED BY report_case_{index} WHERE c.scope = ?"
-                yield f"{one} AND c.state = ?", (scope, state)
+                cut, own = scopes.within(scope, cases("c"))
+                one = f"report_case c INDEXED BY report_case_{index} WHERE c.scope = ? AND c.state = ?"
+                yield one + cut, (scope, state, *own)
             if scopes.communities:
                 every = f"report_case c INDEXED BY report_case_everywhere{changed} WHERE c.scope > 0"
                 yield f"{every} AND c.state = ?", (state,)

@@ -12,12 +12,14 @@ from models import subject_statuses
 from models.database import Connection
 from models.looking import LAST
 from models.mod_events import SubjectKey, find_subject
-from models.scopes import Scopes
+from models.scopes import Columns, Scopes, about_of, statuses
 
 FEW = 1_000
 """Rows that are sorted each time a page of them is asked for; more are gone through by an index of the order."""
 FROM = "FROM json_each(?) k CROSS JOIN subject_status t ON t.id = k.value CROSS JOIN subject s ON s.id = t.subject"
 """Statuses by their numbers, with their subjects; in this order."""
+STATUS = statuses("t", "+t.scope")
+"""Of a status; with a plus: no index goes through all that is seen."""
 _BY_TEXT = "SELECT value FROM json_each(?)"
 _OF_KIND = {
     "account": "s.path = '' AND s.convo = ''",
@@ -118,14 +120,15 @@ def few(connection: Connection, sought: Sought) -> list[int] | None:
     them, or they are one account's; None: there is no such.
     """
     if sought.subject is not None and sought.whole_account:
-        seen, bindings = sought.scopes.where("+t.scope")
+        seen, bindings = sought.scopes.where(STATUS)
         query = f"SELECT t.id FROM subject s CROSS JOIN subject_status t ON t.subject = s.id WHERE s.did = ? AND {seen}"
         return [number for (number,) in connection.execute(query, (sought.subject.did, *bindings))]
     if sought.subject is not None:
         subject = find_subject(connection, sought.subject)
         scopes = subject_statuses.scopes(connection, subject) if subject is not None else []
         query = "SELECT id FROM subject_status WHERE subject = ? AND scope = ?"
-        return [connection.execute(query, (subject, scope)).fetchone()[0] for scope in sought.scopes.among(scopes)]
+        scopes = [scope for scope in scopes if sought.scopes.shows(scope, sought.subject.about)]
+        return [connection.execute(query, (subject, scope)).fetchone()[0] for scope in scopes]
     for lists in _lists(sought):
         numbers: set[int] = set()
         for query, bindings in lists:
@@ -139,19 +142,21 @@ def few(connection: Connection, sought: Sought) -> list[int] | None:
 
 def _lists(sought: Sought) -> Iterator[list[tuple[str, tuple[Any, ...]]]]:
     """Sets of queries that list, by an index and by the scope, all that is sought; each takes a limit as well."""
-    seen, scopes = sought.scopes.where("scope")
+    seen, scopes = sought.scopes.where(statuses("subject_status", "scope"))
     if sought.appealed:
         yield [(f"SELECT id FROM subject_status WHERE appealed = 1 AND {seen} LIMIT ?", scopes)]
     if sought.takendown:
         yield [(f"SELECT id FROM subject_status WHERE takendown = 1 AND {seen} LIMIT ?", scopes)]
     if sought.tagged and all(one.tags for one in sought.tagged):
+        about = "(SELECT y.subject FROM subject_status y WHERE y.id = subject_tag.status)"
+        seen, scopes = sought.scopes.where(Columns("scope", about_of(about)))
         query = f"SELECT status FROM subject_tag WHERE tag = ? AND {seen} LIMIT ?"
         yield [(query, (one.tags[0], *scopes)) for one in sought.tagged]
 
 
 def conditions(sought: Sought) -> tuple[str, list[Any]]:
     """What every status that is sought fulfils, of FROM, and the bindings."""
-    seen, scopes = sought.scopes.where("+t.scope")  # a plus: no index below goes through all of them
+    seen, scopes = sought.scopes.where(STATUS)
     parts, bindings = [seen], [*scopes]
 
     def add(condition: str, *values: Any) -> None:
@@ -208,6 +213,10 @@ def _add_tags(sought: Sought, add: Any) -> None:
 def _add_least(sought: Sought, add: Any) -> None:
     if sought.priority:
         add("t.priority >= ?", sought.priority)
+    sums = (sought.suspensions, sought.reported_records, sought.takendown_records, sought.strikes)
+    if sought.scopes.cuts and any(sums):
+        # What is counted of an account is counted over all that is of it.
+        add(f"t.scope IN ({_BY_TEXT})", tuple(sorted(sought.scopes.whole.listed)))
     if sought.suspensions:
         add(
             "EXISTS (SELECT 1 FROM subject x JOIN subject_status y ON y.subject = x.id AND y.scope = t.scope"

@@ -2,7 +2,8 @@
 Times are microseconds.
 
 What has no time or number to be ordered by comes last in both directions; what has the same is ordered by number, or,
-where an account's records are counted, by account and then number. Up a list of times nothing comes that is later than
+where an account's records are counted, by account and then number. They are counted only where all of them are seen. Up
+a list of times nothing comes that is later than
 the latest was when its first page was asked for: what is reported again meanwhile would come twice.
 """
 
@@ -14,7 +15,8 @@ from typing import Any, NamedTuple
 from models.database import Connection
 from models.looking import LAST, Scan, each, look, merged
 from models.mod_events import SubjectKey
-from models.status_conditions import FROM, Sought, conditions, few, fits
+from models.scopes import Columns, statuses
+from models.status_conditions import FROM, STATUS, Sought, conditions, few, fits
 from models.subject_statuses import StatusRow
 
 COUNTS = ("reported", "takendown")
@@ -55,11 +57,14 @@ def page(
     """At most `limit` statuses, and behind which place the list goes on; None: that is all. A page may be short."""
     counts = order.by in COUNTS
     where, bindings = conditions(sought)
-    records = "EXISTS (SELECT 1 FROM account_records a WHERE a.scope = t.scope AND a.did = s.did)" if counts else "0"
+    whole, own = _whole(sought)
+    among = f"a.scope = t.scope AND a.did = s.did{whole}"
+    records = f"EXISTS (SELECT 1 FROM account_records a WHERE {among})" if counts else "0"
     query = f"SELECT t.id, s.did, t.comment, {records} {FROM} WHERE {where}"
+    given = own if counts else ()
 
     def fitting(batch: list[Place]) -> list[Place]:
-        rows = connection.execute(query, (json.dumps([place.id for place in batch]), *bindings))
+        rows = connection.execute(query, (*given, json.dumps([place.id for place in batch]), *bindings))
         good = {number: counted for number, did, comment, counted in rows if fits(sought, did, comment)}
         return [place for place in batch if place.id in good and (not counts or place.last != good[place.id])]
 
@@ -98,7 +103,7 @@ def candidates(connection: Connection, sought: Sought, order: Order, behind: Pla
     """All that may be sought, in its order: of a few by what they have in common, or of everything by scans."""
     numbers = few(connection, sought)
     if numbers is not None:
-        yield from _sorted(connection, order, numbers, behind)
+        yield from _sorted(connection, sought, order, numbers, behind)
         return
     if behind is None or not behind.last:
         build = _by_count if order.by in COUNTS else _by_column
@@ -116,11 +121,22 @@ def scans(sought: Sought, order: Order, behind: Place | None) -> list[Scan]:
     return [*build(sought, order, behind), *_without(sought, order, None)]
 
 
-def _sorted(connection: Connection, order: Order, numbers: list[int], behind: Place | None) -> list[Place]:
+def _whole(sought: Sought) -> tuple[str, tuple[Any, ...]]:
+    """What more is asked of sums over accounts (`account_records a`): that all which they are made of is seen."""
+    if not sought.scopes.cuts:
+        return "", ()
+    seen, bindings = sought.scopes.whole.where(Columns("a.scope", ""))
+    return f" AND {seen}", bindings
+
+
+def _sorted(
+    connection: Connection, sought: Sought, order: Order, numbers: list[int], behind: Place | None
+) -> list[Place]:
     counts = order.by in COUNTS
     column = f"a.{order.by}, s.did" if counts else f"t.{order.by}, ''"
-    more = " LEFT JOIN account_records a ON a.scope = t.scope AND a.did = s.did" if counts else ""
-    rows = connection.execute(f"SELECT {column}, t.id {FROM}{more}", (json.dumps(numbers),)).fetchall()
+    whole, own = _whole(sought) if counts else ("", ())
+    more = f" LEFT JOIN account_records a ON a.scope = t.scope AND a.did = s.did{whole}" if counts else ""
+    rows = connection.execute(f"SELECT {column}, t.id {FROM}{more}", (json.dumps(numbers), *own)).fetchall()
     valued = [Place(0, value, did, number) for value, did, number in rows if value is not None]
     rest = [Place(1, 0, "", number) for value, _, number in rows if value is None]
     down = order.descending
@@ -139,10 +155,12 @@ def _parts(sought: Sought) -> Iterator[tuple[str, tuple[Any, ...]]]:
     states = STATES if sought.state is None else (sought.state,)
     scopes = each(sought.scopes)
     if scopes is None:
-        seen, bindings = sought.scopes.where("+t.scope")  # a plus: not by an index
+        seen, bindings = sought.scopes.where(STATUS)
         yield from ((f"t.state = ? AND {seen}", (state, *bindings)) for state in states)
-    else:
-        yield from (("t.scope = ? AND t.state = ?", (scope, state)) for scope in scopes for state in states)
+        return
+    for scope in scopes:
+        cut, own = sought.scopes.within(scope, statuses("t"))
+        yield from ((f"t.scope = ? AND t.state = ?{cut}", (scope, state, *own)) for state in states)
 
 
 def _by_column(sought: Sought, order: Order, behind: Place | None) -> Iterator[Scan]:
@@ -169,8 +187,8 @@ def _by_count(sought: Sought, order: Order, behind: Place | None) -> Iterator[Sc
     if behind is not None:
         start = f" AND ({column}, a.did) {sign}= (?, ?) AND ({column} {sign} ? OR a.did {sign} ? OR t.id {sign} ?)"
         after = (behind.value, behind.did, behind.value, behind.did, behind.id)
-    few_scopes = each(sought.scopes)
-    parts: list[tuple[str, tuple[Any, ...]]] = [sought.scopes.where("+a.scope")]
+    few_scopes = each(sought.scopes.whole)
+    parts: list[tuple[str, tuple[Any, ...]]] = [sought.scopes.whole.where(Columns("+a.scope", ""))]
     if few_scopes is not None:
         parts = [("a.scope = ?", (scope,)) for scope in few_scopes]
     for condition, bindings in parts:

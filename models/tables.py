@@ -100,6 +100,7 @@ class Membership(Model):
     rkey = TextField(default="")
     granted = TextField(default="")
     volume = IntegerField(default=3)
+    limits = TextField(default="{}")
 
     class Meta:
         """One row a person and community."""

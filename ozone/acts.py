@@ -5,6 +5,7 @@ says. On the site: no feed shows it. In both the value is issued that the labele
 is done to what is on anybody's PDS.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from communities.shown import take_down, take_down_post
 from communities.stored import find_post
 from labeler import second, takedowns
 from labeler.issue import LabelRefusedError, Wanted
-from labeler.permission import SYSTEM, Facts, NotAllowedError, belongs, judge, own_values
+from labeler.permission import SYSTEM, Facts, NotAllowedError, belongs, check_values, judge, own_values
 from labeler.saying import say
 from labeler.second import Asked
 from labeler.standing import active
@@ -208,12 +209,20 @@ def _label_of_takedown(visit: Visit, scope: int, about: About, intent: Intent) -
         return None
     now, who = visit.now // 1000, (visit.caller.did, role(visit, scope))
     if intent.kind is Kind.REVERSE_TAKEDOWN:
+        _check_values(visit, scope, takedowns.ending(visit.connection, scope, about.key, now))
         return takedowns.end(visit.connection, scope, about.key, *who, now)
     value = visit.declared.takedown
     if value is None:
         return None
+    _check_values(visit, scope, (value,))
     wanted = _wanted(visit, scope, about)._replace(exp=_exp(visit, intent))
     return takedowns.begin(visit.connection, visit.declared, value, wanted, now)
+
+
+def _check_values(visit: Visit, scope: int, values: Iterable[str]) -> None:
+    """Raise NotAllowedError unless the caller may say so of anything in this scope. Nothing limits the team."""
+    if scope > 0 and not visit.caller.in_charge:
+        check_values(_standing(visit, community(visit, scope)), values)
 
 
 def _wanted(visit: Visit, scope: int, about: About) -> Wanted:
@@ -277,4 +286,5 @@ def _check_label(
     gone = [val for val in remove if val in holding]
     # To say with another end what holds is to take that away: it would be over when the new one is.
     over = {one.val for one in held if one.val in add and one.cid == about.cid and one.exp != exp}
-    judge(Facts(_standing(visit, settings), its_own, own), visit.declared.values, add, (*gone, *over))
+    facts = Facts(_standing(visit, settings), its_own, own, about.key.about)
+    judge(facts, visit.declared.values, add, (*gone, *over))

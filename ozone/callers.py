@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from communities.access import Site
 from communities.directory import Settings, owners_above
+from communities.limits import Limits
 from communities.members import find_actor, memberships, standing_by
 from communities.places import KeptPlaces
 from communities.relatives import Relatives
@@ -12,7 +13,7 @@ from labeler.vocabulary import Declared
 from models import team
 from models.database import Connection
 from models.mod_events import SERVICE
-from models.scopes import Scopes
+from models.scopes import Cut, Scopes
 from ozone.roles import Caller, Role, of_community, of_team
 from xrpc.errors import MemberDisabled
 
@@ -50,17 +51,20 @@ def caller(
     return Caller(did, role, moderated(connection, declared, did, now))
 
 
-def moderated(connection: Connection, declared: Declared, did: str, now: int) -> dict[int, Settings]:
-    """The communities that the labeler serves in which an account moderates, also because it is an admin above."""
+def moderated(connection: Connection, declared: Declared, did: str, now: int) -> dict[int, Limits]:
+    """The communities that the labeler serves in which an account moderates, also because it is an admin above, with
+    what it is limited to in each.
+    """
     actor = find_actor(connection, did)
     of = memberships(connection, actor)
     places = KeptPlaces(Relatives(connection), lambda: now)
-    found: dict[int, Settings] = {}
+    found: dict[int, Limits] = {}
     for settings in _candidates(connection, places, declared, did, actor, now):
         if len(found) == MOST_LOOKED_AT:
             break
-        if of_community(standing_by(settings, did, of, owners_above(places, settings), now)) is not None:
-            found[settings.id] = settings
+        who = standing_by(settings, did, of, owners_above(places, settings), now)
+        if of_community(who) is not None:
+            found[settings.id] = who.bounds
     return found
 
 
@@ -69,10 +73,12 @@ def sees(caller: Caller, labeler: int, declared: Declared, served: Callable[[], 
     that it names.
 
     The team of a labeler that serves every community looks into all of them, and into what was sent to the service
-    itself; that of any other into the communities that it names. Who is no member of the team sees what they moderate.
+    itself; that of any other into the communities that it names. Who is no member of the team sees what they moderate,
+    as far as their role there is not limited.
     """
     if caller.team is None:
-        return Scopes(frozenset(caller.moderates))
+        cuts = {one: Cut(limits.collections, limits.reasons) for one, limits in caller.moderates.items() if limits.cuts}
+        return Scopes(frozenset(caller.moderates), cuts=cuts)
     if declared.communities:
         return Scopes(frozenset((-labeler, *served())))
     return Scopes(frozenset((-labeler, SERVICE)), communities=True)

@@ -85,10 +85,10 @@ def _act(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -> 
     """Do it in a scope, and let appeals be decided that it decides."""
     before = standing(visit.connection, scope, about.key)
     appealed = before is not None and bool(before.appealed)
-    # Who takes down what was appealed decides no appeal against what they decided themselves.
-    decides = intent.kind is Kind.RESOLVE_APPEAL or (
-        intent.kind is Kind.TAKEDOWN and appealed and not _is_own(visit, scope, about.key)
-    )
+    # Who takes down what was appealed decides no appeal against what they decided themselves, and none that is not
+    # theirs to hear.
+    hears = may(visit, scope, Kind.RESOLVE_APPEAL, about.key) and not _is_own(visit, scope, about.key)
+    decides = intent.kind is Kind.RESOLVE_APPEAL or (intent.kind is Kind.TAKEDOWN and appealed and hears)
     done = act(visit, scope, about, intent, deed)
     if decides and (intent.kind is Kind.RESOLVE_APPEAL or done.status.takendown):
         resolve(visit.connection, scope, about.key, visit.did, visit.now // 1000)
@@ -148,7 +148,7 @@ def _acknowledge_subjects(visit: Visit, theirs: list[int], account: SubjectKey, 
     """
     named = named_community(deed) is not None
     for scope, key, appealed in subject_statuses.waiting_of(visit.connection, account.did):
-        if scope not in theirs and (named or not may(visit, scope, Kind.ACKNOWLEDGE, key)):
+        if (scope not in theirs and named) or not may(visit, scope, Kind.ACKNOWLEDGE, key):
             continue
         if appealed:
             if _is_own(visit, scope, key) or not may(visit, scope, Kind.RESOLVE_APPEAL, key):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models import mod_events
+from models.mod_events import reason_of
 from ozone import views
 from ozone.sources import Found, Lookup, RecordName, Wanted
 from ozone.subject_views import Views
@@ -17,9 +18,10 @@ LARGEST = (1 << 53) - 1
 def _told(visit: Visit, params: Mapping[str, Any]) -> views.Told:
     """The event. Raises InvalidRequest, as for one that is not there, for what is not the caller's to see."""
     row = mod_events.find(visit.connection, params["id"])
-    if row is None or row.scope not in visit.scopes:
+    key = mod_events.subject(visit.connection, row.subject) if row is not None else None
+    if row is None or key is None or not visit.scopes.shows(row.scope, key.about, reason_of(row)):
         raise InvalidRequest(f"There is no event {params['id']}")
-    return views.Told(params["id"], mod_events.subject(visit.connection, row.subject), row)
+    return views.Told(params["id"], key, row)
 
 
 def _name(told: views.Told) -> RecordName:

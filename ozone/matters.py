@@ -6,11 +6,14 @@
   takes down in these alone. What communities alone have taken down is given back there.
 - For anything else, and for moderators of communities: every scope of theirs in which the subject is known already. If
   there is none: the site, or the communities of theirs to which the subject belongs.
+
+Where a role is limited to some collections, a subject of another is not there.
 """
 
 from communities.casebook import standing
 from communities.deeds import Deed
 from communities.mod_event import Kind
+from communities.reasons import APPEALS
 from labeler.permission import belongs
 from models import mod_events, report_cases, subject_statuses
 from models.mod_events import SubjectKey
@@ -67,7 +70,8 @@ def scopes(visit: Visit, key: SubjectKey, intent: Intent, deed: Deed) -> list[in
         return _of_team(visit, key, kind, allowed)
     if not allowed and of_team:
         return [-visit.labeler]
-    found = allowed or [scope for scope in visit.caller.moderates if _concerns(visit, scope, kind, key)]
+    theirs = [scope for scope in visit.caller.moderates if may(visit, scope, kind, key)]
+    found = allowed or [scope for scope in theirs if _concerns(visit, scope, kind, key)]
     if not found:
         raise InvalidRequest("There is no such subject in a community that you moderate")
     return _to_change(visit, key, kind, sorted(found))
@@ -75,13 +79,21 @@ def scopes(visit: Visit, key: SubjectKey, intent: Intent, deed: Deed) -> list[in
 
 def may(visit: Visit, scope: int, kind: Kind, key: SubjectKey) -> bool:
     """Whether the caller may do so in a scope."""
-    return scope in visit.scopes and (visit.caller.role_in(scope) or 0) >= needs(kind, key)
+    return scope in visit.scopes and (_role(visit, scope, kind, key) or 0) >= needs(kind, key)
+
+
+def _role(visit: Visit, scope: int, kind: Kind, key: SubjectKey) -> Role | None:
+    """The role in a scope for what is like that. An appeal is a report, by either of the names of its reason."""
+    return visit.caller.role_in(scope, key.about, APPEALS if kind is Kind.RESOLVE_APPEAL else ())
 
 
 def _known(visit: Visit, key: SubjectKey) -> list[int]:
     """The scopes that the caller looks into in which something was said of a subject."""
     subject = mod_events.find_subject(visit.connection, key)
-    return visit.scopes.among(subject_statuses.scopes(visit.connection, subject)) if subject is not None else []
+    if subject is None:
+        return []
+    known = [one for one in subject_statuses.scopes(visit.connection, subject) if visit.scopes.shows(one, key.about)]
+    return [one for one in known if mod_events.is_seen(visit.connection, visit.scopes, one, subject)]
 
 
 def _concerns(visit: Visit, scope: int, kind: Kind, key: SubjectKey) -> bool:
@@ -90,7 +102,7 @@ def _concerns(visit: Visit, scope: int, kind: Kind, key: SubjectKey) -> bool:
     """
     if key.convo:
         return False
-    if kind in _REPORTERS and report_cases.has_reported(visit.connection, scope, key.did):
+    if kind in _REPORTERS and report_cases.has_reported(visit.connection, visit.scopes, scope, key.did):
         return True
     return belongs(visit.connection, scope, key.uri)
 
@@ -100,7 +112,9 @@ def _named(visit: Visit, slug: str, kind: Kind, key: SubjectKey) -> int:
     found = visit.places.find(slug)
     if found is None or found.id not in visit.scopes:
         raise InvalidRequest(f"There is no community {slug[:100]!r} for you here")
-    need(visit.caller.role_in(found.id), kind, key)
+    if visit.caller.role_in(found.id) is not None and visit.caller.role_in(found.id, key.about) is None:
+        raise InvalidRequest(f"There is no such subject in {slug}")
+    need(_role(visit, found.id, kind, key), kind, key)
     if found.id not in _known(visit, key) and not _concerns(visit, found.id, kind, key):
         raise InvalidRequest(f"There is no such subject in {slug}")
     return found.id

@@ -13,7 +13,7 @@ from models import queued_cases
 from models.queues import NO_QUEUE
 from models.report_cases import CLOSED
 from ozone.queues import live_queue
-from ozone.report_views import reports
+from ozone.report_views import reports, seen
 from ozone.roles import Role
 from ozone.visit import Answer, Procedure, Visit
 from xrpc.errors import AuthenticationRequired, InvalidRequest, Refused
@@ -47,7 +47,7 @@ def reassign_queue(visit: Visit, body: Mapping[str, Any]) -> Answer:
         raise InvalidRequest(f"comment may have {MOST_OF_COMMENT} bytes")
     number, target = body["reportId"], body["queueId"]
     case = queued_cases.find(visit.connection, number)
-    if case is None or case.scope not in visit.scopes:
+    if case is None or seen(visit, number) is None:
         raise Refused("ReportNotFound", "There is no report with that id.")
     if case.state == CLOSED:
         raise Refused("ReportClosed", "The report is closed: open it again first.")

@@ -39,8 +39,7 @@ def settle_reports(visit: Visit, done: Mapping[int, int], subject: int, wanted: 
     if row is None:  # pragma: no cover - it was just appended
         raise RuntimeError(f"there is no event {first}")
     named = _by_scope(visit, subject, wanted.ids)
-    scopes = [scope for scope in report_cases.scopes_waiting(visit.connection, subject) if visit.works_in(scope)]
-    for scope in sorted({*scopes, *named}):
+    for scope in sorted({*report_cases.scopes_waiting(visit.connection, subject), *named}):
         meant = ReportAction(tuple(named.get(scope, ())), wanted.types, wanted.everything, wanted.note)
         try:
             settle(
@@ -53,6 +52,7 @@ def settle_reports(visit: Visit, done: Mapping[int, int], subject: int, wanted: 
                 visit.caller.did,
                 visit.now,
                 automated=bool(row.batch),
+                theirs=visit.works_on,
             )
         except ReportActionError as error:
             raise InvalidRequest(f"reportAction.ids: {error}") from error
@@ -63,7 +63,7 @@ def _by_scope(visit: Visit, subject: int, ids: tuple[int, ...]) -> dict[int, lis
     found: dict[int, list[int]] = {}
     for number in ids:
         row = report_cases.find(visit.connection, number)
-        if row is None or row.subject != subject or not visit.works_in(row.scope):
+        if row is None or row.subject != subject or not visit.works_on(row):
             raise InvalidRequest(f"reportAction.ids: There is no report {number} of this subject.")
         found.setdefault(row.scope, []).append(number)
     return found

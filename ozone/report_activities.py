@@ -35,7 +35,7 @@ def create_activity(visit: Visit, body: Mapping[str, Any]) -> Answer:
     row = seen(visit, number)
     if row is None:
         raise Refused("ReportNotFound", "There is no such report.")
-    visit.work("do something with this report", row.scope)
+    visit.work("do something with this report", row)
     doing = _doing(visit, body)
     try:
         target = after(State(row.state), doing.act)

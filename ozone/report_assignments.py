@@ -38,7 +38,7 @@ def assign_moderator(visit: Visit, body: Mapping[str, Any]) -> Answer:
     row = _row(visit, number)
     if did != visit.caller.did:
         visit.administer("assign a report to somebody else")
-        if not _works_in(visit, did, row.scope):
+        if not _works_on(visit, did, row):
             raise Refused("InvalidAssignment", "The account does not moderate what this report is about.")
     queue = _queue(visit, row, body.get("queueId"))
     if not body.get("isPermanent", False):
@@ -91,7 +91,7 @@ def _row(visit: Visit, number: int) -> CaseRow:
     row = seen(visit, number)
     if row is None:
         raise Refused("InvalidAssignment", "There is no such report.")
-    visit.work("assign this report", row.scope)
+    visit.work("assign this report", row)
     return row
 
 
@@ -103,12 +103,13 @@ def _queue(visit: Visit, row: CaseRow, wanted: int | None) -> int:
     return queue
 
 
-def _works_in(visit: Visit, did: str, scope: int) -> bool:
-    """Whether somebody else may work on what is of a scope."""
+def _works_on(visit: Visit, did: str, row: CaseRow) -> bool:
+    """Whether somebody else may work on a report."""
     try:
-        role = caller(visit.connection, visit.labeler, visit.declared, visit.site, did, visit.now).role_in(scope)
+        somebody = caller(visit.connection, visit.labeler, visit.declared, visit.site, did, visit.now)
     except MemberDisabled:
         return False
+    role = somebody.role_in(row.scope, row.about, (row.reason_type,))
     return role is not None and role >= Role.TRIAGE
 
 

@@ -29,7 +29,7 @@ _Place = tuple[int, SubjectKey]
 def seen(visit: Visit, number: int) -> CaseRow | None:
     """A report that the caller looks into; None: there is none for them."""
     row = report_cases.find(visit.connection, number)
-    return row if row is not None and row.scope in visit.scopes else None
+    return row if row is not None and visit.scopes.shows(row.scope, row.about, row.reason_type) else None
 
 
 def subject_key(text: str) -> SubjectKey:
@@ -62,7 +62,7 @@ def reports(visit: Visit, numbers: Iterable[int]) -> list[Answer]:
     for one in found:
         place = (one.row.scope, one.row.subject)
         if place not in waiting:
-            waiting[place] = report_cases.count_waiting(visit.connection, *place)
+            waiting[place] = report_cases.count_waiting(visit.connection, visit.scopes, *place)
         if one.tool and one.reporter not in automates:
             automates[one.reporter] = _is_of_team(visit, one.reporter)
         automated = bool(one.tool) and automates[one.reporter]
@@ -122,6 +122,8 @@ def _standing(visit: Visit, places: Iterable[_Place]) -> dict[_Place, Answer]:
     """How subjects stand in scopes, where anything was said of them."""
     found = []
     for scope, key in places:
+        if not visit.scopes.sums.shows(scope, key.about):
+            continue
         subject = mod_events.find_subject(visit.connection, key)
         row = subject_statuses.find(visit.connection, scope, subject) if subject is not None else None
         if row is not None:

@@ -70,10 +70,11 @@ def close(visit: Visit, body: Mapping[str, Any]) -> Answer:
     closed: list[int] = []
     role = Acting.AUTOMATION if automated else Acting.SITE if visit.caller.team else Acting.MODERATOR
     for scope in scopes if "reportTypes" not in body or types else ():
-        if visit.works_in(scope) and subject is not None:
+        if subject is not None:
             closed += close_reports(
-                visit.connection, scope, subject, types, visit.caller.did, role, note, visit.now, automated=automated
-            )
+                visit.connection, scope, subject, types, visit.caller.did, role, note, visit.now,
+                automated=automated, theirs=visit.works_on,
+            )  # fmt: skip
     return {"closedCount": len(closed), "reportIds": sorted(closed)}
 
 

@@ -4,12 +4,12 @@ Source: `tools.ozone.team.defs`. Admin, moderator and triage each may do what th
 does nothing of what the others do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from communities.access import Action, Site, Standing, may_decide
-from communities.directory import Settings
+from communities.access import Action, Site, Standing, holds
+from communities.limits import Limits
 
 _PREFIX = "tools.ozone.team.defs#role"
 
@@ -44,10 +44,11 @@ def of_team(site: Site, role: Role | None, disabled: bool) -> tuple[Role | None,
 
 def of_community(who: Standing) -> Role | None:
     """The role of somebody who stands so to a community: whoever may take posts out of it moderates, and no more, for
-    an admin of a community is none of the labeler. A role for the whole site is not asked for (`of_team`).
+    an admin of a community is none of the labeler; to what the role is limited there is another question. A role for
+    the whole site is not asked for (`of_team`).
     """
     theirs = Standing(who.status, who.role, who.scope, who.above, who.of_parent)
-    return Role.MODERATOR if may_decide(Action.REMOVE, theirs) else None
+    return Role.MODERATOR if holds(Action.REMOVE, theirs) else None
 
 
 def manages(role: Role | None, manager: Role) -> bool:
@@ -62,12 +63,12 @@ def manages(role: Role | None, manager: Role) -> bool:
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls. `team`: the role in the labeler's team, also by the settings of the service; `moderates`: the
-    communities that the labeler serves in which the account moderates, by number.
+    communities that the labeler serves in which the account moderates, by number, with what it is limited to there.
     """
 
     did: str
     team: Role | None
-    moderates: Mapping[int, Settings] = field(default_factory=dict)
+    moderates: Mapping[int, Limits] = field(default_factory=dict)
 
     @property
     def role(self) -> Role | None:
@@ -89,8 +90,10 @@ class Caller:
         """Whether the team itself has made them a moderator, or more: what it shares is theirs to see and change."""
         return self.team is not None and self.team >= Role.MODERATOR
 
-    def role_in(self, scope: int) -> Role | None:
-        """The role in what is one community's (its number), or the site's (0 or less)."""
-        return max(
-            (role for role in (self.team, self.community if scope in self.moderates else None) if role), default=None
-        )
+    def role_in(self, scope: int, about: str | None = None, reasons: Iterable[str] = ()) -> Role | None:
+        """The role in what is one community's (its number), or the site's (0 or less): for what is of a collection and
+        was reported for these reasons, as limits name them. Nothing limits the team.
+        """
+        limits = self.moderates.get(scope)
+        theirs = self.community if limits is not None and limits.covers(about, reasons) else None
+        return max((role for role in (self.team, theirs) if role), default=None)

@@ -1,7 +1,7 @@
 """Which evidence somebody may see: what was reported, as it was then, also where its author has deleted it since.
 
-Everybody sees what was reported to those whose matters they look into. For them there is nothing else, for that it is
-there tells that somebody has reported it.
+Everybody sees what was reported to those whose matters they look into, by reports that they see. For them there is
+nothing else, for that it is there tells that somebody has reported it.
 """
 
 from communities.evidence import decoded
@@ -9,8 +9,8 @@ from models import evidence
 from models.evidence import Snapshot
 from ozone.visit import Visit
 
-MOST_LOOKED_AT, MOST_SCOPES = 20, 200
-"""Versions of a record; scopes that one was reported to."""
+MOST_LOOKED_AT = 20
+"""Versions of a record."""
 
 
 def snapshot(visit: Visit, uri: str, cid: str = "") -> Snapshot | None:
@@ -27,4 +27,4 @@ def value_of(kept: Snapshot) -> object:
 
 
 def _is_theirs(visit: Visit, number: int) -> bool:
-    return bool(visit.scopes.among(evidence.reached(visit.connection, number, MOST_SCOPES)))
+    return evidence.has_reached(visit.connection, visit.scopes, number)

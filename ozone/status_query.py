@@ -1,7 +1,8 @@
 """tools.ozone.moderation.queryStatuses: how subjects stand, in the order in which somebody works through them.
 
 A subject stands for itself in each scope, so it may be several items; a caller sees those of what is theirs to look
-into (`visit.scopes`). What is said of its account (records, suspensions, strikes) is counted in the same scope.
+into (`visit.scopes`), where they see all reports. What is said of its account (records, suspensions, strikes) is
+counted in the same scope, and is not there for whom not all is that it is counted from.
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,7 +79,7 @@ def sought(visit: Visit, params: Mapping[str, Any]) -> Sought | None:
     only_muted, with_muted = params.get("onlyMuted", False), params.get("includeMuted", False)
     times = ((column, asked.between(params, name)) for name, column in _TIMES.items())
     return Sought(
-        _narrowed(visit.scopes, tagged),
+        _narrowed(visit.scopes.sums, tagged),
         visit.now,
         state=None if state is None else _STATES[state].value,
         subject=subject,
@@ -115,7 +116,9 @@ def _tags(visit: Visit, params: Mapping[str, Any]) -> tuple[tuple[Tagged, ...], 
     its community as a tag means that it is asked for by its scope; one that the caller does not see is none.
     """
     items = [[tag.strip() for tag in item.split("&&") if tag.strip()] for item in params["tags"]]
-    known = _seen(visit.connection, visit.scopes, [tag for item in (*items, params["excludeTags"]) for tag in item])
+    known = _seen(
+        visit.connection, visit.scopes.sums, [tag for item in (*items, params["excludeTags"]) for tag in item]
+    )
     tagged = []
     for item in items:
         scopes = {known.get(tag) for tag in item if tag.startswith(COMMUNITY_TAG)}
@@ -141,7 +144,7 @@ def _seen(connection: Connection, scopes: Scopes, tags: Sequence[str]) -> dict[s
 def _narrowed(scopes: Scopes, tagged: tuple[Tagged, ...]) -> Scopes:
     """Only the communities that are asked for by name, if all that is asked for is."""
     named = {one.scope for one in tagged if one.scope is not None}
-    return Scopes(frozenset(named)) if tagged and all(one.scope is not None for one in tagged) else scopes
+    return scopes.narrowed(named) if tagged and all(one.scope is not None for one in tagged) else scopes
 
 
 QUERIES = (

@@ -68,14 +68,16 @@ def slugs(connection: Connection, scopes: Iterable[int]) -> dict[int, str]:
 def statuses(visit: Visit, found: list[Stands]) -> list[Answer]:
     """How subjects stand."""
     names = slugs(visit.connection, (one.scope for one in found))
-    accounts = _accounts(visit.connection, found, visit.now)
-    return [_status(one, names, accounts[one.scope, one.key.did]) for one in found]
+    # What is said of an account is said of all that is of it.
+    accounts = _accounts(visit.connection, [one for one in found if one.scope in visit.scopes.whole], visit.now)
+    return [_status(one, names, accounts.get((one.scope, one.key.did), {})) for one in found]
 
 
 def status_of(visit: Visit, uri: str) -> Answer | None:
     """How a subject stands, by its DID or at-uri, where it is most urgent of all that the caller looks into."""
     subject = mod_events.find_subject(visit.connection, subject_key(uri))
-    scopes = visit.scopes.among(subject_statuses.scopes(visit.connection, subject)) if subject is not None else []
+    known = subject_statuses.scopes(visit.connection, subject) if subject is not None else []
+    scopes = [scope for scope in known if visit.scopes.sums.shows(scope, subject_key(uri).about)]
     rows = [subject_statuses.find(visit.connection, scope, subject) for scope in scopes if subject is not None]
     found = [Stands(row[0], scope, subject_key(uri), row[1]) for scope, row in zip(scopes, rows, strict=True) if row]
     if not found:

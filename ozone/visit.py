@@ -13,6 +13,7 @@ from communities.forwards import NOBODY, Allowed
 from communities.places import KeptPlaces
 from labeler.vocabulary import Declared
 from models.database import Connection
+from models.report_cases import CaseRow
 from models.scopes import Scopes
 from ozone.queue_stats import QueueStats
 from ozone.roles import Caller, Role
@@ -82,16 +83,18 @@ class Visit:
             raise AuthenticationRequired(f"Must be a moderator to {what}")
         return self.caller.in_charge
 
-    def works_in(self, scope: int) -> bool:
-        """Whether the caller may do something about what is of a scope that they look into: not who only verifies."""
-        role = self.caller.role_in(scope) if scope in self.scopes else None
+    def works_on(self, case: CaseRow) -> bool:
+        """Whether the caller may do something with a report: not who only verifies."""
+        if case.scope not in self.scopes:
+            return False
+        role = self.caller.role_in(case.scope, case.about, (case.reason_type,))
         return role is not None and role >= Role.TRIAGE
 
-    def work(self, what: str, scope: int | None = None) -> None:
-        """Raise AuthenticationRequired unless the caller may do something in a scope, or (None) in any; `what`
+    def work(self, what: str, case: CaseRow | None = None) -> None:
+        """Raise AuthenticationRequired unless the caller may do something with a report, or (None) with any; `what`
         completes the sentence.
         """
-        if self.role < Role.TRIAGE or (scope is not None and not self.works_in(scope)):
+        if self.role < Role.TRIAGE or (case is not None and not self.works_on(case)):
             raise AuthenticationRequired(f"Must be of triage, a moderator or an admin to {what}")
 
     def scope(self, *parts: object) -> str:

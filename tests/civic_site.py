@@ -15,6 +15,7 @@ import pytest
 from civic.visit import nsid
 from communities.access import Role, Scope, Status
 from communities.community import Community
+from communities.limits import UNLIMITED, Limits
 from communities.members import Via, intern_actor, put
 from communities.membership import Membership
 from communities.taken import Labeler
@@ -94,12 +95,13 @@ class Town:
         scope: frozenset[Scope] = frozenset(Scope),
         until: int | None = None,
         via: str = "record",
+        limits: Limits = UNLIMITED,
     ) -> None:
         """A membership as ingest leaves it."""
         did = who if isinstance(who, str) else who.did
         with writing(self.writer.database) as connection:
             actor = intern_actor(connection, did)
-            after = Membership(status, role, scope, until)
+            after = Membership(status, role, scope, until, limits)
             now = self.clock.micros()
             put(connection, self.id(slug), actor, after, act="test", by=did, now=now, via=Via(via))
 

@@ -142,7 +142,8 @@ def test_an_owner_is_neither_invited_nor_banned() -> None:
 @pytest.mark.parametrize("scope", [EVERYTHING, frozenset(), POSTS, frozenset((Scope.PINS, Scope.MEMBERS))], ids=str)
 def test_scopes_are_read_as_they_were_stored(scope: frozenset[Scope]) -> None:
     assert scope_of(scope_text(scope)) == scope
-    assert read_membership(("member", 2, scope_text(scope), 7)) == Membership(Status.MEMBER, Role.MODERATOR, scope, 7)
+    row = ("member", 2, scope_text(scope), 7, "{}")
+    assert read_membership(row) == Membership(Status.MEMBER, Role.MODERATOR, scope, 7)
 
 
 # Storing

@@ -8,6 +8,7 @@ import pytest
 
 from communities.access import EVERYTHING, Posting, Role, Scope, State, Type
 from communities.community import Community, Exclude, Include, Log, Require, Rule
+from communities.limits import UNLIMITED, Limits
 from communities.ranking import SORTS, Ranking
 from communities.records import (
     BLOCK,
@@ -207,6 +208,7 @@ INVALID: list[tuple[str, dict[str, Any]]] = [
     (ROLE, {"role": 3}),
     (ROLE, {"scope": "posts"}),
     (ROLE, {"expiresAt": "never"}),
+    *((ROLE, {name: value}) for name in ("labels", "collections", "reasons") for value in ("spam", [1], [""])),
     (ROLE, {"expiresAt": "2026-13-01T00:00:00Z"}),
     (ROLE, {"community": OWNER}),
     (MEMBERSHIP, {"community": None}),
@@ -259,6 +261,9 @@ def test_roles() -> None:
     assert role(scope=["posts", "pins", "settings"]).scope == {Scope.POSTS, Scope.PINS}
     assert role(scope=[]).scope == frozenset()
     assert role(role="admin", scope=["posts"]).scope == EVERYTHING  # an admin is one altogether
+    limited = role(labels=["spam"], collections=["account", "message"], reasons=[])
+    assert limited.limits == Limits(frozenset(("spam",)), frozenset(("account",)), frozenset())
+    assert role().limits == role(role="admin", labels=["spam"]).limits == UNLIMITED
     assert role(expiresAt="1970-01-01T00:00:02.5Z").until == 2_500_000
 
 

@@ -240,6 +240,30 @@ async def test_roles_are_the_owners_to_give(site: TownSite) -> None:
     assert site.membership("birds", alice) == ("member", 1, "record") and expired
 
 
+async def test_roles_are_limited_as_their_records_say(site: TownSite) -> None:
+    """By a record that comes before or after the member, one that changes, and one that another service wrote."""
+    olga, alice, bob = site.people("olga", "alice", "bob")
+    birds = site.found(olga)
+    await site.founded(birds)
+    limits = {"labels": ["spam"], "collections": ["app.bsky.feed.post", "message"], "reasons": []}
+    kept = '{"labels":["spam"],"collections":["app.bsky.feed.post"],"reasons":[]}'
+    given = site.give(olga, birds, alice, **limits, expiresAt="2999-01-01T00:00:00Z")
+    site.join(alice, birds)
+    site.join(bob, birds)
+    await site.quiet()
+    site.give(olga, birds, bob, **limits)
+    await site.quiet()
+    assert site.rows("SELECT limits FROM membership WHERE role = 2") == [(kept,)] * 2
+    olga.update(given, {"labels": [], "collections": ["account"], "expiresAt": "2999-01-01T00:00:01Z"})
+    await site.quiet()
+    of_alice = "SELECT role, limits FROM membership JOIN actor a ON a.id = actor WHERE a.did = ?"
+    assert site.rows(of_alice, alice.did) == [(2, '{"labels":[],"collections":["account"],"reasons":[]}')]
+    olga.update(given, {"labels": [""]})
+    await site.quiet()
+    assert site.refused == {"InvalidRecord": 1}
+    assert site.rows(of_alice, alice.did) == [(1, "{}")], "a role whose record becomes faulty ends"
+
+
 async def test_submissions_bring_posts_and_withdrawing_wins(site: TownSite) -> None:
     olga, alice, mallory = site.people("olga", "alice", "mallory")
     birds = site.found(olga)

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from communities.access import EVERYTHING, Role, Scope, Site, Standing, Status
+from communities.refs import POST
 from labeler.permission import Facts, NotAllowedError, judge
 
 VALUES = frozenset(("spam", "!warn"))
@@ -50,7 +51,7 @@ def test_the_truth_table() -> None:
         who = Standing(status, role, scope, above, False, site)
         for belongs, own in itertools.product((False, True), (frozenset[str](), frozenset(("spam", "gone")))):
             for add, remove in changes:
-                facts = Facts(who, belongs, own)
+                facts = Facts(who, belongs, own, POST)
                 found = outcome(facts, add, remove)
                 assert found == expected(facts, add, remove), (facts, add, remove)
                 seen.add(found)
@@ -61,5 +62,5 @@ def test_the_truth_table() -> None:
 def test_no_owner_of_a_community_reaches_what_every_app_obeys(site: Site) -> None:
     """S140."""
     owner = Standing(Status.MEMBER, Role.ADMIN, EVERYTHING, True, True, site)
-    assert outcome(Facts(owner, True, frozenset(("!hide",))), ("!warn",), ()) == "NotPermitted"
-    assert outcome(Facts(owner, True, frozenset(("!hide",))), (), ("!hide",)) == "NotPermitted"
+    assert outcome(Facts(owner, True, frozenset(("!hide",)), POST), ("!warn",), ()) == "NotPermitted"
+    assert outcome(Facts(owner, True, frozenset(("!hide",)), POST), (), ("!hide",)) == "NotPermitted"

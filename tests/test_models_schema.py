@@ -9,8 +9,10 @@ import peewee
 import pytest
 
 from communities import logbook
-from communities.access import Action
+from communities.access import Action, Role, Scope, Status
 from communities.log import Acting, Decision
+from communities.members import held
+from communities.membership import Membership
 from communities.records import OURS
 from communities.short_code import code_of
 from firehose.times import now_micros, tid
@@ -30,6 +32,7 @@ from models.steps_declared import REFUSED
 from models.steps_forward import FORWARD
 from models.steps_label_rules import LABEL_RULES as RULES_STEP
 from models.steps_labels import SUBJECTS
+from models.steps_limits import LIMITS
 from models.steps_ozone import SETS, TEAM
 from models.steps_queues import QUEUES
 from models.steps_reports import REPORT_WORK
@@ -863,6 +866,29 @@ def test_step_24_brings_forwards_to_a_file_with_rows(tmp_path: Path, monkeypatch
     ):
         with pytest.raises(apsw.ConstraintError), writing(database) as connection:
             connection.execute(query, bindings)
+    database.close()
+
+
+def test_step_25_limits_no_moderator_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "communities.db"
+    columns = "community, actor, status, role, scope, since, via"
+    put = f"INSERT INTO membership ({columns}) VALUES (3, ?, 'member', ?, ?, 5, 'x')"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(LIMITS)])
+        database = open_database(path)
+        with writing(database) as connection:
+            for actor, role, scope in ((1, 1, "*"), (2, 2, "posts"), (3, 3, "*")):
+                connection.execute(put, (actor, role, scope))
+        database.close()
+    database = open_database(path)
+    found = {actor: held(sql(database), 3, actor) for actor in (1, 2, 3)}
+    assert found == {
+        1: Membership(Status.MEMBER),
+        2: Membership(Status.MEMBER, Role.MODERATOR, frozenset((Scope.POSTS,))),
+        3: Membership(Status.MEMBER, Role.ADMIN),
+    }
+    with pytest.raises(apsw.ConstraintError), writing(database) as connection:
+        connection.execute("UPDATE membership SET limits = NULL")
     database.close()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from communities.access import Role as Member
 from communities.access import Scope, Site, Standing, Status
-from communities.directory import Settings
+from communities.limits import UNLIMITED
 from ozone.roles import BY_TOKEN, Caller, Role, manages, of_community, of_team
 
 V, T, M, A = Role.VERIFIER, Role.TRIAGE, Role.MODERATOR, Role.ADMIN
@@ -53,7 +53,7 @@ def test_roles_by_communities(status: Status | None, role: Member, scope: set[Sc
 
 @pytest.mark.parametrize(("team", "community"), [*product((None, *Role), (None, M))])
 def test_the_highest_counts_and_only_the_team_administers(team: Role | None, community: Role | None) -> None:
-    who = Caller("did:plc:a", team, {5: Settings(5, "five")} if community else {})
+    who = Caller("did:plc:a", team, {5: UNLIMITED} if community else {})
     assert who.role == (max(filter(None, (team, community)), default=None))
     assert who.administers is (team is A)
     assert who.role_in(5) == who.role and who.role_in(6) == who.role_in(0) == team

@@ -1,0 +1,173 @@
+"""Moderators of a community whose role is limited, at the moderation API: what they may do, of what kind and to which
+reports; and that it ends with the role.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from communities.access import Role as Member
+from communities.limits import ACCOUNT, Limits
+from communities.refs import POST
+from communities.report_state import Act
+from models.database import sql
+from ozone.roles import Role
+from tests.civic_reports import SPAM
+from tests.didnet import Account, plc
+from tests.ozone_events import (
+    ABOUT_ACCOUNTS,
+    EMIT,
+    EVENTS,
+    LABEL,
+    REPORT,
+    RESOLVE,
+    REVERSE,
+    TAKEDOWN,
+    check_books,
+    done,
+    emit,
+    events,
+    labels,
+    stands,
+)
+from tests.ozone_reports import ASSIGN, CLOSE, case, do, made, state
+from tests.ozone_site import Desk, unlimited
+
+RUDE, OLD_APPEAL, NEW_APPEAL = (
+    "com.atproto.moderation.defs#reasonRude",
+    "com.atproto.moderation.defs#reasonAppeal",
+    "tools.ozone.report.defs#reasonAppeal",
+)
+AUTHOR = plc(1)
+NOT_THERE = (400, "InvalidRequest")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Desk]:
+    with unlimited(tmp_path) as found:
+        yield found
+        check_books(sql(found.place.writer.database))
+
+
+def limited(place: Desk, who: Account | None = None, until: int | None = None, **parts: set[str]) -> Account:
+    """Somebody who moderates `python`, limited to this."""
+    who = who or place.place.person()
+    limits = Limits(**{name: frozenset(names) for name, names in parts.items()})
+    place.place.put("python", who, role=Member.MODERATOR, limits=limits, until=until)
+    return who
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EVENTS if kind != REPORT])
+def test_a_subject_of_another_collection_is_not_there_for_any_event(place: Desk, kind: str) -> None:
+    uri = place.place.writer.post(1)
+    what, mine, other = (uri, POST, ACCOUNT) if kind not in ABOUT_ACCOUNTS else (AUTHOR, ACCOUNT, POST)
+    made(place, what)  # so it is known
+    if kind == REVERSE:
+        done(emit(place, place.place.moderator("python"), what, TAKEDOWN))
+    before = len(events(place))
+    for more in ({}, {"named": "python"}):
+        for collections in ({other}, set()):
+            who = limited(place, collections=collections)
+            hidden = emit(place, who, what, kind, **more)
+            unknown = emit(place, who, plc(77), kind, **more)
+            assert hidden.fault == NOT_THERE and len(events(place)) == before, hidden.body
+            # Exactly as about something of which nobody has ever heard.
+            assert what == uri or hidden.body == unknown.body
+    done(emit(place, limited(place, collections={mine}, reasons={OLD_APPEAL, NEW_APPEAL}), what, kind))
+    assert {one.scope for one in events(place)[before:]} == {"python"}
+
+
+@pytest.mark.parametrize(
+    ("labels_of", "add", "remove", "fine"),
+    [
+        ({"spam"}, ["spam"], [], True),
+        ({"spam"}, ["spoiler"], [], False),
+        ({"spam"}, ["spam", "spoiler"], [], False),
+        (set(), ["spam"], [], False),
+        ({"spoiler"}, [], ["held"], True),
+        ({"spoiler"}, [], ["spam"], False),
+        ({"spam"}, [], ["spam"], True),
+    ],
+    ids=str,
+)
+def test_values(place: Desk, labels_of: set[str], add: list[str], remove: list[str], fine: bool) -> None:
+    uri = place.place.writer.post(1)
+    if remove:
+        done(emit(place, place.place.moderator("python"), uri, LABEL, createLabelVals=["spam"], negateLabelVals=[]))
+    before = labels(place, uri)
+    reply = emit(place, limited(place, labels=labels_of), uri, LABEL, createLabelVals=add, negateLabelVals=remove)
+    if fine:
+        done(reply)
+    else:
+        assert reply.fault == (403, "NotPermitted") and labels(place, uri) == before
+
+
+def test_reports_by_reason_and_collection(place: Desk) -> None:
+    """activities, assignments, closeReports and reportAction work on reports that are theirs; there are no others."""
+    uri = place.place.writer.post(1)
+    spam, rude = (case(place, made(place, uri, reason), "python") for reason in (SPAM, RUDE))
+    account = case(place, made(place, place.place.member("python").did, SPAM), "python")
+    who = limited(place, reasons={SPAM}, collections={POST})
+    for number in (rude, account, 999_999):
+        assert do(place, who, number, Act.NOTE, internalNote="x").fault == (400, "ReportNotFound")
+        assert place.act(ASSIGN, who, {"reportId": number}).fault == (400, "InvalidAssignment")
+    bodies = {do(place, who, number, Act.NOTE, internalNote="x").body for number in (rude, account, 999_999)}
+    assert len(bodies) == 1
+    assert do(place, who, spam, Act.NOTE, internalNote="x").status == 200
+    assert place.act(ASSIGN, who, {"reportId": spam}).status == 200
+    # An admin cannot give it to somebody whose role does not cover it.
+    admin = place.staff()
+    for number, status in ((spam, 200), (rude, 400)):
+        assert place.act(ASSIGN, admin, {"reportId": number, "did": who.did}).status == status
+    named = {"body_reportAction": {"ids": [rude]}}
+    assert emit(place, who, uri, "modEventAcknowledge", **named).fault == NOT_THERE
+    reply = place.act(CLOSE, who, {"subject": uri, "reportTypes": [RUDE]})
+    assert reply.json == {"closedCount": 0, "reportIds": []}
+    assert place.act(CLOSE, who, {"subject": uri}).json == {"closedCount": 1, "reportIds": [spam]}
+    assert [state(place, number) for number in (spam, rude, account)] == ["closed", "open", "open"]
+    done(emit(place, who, uri, "modEventComment", comment="x", body_reportAction={"all": True}))
+    assert state(place, rude) == "open"
+    other = limited(place, reasons={RUDE})
+    done(emit(place, other, uri, "modEventComment", comment="x", body_reportAction={"types": [RUDE, SPAM]}))
+    assert state(place, rude) == "closed"
+
+
+@pytest.mark.parametrize("reasons", [{SPAM}, {OLD_APPEAL}, {OLD_APPEAL, NEW_APPEAL}], ids=str)
+def test_to_hear_appeals_both_names_of_their_reason_are_needed(place: Desk, reasons: set[str]) -> None:
+    author, uri = place.place.person(1), place.place.writer.post(1)
+    done(emit(place, place.place.moderator("python"), uri, TAKEDOWN))
+    made(place, uri, NEW_APPEAL, by=author)
+    reply = emit(place, limited(place, reasons=reasons), uri, RESOLVE)
+    assert reply.status == 200 if len(reasons) == 2 else reply.fault == NOT_THERE
+    assert bool(stands(place, uri)["python"].appealed) is (len(reasons) < 2)
+
+
+def test_the_team_is_limited_by_no_community(place: Desk) -> None:
+    """As triage they do everywhere what triage does; what only the community's role lets them do is limited."""
+    uri = place.place.writer.post(1)
+    both = place.member(Role.TRIAGE)
+    limited(place, both, collections={ACCOUNT}, labels={"spoiler"}, reasons=set())
+    number = case(place, made(place, uri), "python")
+    done(emit(place, both, uri, "modEventComment", comment="x"))
+    assert do(place, both, number, Act.NOTE, internalNote="x").status == 200
+    assert emit(place, both, uri, TAKEDOWN).fault == NOT_THERE
+    moderator = place.member(Role.MODERATOR)
+    limited(place, moderator, collections=set(), labels=set(), reasons=set())
+    done(emit(place, moderator, uri, LABEL, createLabelVals=["spam"], negateLabelVals=[]))
+
+
+def test_it_ends_with_the_role_at_once(place: Desk) -> None:
+    uri = place.place.writer.post(1)
+    who = limited(place, until=place.place.clock.micros() + 1_000_000, labels={"spam"}, collections={POST})
+    done(emit(place, who, uri, LABEL, createLabelVals=["spam"], negateLabelVals=[]))
+    place.place.clock.now += 1
+    calls: list[tuple[str, Any]] = [
+        (EMIT, {"event": {"$type": "tools.ozone.moderation.defs#modEventComment", "comment": "x"},
+                "subject": {"$type": "com.atproto.admin.defs#repoRef", "did": AUTHOR}, "createdBy": who.did}),
+        (CLOSE, {"subject": uri}),
+    ]  # fmt: skip
+    for method, body in calls:
+        assert place.act(method, who, body).fault == (401, "AuthenticationRequired")
+    assert place.ask("moderation.queryEvents", who).fault == (401, "AuthenticationRequired")
