@@ -155,7 +155,7 @@ def _listed(connection: Connection, sought: Sought) -> tuple[str, Any, list[int]
 
 
 def _scopes_of(connection: Connection, scopes: Scopes, column: str, value: str) -> list[int]:
-    """Those of the scopes that have an event with this value; not many more than MOST_SCANS are looked for."""
+    """Those of the scopes in which an event with this value is seen; not many more than MOST_SCANS are looked for."""
     more = " AND batch != ''" if column == "batch" else ""
     query = f"SELECT min(scope) FROM mod_event WHERE {column} = ? AND scope > ?{more}"
     found: list[int] = []
@@ -164,7 +164,10 @@ def _scopes_of(connection: Connection, scopes: Scopes, column: str, value: str) 
         scope = connection.execute(query, (value, scope)).fetchone()[0]
         if scope is None:
             break
-        found += scopes.among((scope,))
+        cut, own = scopes.within(scope, _EVENT)
+        seen = f"SELECT 1 FROM mod_event e WHERE e.{column} = ? AND e.scope = ?{more}{cut} LIMIT 1"
+        if scope in scopes and (not cut or connection.execute(seen, (value, scope, *own)).fetchone() is not None):
+            found.append(scope)
     return found
 
 
