@@ -9,7 +9,8 @@ its short code (communities/short_code.py) and why it waits:
     queue:chess bafyrei... h:chess reported 3 times, first as harassment troll
 
 It comes back with what is pressed, and is believed nothing but what the moderator has seen, and where: a version that
-was changed since is not decided about.
+was changed since is not decided about. Whose role is limited to some reasons is shown reports for these alone, and what
+waits for approval (feedgen/flagged.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ import orjson
 from communities.access import Action, Posting, Site, may_decide
 from communities.admission import PENDING, Verdict
 from communities.directory import Directory, Settings, owners_above
+from communities.limits import Limits
 from communities.members import find_actor, held, standing_by
 from communities.membership import Membership, RefusedError
 from communities.post_decisions import PostDecision, decide_post
@@ -31,6 +33,7 @@ from communities.short_code import short_code
 from communities.stored import find_decided, find_item, find_post
 from feedgen import cursor
 from feedgen.feeds import Feed
+from feedgen.flagged import is_flagged, limited, texts
 from feedgen.interactions import Interaction
 from models import reports
 from models.database import Connection
@@ -58,6 +61,8 @@ FLAGGED = (
     " ORDER BY f.at, f.id LIMIT ?4"
 )
 BOTH = f"SELECT * FROM ({WAITING}) UNION ALL SELECT * FROM ({FLAGGED}) ORDER BY 1, 2 LIMIT ?4"
+OF_REASONS = limited(BOTH)
+"""The same, of reports for some reasons alone."""
 _PRESSED = "SELECT 1 FROM interaction WHERE viewer = ? AND item = ? AND event = ? AND at >= ?"
 
 
@@ -66,6 +71,14 @@ class _Seen(NamedTuple):
 
     slug: str
     cid: bytes | None
+
+
+class _Place(NamedTuple):
+    """A community whose queue is open to somebody, and what they are limited to there."""
+
+    directory: Directory
+    settings: Settings
+    limits: Limits
 
 
 class Queues:
@@ -80,10 +93,13 @@ class Queues:
 
     def page(self, feed: Feed, viewer: str, limit: int, after: str | None, now: int) -> bytes:
         """The body of a page for `viewer` (DID); `now`: microseconds. Raises Forbidden, CursorError."""
-        _, settings = self._enter(feed.slug, viewer, now)
+        _, settings, limits = self._enter(feed.slug, viewer, now)
         start = _OLDEST if after is None else cursor.decode(self._key, feed.uri, after, cursor.QUEUED)
         bindings = (settings.id, start.sort_at, start.post, limit + 1)
-        rows = self._connection.execute(BOTH, bindings).fetchall()
+        if limits.reasons is None:
+            rows = self._connection.execute(BOTH, bindings).fetchall()
+        else:
+            rows = self._connection.execute(OF_REASONS, (*bindings, texts(limits.reasons))).fetchall()
         body: dict[str, object] = {
             "feed": [{"post": uri, "feedContext": _context(settings, *why)} for _, _, uri, *why in rows[:limit]]
         }
@@ -100,11 +116,11 @@ class Queues:
         for one in interactions:
             seen = _queue_of(one) if one.event in _OPPOSITE else None
             if seen is not None:
-                directory, settings = self._enter(seen.slug, viewer, now)
-                made += self._decide(directory, settings, viewer, one, seen.cid, now)
+                place = self._enter(seen.slug, viewer, now)
+                made += self._decide(place, viewer, one, seen.cid, now)
         return made
 
-    def _enter(self, slug: str, viewer: str, now: int) -> tuple[Directory, Settings]:
+    def _enter(self, slug: str, viewer: str, now: int) -> _Place:
         """The community, if the viewer may decide there about posts. Raises Forbidden."""
         one = self._relatives.find(slug)
         if one is not None and one.community.queue_feed:
@@ -118,19 +134,18 @@ class Queues:
             owners = owners_above(directory, settings)
             who = standing_by(settings, viewer, of, owners, now, self._site.get(viewer, Site.NOBODY))
             if may_decide(Action.APPROVE, who):
-                return directory, settings
+                return _Place(directory, settings, who.bounds)
         raise Forbidden("This feed is for the moderators of its community.")
 
-    def _decide(
-        self, directory: Directory, settings: Settings, viewer: str, one: Interaction, cid: bytes | None, now: int
-    ) -> bool:
+    def _decide(self, place: _Place, viewer: str, one: Interaction, cid: bytes | None, now: int) -> bool:
+        directory, settings, limits = place
         ref = read_post_uri(one.item)
         post = find_post(self._connection, ref) if ref else None
         item = find_item(self._connection, settings.id, post.id) if post else None
         if ref is None or post is None or item is None:
             return False
         action = Action.APPROVE if one.event == MORE else Action.REMOVE
-        flagged = item.hidden == 0 and reports.is_flagged(self._connection, settings.id, post.id)
+        flagged = item.hidden == 0 and self._is_flagged(settings.id, post.id, limits)
         if item.hidden != PENDING and not flagged:
             pressed = (viewer, one.item, _OPPOSITE[one.event], now - UNDO_MICROS)
             decided = find_decided(self._connection, settings.id, post.actor, ref.rkey)
@@ -146,6 +161,11 @@ class Queues:
         except RefusedError:
             return False  # edited since, or withdrawn by its author: nobody is to learn of it by an error
         return True
+
+    def _is_flagged(self, community: int, post: int, limits: Limits) -> bool:
+        if limits.reasons is None:
+            return reports.is_flagged(self._connection, community, post)
+        return is_flagged(self._connection, community, post, limits.reasons)
 
 
 def _context(
