@@ -11,11 +11,15 @@ import pytest
 from communities.access import Role as Member
 from communities.limits import ACCOUNT, Limits
 from communities.refs import POST
+from communities.report_cases import begin
 from communities.report_state import Act
-from models.database import sql
+from models.database import sql, writing
+from models.reports import Said
 from ozone.roles import Role
+from tests.civic_posts import decide
 from tests.civic_reports import SPAM
 from tests.didnet import Account, plc
+from tests.label_scene import LABELER, LABELS
 from tests.ozone_events import (
     ABOUT_ACCOUNTS,
     EMIT,
@@ -32,6 +36,7 @@ from tests.ozone_events import (
     labels,
     stands,
 )
+from tests.ozone_net import net
 from tests.ozone_reports import ASSIGN, CLOSE, case, do, made, state
 from tests.ozone_site import Desk, unlimited
 
@@ -49,6 +54,14 @@ def place(tmp_path: Path) -> Iterator[Desk]:
     with unlimited(tmp_path) as found:
         yield found
         check_books(sql(found.place.writer.database))
+
+
+@pytest.fixture
+def taking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """The site, where takedowns of the first labeler issue `spam`."""
+    monkeypatch.setattr("tests.ozone_site.LABELS", LABELS.replace("system =", 'takedown = "spam"\nsystem =', 1))
+    with unlimited(tmp_path) as found:
+        yield found
 
 
 def limited(place: Desk, who: Account | None = None, until: int | None = None, **parts: set[str]) -> Account:
@@ -171,3 +184,63 @@ def test_it_ends_with_the_role_at_once(place: Desk) -> None:
     for method, body in calls:
         assert place.act(method, who, body).fault == (401, "AuthenticationRequired")
     assert place.ask("moderation.queryEvents", who).fault == (401, "AuthenticationRequired")
+
+
+def test_what_is_known_by_reports_of_others_alone_is_not_there(place: Desk) -> None:
+    """An account that nobody in the community knows otherwise, and a reporter whose reports are not seen."""
+    stranger, reporter = plc(78), place.place.person()
+    with writing(place.place.writer.database) as connection:
+        said = Said(reporter.did, RUDE, "Look.", stranger, labeler=LABELER)
+        begin(connection, said, [place.place.id("python")], place.place.clock.micros())
+    hidden, seen = limited(place, reasons={SPAM}), limited(place, reasons={RUDE})
+    calls = ((stranger, "modEventComment"), (stranger, TAKEDOWN), (reporter.did, "modEventMuteReporter"))
+    for what, kind in calls:
+        unknown = emit(place, hidden, plc(79), kind)
+        assert unknown.fault == NOT_THERE and emit(place, hidden, what, kind).body == unknown.body
+        assert emit(place, hidden, what, kind, named="python").fault == NOT_THERE
+    for what, kind in (calls[0], calls[2]):
+        done(emit(place, seen, what, kind))
+    # Now something was said of it that both of them see.
+    done(emit(place, hidden, stranger, "modEventComment"))
+
+
+@pytest.mark.parametrize("labels_of", [{"spam"}, {"spoiler"}, set()], ids=str)
+def test_the_label_of_a_takedown_takes_a_grant_as_any_other(taking: Desk, labels_of: set[str]) -> None:
+    """To issue it, and to take it back, whichever door gives the post back."""
+    place = taking
+    uri, who, free = place.place.writer.post(1), limited(place, labels=labels_of), place.place.moderator("python")
+    mine = "spam" in labels_of
+    for kind in (TAKEDOWN, REVERSE):
+        reply = emit(place, who, uri, kind)
+        assert reply.status == 200 if mine else reply.fault == (403, "NotPermitted"), reply.body
+        if not mine and kind == TAKEDOWN:
+            done(emit(place, free, uri, kind))
+            assert decide(place.place, who, "python", "restore", uri).fault == (403, "NotPermitted")
+            assert labels(place, uri) == {("spam", ""): None}
+    if mine:
+        done(emit(place, who, uri, TAKEDOWN))
+        assert decide(place.place, who, "python", "restore", uri).status == 200
+        assert labels(place, uri) == {}
+
+
+# What is read of single subjects
+
+
+def test_evidence_and_how_subjects_stand(tmp_path: Path) -> None:
+    with net(tmp_path) as world:
+        author = world.account()
+        uri = f"at://{author.did}/app.bsky.feed.post/deleted"
+        world.evidence(uri, {"text": "reported"}, to="python")  # as spam
+        for parts, shown, status in (
+            ({"collections": {POST}}, True, True),
+            ({"reasons": {SPAM}}, True, False),
+            ({"reasons": {RUDE}}, False, False),
+            ({"collections": {ACCOUNT}}, False, False),
+            ({"labels": set[str]()}, True, True),
+        ):
+            who = limited(world.place, **parts)
+            reply = world.ask("getRecord", who, uri=uri)
+            assert reply.status == 200 if shown else reply.fault == (400, "RecordNotFound"), parts
+            assert not shown or ("subjectStatus" in reply.json["moderation"]) is status
+            (subject,) = world.ask("getSubjects", who, subjects=[uri]).json["subjects"]
+            assert ("status" in subject) is status, parts
