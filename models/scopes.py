@@ -49,8 +49,10 @@ def events(row: str, scope: str = "") -> Columns:
 
 
 def statuses(row: str, scope: str = "") -> Columns:
-    """Of a row of `subject_status`; see `Scopes.sums`."""
-    return Columns(scope or f"{row}.scope", about_of(f"{row}.subject"))
+    """Of a row of `subject_status`; see `Scopes.sums`. Its subject is looked up by number, so that an index which does
+    not have it is still enough, and the scope's own goes first.
+    """
+    return Columns(scope or f"{row}.scope", about_of(f"(SELECT y.subject FROM subject_status y WHERE y.id = {row}.id)"))
 
 
 def cases(row: str, scope: str = "") -> Columns:

@@ -12,7 +12,10 @@ import pytest
 
 from communities.access import Posting, Role, Scope, State, Type
 from communities.community import Exclude, Include, Require
+from communities.limits import ACCOUNT
 from communities.post import MEDIA
+from communities.reasons import APPEALS, LEGACY, REASONS
+from communities.refs import POST
 from firehose.records import read_record
 from lexicons.catalog import OURS, documents, moderation_documents
 from lexicons.examples import METHODS, RECORDS
@@ -196,6 +199,8 @@ def test_the_media_are_those_of_the_file() -> None:
         (COMMUNITY["state"], set(State)),
         (ROLE["role"], {role.name.lower() for role in Role} - {"member"}),
         (ROLE["scope"]["items"], set(Scope)),
+        (ROLE["collections"]["items"], {ACCOUNT, POST}),
+        (ROLE["reasons"]["items"], {one for one in REASONS | APPEALS if one.startswith(LEGACY)}),
     ],
 )
 def test_the_words_are_those_that_decide(field: dict[str, Any], known: set[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from communities.mod_event import Kind
 from models import mod_event_query
 from models.database import sql
-from models.scopes import Scopes
+from models.scopes import Cut, Scopes, cases
 from models.status_conditions import Sought
 from models.status_query import Order, Place, scans
 from ozone import event_query, status_query
@@ -69,6 +69,7 @@ def ask(past: History, scopes: Scopes, method: str, params: Mapping[str, Any]) -
 
 EVERYTHING = Scopes(frozenset((0, -1)), communities=True)
 ONE, FIVE = Scopes(frozenset((1,))), Scopes(frozenset((1, 2, 3, 4, 5)))
+CUT = Scopes(frozenset((1, 2, 3)), cuts={1: Cut(frozenset(("account",))), 2: Cut(None, frozenset(("x",)))})
 HOT: list[tuple[str, dict[str, Any]]] = [
     ("moderation.queryStatuses", {"limit": 2}),
     ("moderation.queryStatuses", {"limit": 2, "reviewState": f"{DEFS}reviewOpen"}),
@@ -88,7 +89,7 @@ HOT: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("scopes", [EVERYTHING, ONE, FIVE], ids=["everything", "one", "five"])
+@pytest.mark.parametrize("scopes", [EVERYTHING, ONE, FIVE, CUT], ids=["everything", "one", "five", "cut"])
 @pytest.mark.parametrize(("method", "params"), [*HOT, ("moderation.queryEvents", {"limit": 30, "now": True})], ids=str)
 def test_no_table_is_gone_through(past: History, scopes: Scopes, method: str, params: dict[str, Any]) -> None:
     if params.get("now"):
@@ -103,7 +104,7 @@ def test_no_table_is_gone_through(past: History, scopes: Scopes, method: str, pa
             assert scopes is EVERYTHING or not LISTS.match(line) or "scope=?" in line, (statement, line)
 
 
-@pytest.mark.parametrize("scopes", [EVERYTHING, FIVE], ids=["everything", "five"])
+@pytest.mark.parametrize("scopes", [EVERYTHING, FIVE, CUT], ids=["everything", "five", "cut"])
 @pytest.mark.parametrize("by", ["reported_at", "reviewed_at", "priority", "reported", "takendown"])
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize("behind", [None, Place(0, 5, "did:plc:x", 5)], ids=["first", "next"])
@@ -161,3 +162,11 @@ def test_the_page_is_read_by_its_numbers(tmp_path: Path) -> None:
     with history(tmp_path, 1, 3) as found:
         assert not all(map(SCHEMA.match, plan(found, "SELECT * FROM mod_event WHERE comment = ?", ("x",))))
         assert not all(map(SCHEMA.match, plan(found, "SELECT id FROM mod_event WHERE type = ? ORDER BY id", ("x",))))
+
+
+def test_who_is_not_limited_asks_as_if_nobody_were() -> None:
+    """The same words, so the same plans, as before there were limits."""
+    listed = "c.scope IN (SELECT value FROM json_each(?))"
+    for scopes, condition in ((FIVE, listed), (EVERYTHING, f"(c.scope > 0 OR {listed})")):
+        assert scopes.where(cases("c")) == (condition, (str(sorted(scopes.listed)),))
+        assert scopes.within(1, cases("c")) == ("", ()) and scopes.whole is scopes.sums is scopes
