@@ -4,7 +4,7 @@ them. Whatever a person decides about a post stands above that.
 
 from communities.access import Action
 from communities.admission import PENDING, REMOVED, Decided, Verdict
-from communities.deeds import write
+from communities.deeds import Deed, write
 from communities.directory import Settings
 from communities.log import Acting, Decision, Event
 from communities.members import find_actor
@@ -37,9 +37,10 @@ def remove(
 
 def give_back(
     connection: Connection, settings: Settings, ref: PostRef, post: StoredPost, actor: str, reason: str, removal: int,
-    now: int,
+    now: int, deed: Deed | None = None,
 ) -> Event | None:  # fmt: skip
-    """Undo the removal with that number in the log; None where another decision is in force. As `remove`.
+    """Undo the removal with that number in the log; None where another decision is in force. As `remove`. `deed`: what
+    else is to be said of it.
 
     The post then stands as it did before, and nobody has decided about it.
     """
@@ -47,7 +48,7 @@ def give_back(
     if decided is None or decided.decision != removal:
         return None
     decision = Decision(Action.RESTORE, actor, Acting.AUTOMATION, ref.uri, cid_text(post.cid), reason)
-    event = write(connection, settings, now, decision).entry
+    event = write(connection, settings, now, decision, deed).entry
     connection.execute(
         "DELETE FROM decided WHERE community = ? AND actor = ? AND rkey = ?", (settings.id, post.actor, ref.rkey)
     )
@@ -57,8 +58,10 @@ def give_back(
     return event
 
 
-def end_removal(connection: Connection, community: int, ref: PostRef, actor: str, reason: str, now: int) -> bool:
-    """The time is over for which a post was removed from a community; False where it is not removed. As `remove`."""
+def end_removal(
+    connection: Connection, community: int, ref: PostRef, actor: str, reason: str, now: int, deed: Deed | None = None
+) -> bool:
+    """The time is over for which a post was removed from a community; False where it is not removed. As `give_back`."""
     slug = connection.execute("SELECT slug FROM community WHERE id = ?", (community,)).fetchone()
     author = find_actor(connection, ref.did)
     decided = find_decided(connection, community, author, ref.rkey)
@@ -66,9 +69,9 @@ def end_removal(connection: Connection, community: int, ref: PostRef, actor: str
         return False
     settings, post = Settings(community, slug[0]), find_post(connection, ref)
     if post is not None:
-        return give_back(connection, settings, ref, post, actor, reason, decided.decision, now) is not None
+        return give_back(connection, settings, ref, post, actor, reason, decided.decision, now, deed) is not None
     decision = Decision(Action.RESTORE, actor, Acting.AUTOMATION, ref.uri, cid_text(decided.cid), reason)
-    write(connection, settings, now, decision)
+    write(connection, settings, now, decision, deed)
     connection.execute(
         "DELETE FROM decided WHERE community = ? AND actor = ? AND rkey = ?", (community, author, ref.rkey)
     )

@@ -4,11 +4,12 @@ transaction in which it comes about, so that a restart forgets none and none com
 Bans end by the clock (`communities.membership.in_force`), and labels by their `exp`; here it is written down.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from communities import automatic
 from communities.casebook import Appended, append
+from communities.deeds import Deed
 from communities.log import Acting
 from communities.mod_event import Kind, ModEvent
 from communities.refs import PostRef, read_post_uri
@@ -28,6 +29,12 @@ _ENDS = (
 """Columns of `subject_status`, and what happens when that moment has come."""
 
 
+Unlabel = Callable[[Connection, int, SubjectKey, int], int | None]
+"""Take back what takedowns of a subject have labelled, before it is given back in a scope; the number of the event of
+the labeler, if it is one. Time: microseconds.
+"""
+
+
 class _Due(NamedTuple):
     """A subject in a scope for which something is over."""
 
@@ -42,12 +49,12 @@ def is_due(connection: Connection, now: int) -> bool:
     )
 
 
-def end_due(connection: Connection, now: int, limit: int) -> int:
+def end_due(connection: Connection, now: int, limit: int, unlabel: Unlabel) -> int:
     """End what is over, at most so much of each kind; how much. Call inside a write. `now`: microseconds."""
     done = 0
     for column, kind in _ENDS:
         for scope, key in subject_statuses.due(connection, column, now, limit):
-            _end(connection, _Due(scope, key), kind, now)
+            _end(connection, _Due(scope, key), kind, now, unlabel)
             done += 1
     for scope, key, tags in subject_statuses.due_tags(connection, now, limit):
         _note(connection, _Due(scope, key), Kind.TAG, now, add=[], remove=list(tags))
@@ -55,12 +62,14 @@ def end_due(connection: Connection, now: int, limit: int) -> int:
     return done
 
 
-def _end(connection: Connection, due: _Due, kind: Kind, now: int) -> None:
+def _end(connection: Connection, due: _Due, kind: Kind, now: int, unlabel: Unlabel) -> None:
     post = read_post_uri(due.key.uri) if due.key.path else None
     down = kind is Kind.REVERSE_TAKEDOWN
-    if down and due.scope > 0 and post is not None and _give_back(connection, due.scope, post, now):
+    # A label may hold longer than this takedown, because of one that was given back meanwhile.
+    label = unlabel(connection, due.scope, due.key, now) if down else None
+    if down and due.scope > 0 and post is not None and _give_back(connection, due.scope, post, now, label):
         return  # by the log of the community, which is an event already
-    done = _note(connection, due, kind, now)
+    done = _note(connection, due, kind, now, label)
     if not down or due.scope > 0 or any(one <= 0 for one in takendown_in(connection, done.subject)):
         return  # several may have it down for the whole site
     if post is not None:
@@ -69,10 +78,14 @@ def _end(connection: Connection, due: _Due, kind: Kind, now: int) -> None:
         take_down(connection, due.key.did, allowed=True)
 
 
-def _give_back(connection: Connection, scope: int, post: PostRef, now: int) -> bool:
+def _give_back(connection: Connection, scope: int, post: PostRef, now: int, label: int | None) -> bool:
     """A post was removed for a time that is over; False where nobody has it removed any more."""
-    return automatic.end_removal(connection, scope, post, SCHEDULE, "the time for which it was removed is over", now)
+    why, deed = "the time for which it was removed is over", Deed(label_event=label)
+    return automatic.end_removal(connection, scope, post, SCHEDULE, why, now, deed)
 
 
-def _note(connection: Connection, due: _Due, kind: Kind, now: int, **said: Iterable[str]) -> Appended:
-    return append(connection, due.scope, due.key, ModEvent(kind, now, SCHEDULE, str(Acting.AUTOMATION), said=said))
+def _note(
+    connection: Connection, due: _Due, kind: Kind, now: int, label: int | None = None, **said: Iterable[str]
+) -> Appended:
+    event = ModEvent(kind, now, SCHEDULE, str(Acting.AUTOMATION), said=said, label_event=label)
+    return append(connection, due.scope, due.key, event)

@@ -10,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from playhouse.apsw_ext import APSWDatabase
 
-from communities.endings import end_due, is_due
-from models.database import MACHINE_FAULTS, sql, writing
+from communities.endings import SCHEDULE, end_due, is_due
+from communities.log import Acting
+from labeler.takedowns import end
+from models.database import MACHINE_FAULTS, Connection, sql, writing
+from models.mod_events import SubjectKey
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +28,12 @@ def end_once(database: APSWDatabase, now: int) -> int:
     done = 0
     while is_due(sql(database), now):
         with writing(database) as connection:
-            done += end_due(connection, now, PIECE)
+            done += end_due(connection, now, PIECE, _unlabel)
     return done
+
+
+def _unlabel(connection: Connection, scope: int, key: SubjectKey, now: int) -> int | None:
+    return end(connection, scope, key, SCHEDULE, str(Acting.AUTOMATION), now // 1000)
 
 
 async def keep_ending(database: APSWDatabase, clock: Callable[[], float]) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from communities.access import Role as Member
+from communities.endings import SCHEDULE
 from communities.mod_event import HOUR
 from models.database import sql
 from ozone.roles import Role
+from service.ending import end_once
 from tests.civic_posts import a_cid, decide, version
 from tests.civic_posts import done as decided
 from tests.didnet import plc
@@ -19,6 +21,7 @@ from tests.ozone_events import (
     TAKEDOWN,
     check_books,
     done,
+    down,
     emit,
     events,
     hidden,
@@ -162,6 +165,27 @@ def test_the_label_stays_until_the_last_takedown_ends(taking: Desk) -> None:
     assert labels(taking, uri) == {("spam", ""): None}
     decided(decide(town, rust, "rust", "restore", uri))  # by another door
     assert labels(taking, uri) == {} and hidden(taking, uri) == dict.fromkeys(BOTH, 0)
+
+
+def test_the_label_goes_when_the_last_takedown_is_over(taking: Desk) -> None:
+    """It holds for longer than that, because of another one that was given back meanwhile."""
+    town, uri = taking.place, taking.place.writer.post(1, tags=BOTH)
+    python, team = town.moderator("python"), taking.member(Role.MODERATOR)
+    hours = {python.did: 1, team.did: 2}
+    for what in (uri, town.member("python").did):
+        for forever, awhile in ((python, team), (team, python)):
+            done(emit(taking, forever, what, TAKEDOWN))
+            done(emit(taking, awhile, what, TAKEDOWN, durationInHours=hours[awhile.did]))
+            done(emit(taking, forever, what, REVERSE))
+            assert labels(taking, what) == {("spam", ""): None} and len(down(taking, what)) == 1
+            town.clock.now += hours[awhile.did] * 3600
+            assert end_once(town.writer.database, town.clock.micros()) == 1
+            assert labels(taking, what) == {} and down(taking, what) == set()
+            query = "SELECT actor, added, removed, id FROM label_event ORDER BY id DESC LIMIT 1"
+            (last,) = town.writer.sql(query)
+            assert tuple(last[:3]) == (SCHEDULE, "", "spam")
+            query = "SELECT type, label_event FROM mod_event WHERE actor = ? ORDER BY id DESC LIMIT 1"
+            assert town.writer.sql(query, SCHEDULE) == [(REVERSE, last[3])]
 
 
 def test_an_unban_by_another_door_takes_the_label_back(taking: Desk) -> None:
