@@ -98,6 +98,11 @@ def _tag_out(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed)
         raise InvalidRequest(f"{REMOVED}{settings.slug} is for posts")
     action = Action.REMOVE if any(map(is_removal, intent.said["add"])) else Action.RESTORE
     removed = action is Action.REMOVE
+    status = standing(visit.connection, scope, about.key)
+    if status is not None and status.takendown:
+        raise InvalidRequest("Subject is taken down there: that is given back by its reversal, not by a tag")
+    if not removed and (status is None or REMOVED + settings.slug not in status.tags):
+        raise InvalidRequest(f"Subject has no tag {REMOVED}{settings.slug}")
     wanted = PostDecision(action, post, read_cid(about.cid), intent.comment or None, known=removed)
     to = (visit.connection, visit.places, settings, visit.caller.did)
     done = decide_post(*to, wanted, visit.now, visit.stands, deed)

@@ -202,6 +202,24 @@ def test_all_that_waits_of_an_account_is_acknowledged_with_it(place: Desk) -> No
     assert set(states(place, two).values()) == {State.CLOSED}
 
 
+def test_a_takedown_is_no_tag_and_is_not_given_back_by_one(place: Desk) -> None:
+    """Else the post would be shown and be taken down at once, and nobody could give it back any more."""
+    town, who = place.place, place.place.moderator("python")
+    uri, tag = town.writer.post(1, tags=BOTH), "feed-removed:python"
+    for event in ({"add": [], "remove": [tag]}, {"add": [tag], "remove": []}):
+        done(emit(place, who, uri, TAKEDOWN))
+        before = len(events(place))
+        assert emit(place, who, uri, TAG, **event).fault == (400, "InvalidRequest")
+        assert len(events(place)) == before and down(place, uri) == {"python"} and hidden(place, uri)["python"] == 4
+        done(emit(place, who, uri, REVERSE))
+        assert down(place, uri) == set() and hidden(place, uri)["python"] == 0
+    decided(decide(town, who, "python", "remove", uri))
+    assert emit(place, who, uri, TAG, add=[], remove=[tag]).fault == (400, "InvalidRequest")
+    decided(decide(town, who, "python", "restore", uri))
+    assert emit(place, who, uri, TAG, add=[], remove=[tag]).fault == (400, "InvalidRequest")
+    assert log(place, "python")[-1] == ("restore", who.did, "moderator")
+
+
 def test_events_are_never_changed(place: Desk) -> None:
     done(emit(place, place.staff(), AUTHOR, TAG))
     with open_database(place.place.site.config.database) as database:
