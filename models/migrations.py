@@ -14,6 +14,7 @@ from models.steps_commands import COMMANDS
 from models.steps_context import CONTEXT, context_of_evidence
 from models.steps_declared import REFUSED
 from models.steps_forward import FORWARD
+from models.steps_hidden import HIDDEN
 from models.steps_index import FIRST, LATE, RANKING, REPOS, UNPROVEN
 from models.steps_label_rules import LABEL_RULES
 from models.steps_labels import LABELS, SUBJECTS
@@ -51,6 +52,7 @@ STEPS: tuple[str, ...] = (
     UNDO,
     FORWARD,
     LIMITS,
+    HIDDEN,
 )
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,11 @@ import pytest
 
 from communities import logbook
 from communities.access import Action, Role, Scope, Status
+from communities.casebook import append, standing
 from communities.log import Acting, Decision
 from communities.members import held
 from communities.membership import Membership
+from communities.mod_event import Kind, ModEvent
 from communities.records import OURS
 from communities.short_code import code_of
 from firehose.times import now_micros, tid
@@ -22,6 +24,7 @@ from models.database import DatabaseError, open_database, sql, writing
 from models.event_selection import Selection
 from models.label_rule_tables import TABLES as LABEL_RULES
 from models.label_rules import was_done_by_rule
+from models.mod_events import SubjectKey
 from models.moderation_tables import TABLES as MODERATION
 from models.ozone_tables import TABLES as OZONE
 from models.steps_appeals import APPEALS
@@ -30,6 +33,7 @@ from models.steps_commands import COMMANDS
 from models.steps_context import CONTEXT
 from models.steps_declared import REFUSED
 from models.steps_forward import FORWARD
+from models.steps_hidden import HIDDEN
 from models.steps_label_rules import LABEL_RULES as RULES_STEP
 from models.steps_labels import SUBJECTS
 from models.steps_limits import LIMITS
@@ -890,6 +894,37 @@ def test_step_25_limits_no_moderator_of_a_file(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(apsw.ConstraintError), writing(database) as connection:
         connection.execute("UPDATE membership SET limits = NULL")
     database.close()
+
+
+def test_step_26_says_what_the_site_of_a_file_has_taken_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once: not what a team has taken down by an event; what was reported to the service goes on waiting."""
+    path = tmp_path / "communities.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(HIDDEN)])
+        database = open_database(path)
+        with writing(database) as connection:
+            for number, (did, allowed) in enumerate((("a", 0), ("b", 1), ("c", 0), ("d", 0), ("e", 0)), 1):
+                connection.execute("INSERT INTO actor (id, did, allowed) VALUES (?, ?, ?)", (number, did, allowed))
+            append(connection, -1, SubjectKey("c"), ModEvent(Kind.TAKEDOWN, 5, "t", "site"))
+            append(connection, 3, SubjectKey("d"), ModEvent(Kind.TAKEDOWN, 6, "m", "moderator"))
+            append(connection, 0, SubjectKey("e"), ModEvent(Kind.REPORT, 7, "r", said={"reportType": "x"}))
+        database.close()
+    start = now_micros()
+    for _ in range(2):
+        database = open_database(path)
+        connection = sql(database)
+        rows = connection.execute(
+            "SELECT e.scope, s.did, e.type, e.actor, e.role, s.path, s.convo, e.at FROM mod_event e"
+            " JOIN subject s ON s.id = e.subject WHERE e.scope = 0 AND e.type != 'modEventReport' ORDER BY s.did"
+        ).fetchall()
+        assert [row[:-1] for row in rows] == [(0, did, "modEventTakedown", "cli", "cli", "", "") for did in "ade"]
+        assert all(abs(at - start) < HOUR for *_, at in rows)
+        stands = {did: standing(connection, 0, SubjectKey(did)) for did in "abcde"}
+        down = {did: status.takendown for did, status in stands.items() if status is not None}
+        assert down == {"a": True, "d": True, "e": True}
+        waiting = stands["e"]
+        assert waiting is not None and waiting.waits and waiting.reports == 1 and waiting.takedowns == 1
+        database.close()
 
 
 def test_tables_hold_only_their_types(database: Any) -> None:
