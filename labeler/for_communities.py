@@ -79,7 +79,7 @@ def label(
     if wish.add:
         _check_version(connection, wish.uri, wish.cid)
     key, role = subject_key(wish.uri), str(acting_as(Action.REMOVE, settings, wish.actor, wish.who))
-    two = second.takes_two(declared.definitions, wish.add, holding)
+    two = second.takes_two(declared.definitions, wish.add, held, wish.cid, exp)
     asked = second.ask(connection, settings.id, key, wish.actor, wish.add, two)
     wanted = Wanted(
         labeler,

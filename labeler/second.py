@@ -6,12 +6,13 @@ somebody takes it off. Whoever asked first cannot be the second. Rules and the c
 decides alone.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple, Protocol
 
 from communities.casebook import Appended, append, standing
 from communities.deeds import Deed
 from communities.mod_event import Kind, ModEvent
+from labeler.standing import Held
 from models import mod_events
 from models.database import Connection
 from models.mod_events import SubjectKey
@@ -38,9 +39,16 @@ class Asked(NamedTuple):
     seconded: tuple[str, ...]
 
 
-def takes_two(definitions: Mapping[str, Defined], values: Iterable[str], held: Collection[str]) -> set[str]:
-    """The values that take two people, of those that do not hold already."""
-    return {val for val in values if val in definitions and definitions[val].two_person and val not in held}
+def takes_two(
+    definitions: Mapping[str, Defined], values: Iterable[str], held: Iterable[Held], cid: str, exp: int | None
+) -> set[str]:
+    """The values that take two people, of those that do not hold already: of the version `cid` (empty: of all), and as
+    long (`exp`: milliseconds, None: for good). What two have wanted for an hour one alone does not make last.
+    """
+    said = {
+        one.val for one in held if one.cid in ("", cid) and (one.exp is None or (exp is not None and exp <= one.exp))
+    }
+    return {val for val in values if val in definitions and definitions[val].two_person and val not in said}
 
 
 def ask(connection: Connection, scope: int, key: SubjectKey, actor: str, wanted: Iterable[str], two: Set[str]) -> Asked:

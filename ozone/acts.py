@@ -253,9 +253,10 @@ def _label(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -
     if about.key.convo:
         raise InvalidRequest("a conversation has no labels")
     add, remove = tuple(intent.said["createLabelVals"]), tuple(intent.said["negateLabelVals"])
-    held = {one.val for one in active(visit.connection, visit.labeler, about.key.uri, visit.now // 1000)}
+    held = active(visit.connection, visit.labeler, about.key.uri, visit.now // 1000)
     _check_label(visit, scope, about, intent, add, remove)
-    two = second.takes_two(visit.declared.definitions, add, held)
+    version = about.cid if about.cid != NO_CID else ""
+    two = second.takes_two(visit.declared.definitions, add, held, version, _exp(visit, intent))
     asked = second.ask(visit.connection, scope, about.key, visit.caller.did, add, two)
     if asked.waiting and not asked.now and not remove:
         return _waits(visit, scope, about, asked, deed)

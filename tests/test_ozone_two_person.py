@@ -78,6 +78,28 @@ def test_a_label_is_issued_when_the_second_wants_it(place: Desk) -> None:
     assert tags(place, uri) == []
 
 
+def test_what_two_wanted_for_an_hour_one_does_not_make_last(place: Desk) -> None:
+    """Nor for all versions; to let it end earlier takes one."""
+    town = place.place
+    uri, one, two = town.writer.post(1), town.moderator("python"), town.moderator("python")
+    said = {"createLabelVals": ["spam"], "negateLabelVals": []}
+    for who in (one, two):
+        assert emit(place, who, uri, "modEventLabel", durationInHours=2, **said).status == 200
+    ends = "SELECT exp FROM label_outbox WHERE uri = ? AND neg = 0"
+    (first,) = town.writer.sql(ends, uri)
+    asked = emit(place, one, uri, "modEventLabel", durationInHours=3, **said)
+    assert asked.json["event"]["add"] == [SECOND + "spam"]
+    assert emit(place, one, uri, "modEventLabel", **said).fault == (400, "SecondNeeded")
+    assert town.writer.sql(ends, uri) == [first]
+    subject = about(town, uri)
+    wish = {"community": "python", "subject": subject, "add": ["spam"], "labeler": LABELER}
+    assert town.act("label", two, wish).status == 200
+    assert town.writer.sql(ends, uri) == [(None,)], "now two want it"
+    assert emit(place, one, uri, "modEventLabel", durationInHours=1, **said).status == 200
+    ((last,),) = town.writer.sql(ends, uri)
+    assert last is not None and last < first[0]
+
+
 def test_others_go_at_once_and_taking_back_takes_one(place: Desk) -> None:
     uri, one = place.place.writer.post(1), place.place.moderator("python")
     done = label(place, one, uri, "spam", "spoiler")
