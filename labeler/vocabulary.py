@@ -153,6 +153,7 @@ def _read_labeler(entry: dict[str, Any], fault: _Fault) -> Declared | None:
         fault("label", "", "declares nothing to say; write a [[labeler.label]]")
     if "did" not in kept or "endpoint" not in kept:
         return None
+    takedown = definitions.get(kept.get("takedown", ""))
     declared = Declared(
         did=kept["did"],
         endpoint=kept["endpoint"],
@@ -164,7 +165,8 @@ def _read_labeler(entry: dict[str, Any], fault: _Fault) -> Declared | None:
         subject_collections=kept.get("subject_collections"),
         negate_expired=kept.get("negate_expired", True),
         takedown=kept.get("takedown"),
-        two_person=kept.get("two_person", False),
+        # Else who takes something down would issue alone what takes two.
+        two_person=kept.get("two_person", False) or (takedown is not None and takedown.two_person),
     )
     if declared.takedown is not None and declared.takedown not in declared.values:
         fault("", "takedown", f"{declared.takedown!r} is not declared here: a takedown issues a value of this labeler")

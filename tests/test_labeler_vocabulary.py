@@ -100,6 +100,14 @@ def test_the_value_of_takedowns_is_one_that_is_declared(head: str, value: str) -
     assert declared.takedown == value and "takedown" not in json.dumps(service_record(declared, "2026-01-01T00:00:00Z"))
 
 
+def test_takedowns_that_issue_what_takes_two_people_take_two() -> None:
+    named = GOOD.replace(LABEL, 'takedown = "spoiler"\n' + LABEL)
+    twice = 'value = "spoiler"\ntwo_person = true'
+    assert not only(GOOD.replace('value = "spoiler"', twice)).two_person and not only(named).two_person
+    assert only(named.replace('value = "spoiler"', twice)).two_person
+    assert only(named.replace("takedown =", "two_person = true\ntakedown =")).two_person
+
+
 @pytest.mark.parametrize(
     ("change", "at", "said"),
     [
