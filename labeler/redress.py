@@ -23,6 +23,7 @@ from communities.refs import read_post_uri
 from communities.report_actions import ReportAction, settle
 from communities.shown import take_down, take_down_post
 from communities.stored import find_post
+from labeler import takedowns
 from labeler.issue import Wanted, take_back
 from labeler.saying import tell
 from labeler.standing import Slot, slots_of
@@ -130,9 +131,10 @@ def _labels(
         if one.label_event:
             labeler, events = label_causes.up_to(connection, community, key.uri, one.label_event)
             causes.setdefault(labeler, set()).update(events)
-    # A takedown may have issued one with it.
-    for labeler, event in label_causes.of_decisions(connection, community, key, decisions):
-        causes.setdefault(labeler, set()).add(event)
+    if not _is_down_elsewhere(connection, community, key):
+        # A takedown may have issued one with it.
+        for labeler, event in label_causes.of_decisions(connection, community, key, decisions):
+            causes.setdefault(labeler, set()).add(event)
     hits = []
     for labeler, events in causes.items():
         slots = tuple(
@@ -144,6 +146,13 @@ def _labels(
         if slots:
             hits.append(Issued(labeler, max(slot.newest.event for slot in slots), slots))
     return hits
+
+
+def _is_down_elsewhere(connection: Connection, community: int, key: SubjectKey) -> bool:
+    """Whether somebody else has the subject taken down: then the label of takedowns stays for them."""
+    subject = find_subject(connection, key)
+    down = subject_statuses.takendown_in(connection, subject) if subject is not None else []
+    return any(max(scope, SITE) != community for scope in down)
 
 
 def partial(connection: Connection, matter: Matter) -> set[str]:
@@ -205,6 +214,7 @@ def _take_back(
     elif court.places is not None and court.settings is not None:
         to = (connection, court.places, court.settings, ruling.actor)
         if matter.ban is not None:
+            _end_label(connection, matter.community, SubjectKey(matter.key.did), ruling, now)
             person = PersonDecision(Action.UNBAN, matter.key.did, ruling.reason or None)
             decide_person(*to, person, now, court.site)
         ref = read_post_uri(matter.key.uri) if matter.removal is not None else None
@@ -212,13 +222,19 @@ def _take_back(
             post = find_post(connection, ref)
             cid = post.cid if post else appeals.removed_version(connection, matter.community, *ref)
             wanted = PostDecision(Action.RESTORE, ref, cid, ruling.reason or None, known=True)
+            _end_label(connection, matter.community, matter.key, ruling, now)
             decide_post(*to, wanted, now, court.site)
     for one in matter.labels:
+        known = slots_of(connection, one.labeler, matter.key.uri)
+        left = [known.get(slot.val, {}).get(slot.cid) for slot in one.slots]
+        slots = [slot for slot in left if slot is not None and slot.holds(now // 1000)]
+        if not slots:
+            continue  # it went with the takedown
         back = Wanted(
             one.labeler, "", matter.key.uri, actor=ruling.actor, role=ruling.role, community=matter.community,
             reason=ruling.reason, undoes=one.event,
         )  # fmt: skip
-        issued = take_back(connection, back, one.slots, now // 1000)
+        issued = take_back(connection, back, slots, now // 1000)
         tell(connection, back, issued, now // 1000)
 
 
@@ -233,7 +249,13 @@ def _show_again(connection: Connection, key: SubjectKey, ruling: Ruling, scopes:
     known = subject_statuses.scopes(connection, subject) if subject is not None else []
     down = [scope for scope in known if scope <= SERVICE and _is_down(connection, scope, key)] or scopes[:1]
     for scope in down:
+        _end_label(connection, scope, key, ruling, now)
         append(connection, scope, key, _event(Kind.REVERSE_TAKEDOWN, ruling, now))
+
+
+def _end_label(connection: Connection, scope: int, key: SubjectKey, ruling: Ruling, now: int) -> None:
+    """The label of takedowns goes with the last of them."""
+    takedowns.end(connection, scope, key, ruling.actor, ruling.role, now // 1000)
 
 
 def _is_down(connection: Connection, scope: int, key: SubjectKey) -> bool:

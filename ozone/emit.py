@@ -12,6 +12,7 @@ from communities.appeals import resolve
 from communities.casebook import Appended, standing
 from communities.deeds import FORWARD, Deed
 from communities.mod_event import Kind
+from communities.own_decisions import WITHHELD
 from communities.reports import Around, Intake, report
 from communities.review import Status
 from labeler.redress import OWN, partial_in
@@ -65,6 +66,9 @@ def emit_event(visit: Visit, body: Mapping[str, Any]) -> Answer:
     _check_external(visit, about.key, kind, deed, theirs)
     for scope in theirs:
         _check_tags(visit, scope, intent, standing(visit.connection, scope, about.key), forward)
+        if kind is Kind.TAG and WITHHELD in (*intent.said["add"], *intent.said["remove"]):
+            # What is told of a decision is for those who may decide.
+            need(visit.caller.role_in(scope), Kind.TAKEDOWN, about.key)
         if kind is Kind.RESOLVE_APPEAL and _is_own(visit, scope, about.key):
             raise Refused("NotPermitted", OWN, 403)
     wanted = read_report_action(body)

@@ -6,7 +6,7 @@ The body fits the lexicon already; here is judged what that leaves open. Source:
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from communities.deeds import FORWARD, FORWARD_FAILED, FORWARDED, REMOVED, Deed
+from communities.deeds import FORWARD, FORWARD_FAILED, FORWARDED, PINNED, REMOVED, Deed
 from communities.mod_event import Kind
 from labeler.second import SECOND
 from models.mod_events import SubjectKey, key_of
@@ -111,6 +111,8 @@ def _check(kind: Kind, said: Mapping[str, Any]) -> None:
             raise InvalidRequest("event: add or remove must name a tag")
         if any(tag.startswith(COMMUNITY_TAG) for tag in (*said["add"], *said["remove"])):
             raise InvalidRequest(f"tags with {COMMUNITY_TAG} say whose matter a subject is; nobody sets them")
+        if PINNED in (*said["add"], *said["remove"]):
+            raise InvalidRequest(f"the tag {PINNED} says what is pinned; pin by social.communities.decide")
         if any(tag.startswith(SECOND) for tag in said["add"]):
             raise InvalidRequest(f"tags with {SECOND} say what waits for somebody else; emit the label or takedown")
         if any(tag.startswith((FORWARDED, FORWARD_FAILED)) for tag in said["add"]):

@@ -173,3 +173,12 @@ def test_a_tag_takes_no_post_out_of_another_feed(place: Desk, tag: str) -> None:
     triage = place.member(Role.TRIAGE)
     assert emit(place, triage, uri, "modEventTag", add=["feed-removed:python"], remove=[]).status == 401
     assert place.place.writer.sql("SELECT hidden FROM feed_item") == [(0,)]
+
+
+def test_tags_that_say_what_is_so_are_not_set_by_anybody(place: Desk) -> None:
+    town = place.place
+    uri, triage, who = town.writer.post(1), place.member(Role.TRIAGE), town.moderator("python")
+    assert emit(place, who, uri, "modEventTag", add=["pinned"], remove=[]).fault == (400, "InvalidRequest")
+    assert emit(place, triage, uri, "modEventTag", add=["withheld"], remove=[]).status == 401
+    assert emit(place, who, uri, "modEventTag", add=["withheld"], remove=[]).status == 200
+    assert emit(place, triage, uri, "modEventTag", add=[], remove=["withheld"]).status == 401
