@@ -87,12 +87,6 @@ def note(
     return append(connection, scope, key, event)
 
 
-def asked_before(connection: Connection, scope: int, key: SubjectKey, name: str) -> int | None:
-    """The number of the event by which somebody asked for it last."""
-    found = _last(connection, scope, key, name)
-    return found[0] if found else None
-
-
 def _asked_by(connection: Connection, scope: int, key: SubjectKey, name: str) -> str | None:
     found = _last(connection, scope, key, name)
     return found[1] if found else None

@@ -159,13 +159,6 @@ def last_with(connection: Connection, kind: str, value: str, scope: int, subject
     return (row[0], row[1]) if row else None
 
 
-def last_actor(connection: Connection, scope: int, subject_number: int, kind: str) -> str | None:
-    """Who did the last event of a type about a subject in a scope."""
-    query = "SELECT actor FROM mod_event WHERE subject = ? AND scope = ? AND type = ? ORDER BY id DESC LIMIT 1"
-    row = connection.execute(query, (subject_number, scope, kind)).fetchone()
-    return row[0] if row else None
-
-
 def issued_by_takedowns(connection: Connection, subject_number: int) -> list[tuple[int, str, list[str]]]:
     """What takedowns of a subject have ever issued: number and DID of each labeler, and its values."""
     rows = connection.execute(
