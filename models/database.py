@@ -117,6 +117,8 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
             # Only the service's user: the file holds the key of the cursors and what viewers sent.
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         database.connect()
+        # Other threads connect later, when the file may have been deleted: they never make a new, empty one.
+        database.connect_params["flags"] = flags & ~apsw.SQLITE_OPEN_CREATE
         connection = database.connection()
         # Plans that look at the values bound would be made anew for each: a parse for every page.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
