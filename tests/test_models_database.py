@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
+from peewee import OperationalError
 from playhouse.apsw_ext import APSWDatabase
 
 from models import communities, meta
@@ -215,6 +217,16 @@ def test_a_file_that_is_replaced_while_in_use_is_noticed(tmp_path: Path) -> None
             check_in_place(database, identity)
     finally:
         database.close()
+
+
+def test_a_thread_that_connects_late_makes_no_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "communities.sqlite"
+    database = open_database(path)
+    path.unlink()
+    with ThreadPoolExecutor(1) as thread, pytest.raises((apsw.CantOpenError, OperationalError)):
+        thread.submit(lambda: sql(database).execute("SELECT 1").fetchall()).result()
+    assert not path.exists()
+    database.close()
 
 
 def test_a_commit_by_anybody_is_noticed_without_asking(tmp_path: Path) -> None:
