@@ -12,6 +12,7 @@ from labeler.publisher import Publisher
 from labeler.signing_key import Signer, did_key
 from models import labelers
 from models.database import writing
+from tests.civic_posts import decide, done
 from tests.civic_reports import APPEAL, report, taken
 from tests.civic_site import NSID, Town, town
 from tests.didnet import Account, plc
@@ -52,6 +53,20 @@ def outcomes(place: Town, who: Account) -> list[list[tuple[str, str, str | None]
         ]
         for told in own_reports(place, who)
     ]
+
+
+def removed(place: Town, uri: str, slug: str = "python", **more: Any) -> Account:
+    """A new moderator removes a post."""
+    moderator = place.moderator(slug)
+    done(decide(place, moderator, slug, "remove", uri, **more))
+    return moderator
+
+
+def banned(place: Town, who: Account, slug: str = "python", **more: Any) -> Account:
+    """A new moderator bans somebody."""
+    moderator = place.moderator(slug)
+    assert place.decide(moderator, slug, "ban", who, **more).status == 200
+    return moderator
 
 
 def appeal(place: Town, who: Account, what: str, **more: Any) -> int:

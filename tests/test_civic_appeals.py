@@ -19,7 +19,7 @@ from models.mod_events import key_of
 from tests.civic_posts import decide, declare, done, hidden, version
 from tests.civic_reports import NEW_APPEAL, known, report, take_down, taken
 from tests.civic_site import Town
-from tests.didnet import Account, plc
+from tests.didnet import plc
 from tests.due_site import (
     ADMIN,
     DAY,
@@ -31,6 +31,7 @@ from tests.due_site import (
     own_decisions,
     own_reports,
     put_in,
+    removed,
     resolve,
 )
 from tests.feed_site import iso
@@ -41,19 +42,6 @@ from tests.label_scene import LABELER
 def place(tmp_path: Path) -> Iterator[Town]:
     with due(tmp_path) as found:
         yield found
-
-
-def removed(place: Town, uri: str, slug: str = "python", **more: Any) -> Account:
-    """A new moderator removes a post."""
-    moderator = place.moderator(slug)
-    done(decide(place, moderator, slug, "remove", uri, **more))
-    return moderator
-
-
-def banned(place: Town, who: Account, slug: str = "python", **more: Any) -> Account:
-    moderator = place.moderator(slug)
-    assert place.decide(moderator, slug, "ban", who, **more).status == 200
-    return moderator
 
 
 def test_what_was_decided_after_the_appeal_stays(place: Town) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,10 +9,10 @@ from communities.access import Scope
 from tests.civic_posts import decide, done, hidden, version
 from tests.civic_reports import report, taken
 from tests.civic_site import AUDIENCE, Town
-from tests.didnet import Account
 from tests.due_site import (
     DAY,
     appeal,
+    banned,
     due,
     everything,
     label,
@@ -21,6 +20,7 @@ from tests.due_site import (
     own_decisions,
     own_reports,
     publish,
+    removed,
     resolve,
     stream,
 )
@@ -32,19 +32,6 @@ from tests.label_scene import LABELER
 def place(tmp_path: Path) -> Iterator[Town]:
     with due(tmp_path) as found:
         yield found
-
-
-def removed(place: Town, uri: str, slug: str = "python", **more: Any) -> Account:
-    """A new moderator removes a post."""
-    moderator = place.moderator(slug)
-    done(decide(place, moderator, slug, "remove", uri, **more))
-    return moderator
-
-
-def banned(place: Town, who: Account, slug: str = "python", **more: Any) -> Account:
-    moderator = place.moderator(slug)
-    assert place.decide(moderator, slug, "ban", who, **more).status == 200
-    return moderator
 
 
 def test_the_whole_way(place: Town) -> None:

@@ -12,7 +12,7 @@ from communities.community import Log, Rule
 from tests.civic_posts import decide, done, version
 from tests.civic_reports import SPAM, known, report, take_down, taken
 from tests.civic_site import AUDIENCE, Town
-from tests.didnet import Account, plc
+from tests.didnet import plc
 from tests.due_site import (
     ADMIN,
     appeal,
@@ -21,6 +21,7 @@ from tests.due_site import (
     own_decisions,
     own_reports,
     put_in,
+    removed,
 )
 from tests.feed_site import Reply, iso
 from tests.label_scene import LABELER
@@ -30,13 +31,6 @@ from tests.label_scene import LABELER
 def place(tmp_path: Path) -> Iterator[Town]:
     with due(tmp_path) as found:
         yield found
-
-
-def removed(place: Town, uri: str, slug: str = "python", **more: Any) -> Account:
-    """A new moderator removes a post."""
-    moderator = place.moderator(slug)
-    done(decide(place, moderator, slug, "remove", uri, **more))
-    return moderator
 
 
 def test_an_author_is_told_what_applies(place: Town) -> None:

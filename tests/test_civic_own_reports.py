@@ -14,12 +14,13 @@ from models.own_reports import Decided
 from tests.civic_posts import decide, done, version
 from tests.civic_reports import TROLL, report, taken
 from tests.civic_site import Town
-from tests.didnet import Account, plc
+from tests.didnet import plc
 from tests.due_site import (
     appeal,
     due,
     outcomes,
     own_reports,
+    removed,
     resolve,
 )
 from tests.feed_site import iso
@@ -32,13 +33,6 @@ OWN = ["listOwnReports", "listOwnDecisions"]
 def place(tmp_path: Path) -> Iterator[Town]:
     with due(tmp_path) as found:
         yield found
-
-
-def removed(place: Town, uri: str, slug: str = "python", **more: Any) -> Account:
-    """A new moderator removes a post."""
-    moderator = place.moderator(slug)
-    done(decide(place, moderator, slug, "remove", uri, **more))
-    return moderator
 
 
 @pytest.mark.parametrize("method", OWN)
