@@ -1,8 +1,6 @@
 """Automatic labels in the real web process: posts that ingest writes, a directory, another labeler, `/metrics`."""
 
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from tests.didnet import plc
 from tests.fake_labeler import FakeLabeler
 from tests.feed_site import NOW, iso
 from tests.label_scene import LABELS
+from tests.service_process import until
 
 THEIRS = plc(710)
 RULES = """
@@ -32,15 +31,6 @@ def card(host: str) -> dict[str, Any]:
     return {"$type": "app.bsky.embed.external", "external": {"uri": f"https://{host}/", "title": "", "description": ""}}
 
 
-def until(condition: Callable[[], Any]) -> Any:
-    """Wait for what the service does in the background."""
-    end = time.monotonic() + 20
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return found
-
-
 def events(place: Town) -> list[Any]:
     return place.writer.sql("SELECT actor, uri, added FROM label_event ORDER BY id")
 
@@ -51,7 +41,7 @@ def test_posts_that_ingest_writes_are_labelled_by_the_web_process(tmp_path: Path
     with town(tmp_path, labels=str(labels)) as place:
         place.writer.post(1, embed=card("good.example"))
         uri = place.writer.post(1, embed=card("www.bad.example"))
-        until(lambda: events(place))
+        until("labels of what ingest wrote", lambda: events(place))
         assert events(place) == [("rule:links", uri, "spam")]
         day = 86_400_000_000
         for number, days in ((2, 1), (3, 30)):
@@ -61,7 +51,7 @@ def test_posts_that_ingest_writes_are_labelled_by_the_web_process(tmp_path: Path
             ]
             place.writer.post(number, at=NOW, embed=card("new.example"))
         place.writer.post(4, embed=card("new.example"))  # of whom the directory knows nothing
-        until(lambda: not place.writer.sql("SELECT * FROM label_due"))
+        until("what was due is done", lambda: not place.writer.sql("SELECT * FROM label_due"))
         assert [row[0] for row in events(place)[1:]] == ["rule:young"]
         assert plc(2) in events(place)[1][1]
         text = urllib.request.urlopen(f"http://127.0.0.1:{place.site.metrics_port}/metrics").read().decode()
@@ -81,9 +71,9 @@ def test_another_labeler_is_read_by_the_web_process(tmp_path: Path) -> None:
         place.site.run(source.__aenter__())
         try:
             place.site.run(source.say(source.label(uri, "porn")))
-            until(lambda: uri not in place.site.all("python"))
+            until("the post is hidden", lambda: uri not in place.site.all("python"))
             place.site.run(source.say(source.label(uri, "porn", neg=True)))
-            until(lambda: uri in place.site.all("python"))
+            until("the post is back", lambda: uri in place.site.all("python"))
             assert source.cursors == ["0"]
         finally:
             place.site.run(source.__aexit__(None, None, None))
