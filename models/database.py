@@ -126,6 +126,8 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
             migrations.check(connection)
         else:
             _use_wal(connection)
+            # Of this connection alone: by it ingest writes what the network can give again. Those of other threads keep
+            # SQLite's "full", so that what moderators decide over HTTP outlives a loss of power.
             connection.execute("PRAGMA synchronous = normal")
             # Pages that many batches touch are copied from the log (16 MB at most, then) once for all of them.
             connection.execute("PRAGMA wal_autocheckpoint = 4000")

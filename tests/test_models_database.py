@@ -229,6 +229,14 @@ def test_a_thread_that_connects_late_makes_no_new_file(tmp_path: Path) -> None:
     database.close()
 
 
+def test_what_other_threads_commit_outlives_a_loss_of_power(database: Any) -> None:
+    def synchronous() -> int:
+        return int(sql(database).execute("PRAGMA synchronous").fetchall()[0][0])
+
+    with ThreadPoolExecutor(1) as thread:
+        assert (synchronous(), thread.submit(synchronous).result()) == (1, 2)
+
+
 def test_a_commit_by_anybody_is_noticed_without_asking(tmp_path: Path) -> None:
     ours, theirs = open_database(tmp_path / "x.db"), open_database(tmp_path / "x.db")
     try:
