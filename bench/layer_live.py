@@ -56,7 +56,7 @@ async def _measure(folder: Path, rounds: int) -> Live:
                 "COMMUNITIES_METRICS_PORT": "0",
             }
         )
-        async with serving(config) as (door, _), aiohttp.ClientSession(f"http://127.0.0.1:{door.port}") as client:
+        async with serving(config) as (door, _, _), aiohttp.ClientSession(f"http://127.0.0.1:{door.port}") as client:
             settle()  # as the processes do
             return Live(await _Town(site, client).turns(rounds))
 

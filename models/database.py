@@ -82,6 +82,26 @@ class DatabaseMixedError(DatabaseMovedError):
     """And what SQLite wrote beside the old file still lies there: it would be taken for a part of the new one."""
 
 
+class Identity(NamedTuple):
+    """Which files the names of a database stand for, by device and inode; None: there is none. `wal_index`: of
+    `*-shm`, which is there from the first connection to the last.
+    """
+
+    file: tuple[int, int] | None
+    wal_index: tuple[int, int] | None
+
+
+class _InPlace(APSWDatabase):  # type: ignore[misc]
+    """A database whose later connections, those of other threads, are to the file that was opened first, or fail."""
+
+    identity: Identity | None = None
+
+    def _connect(self) -> Any:
+        if self.identity is not None:
+            check_in_place(self, self.identity)
+        return super()._connect()
+
+
 def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
     """Open the SQLite file at `path`, creating and migrating it unless `readonly`.
 
@@ -97,7 +117,7 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
     if missing:
         raise DatabaseError(f"{path}: no such database; start `communities run` (or `ingest`) first")
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    database = APSWDatabase(
+    database = _InPlace(
         str(path),
         timeout=BUSY_SECONDS,
         flags=flags,
@@ -133,6 +153,7 @@ def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
             with writing(database):
                 migrations.migrate(connection)
+            database.identity = file_identity(database)
     except Exception as error:  # OSError, apsw.Error, SchemaError, and what peewee makes of them while it connects
         database.close()
         raise DatabaseError(f"{path}: the database cannot be opened: {error}{advice(error)}") from error
@@ -180,17 +201,8 @@ def writing(database: APSWDatabase) -> Iterator[Connection]:
         yield sql(database)
 
 
-class Identity(NamedTuple):
-    """Which files the names of a database stand for, by device and inode; None: there is none. `wal_index`: of
-    `*-shm`, which is there from the first connection to the last.
-    """
-
-    file: tuple[int, int] | None
-    wal_index: tuple[int, int] | None
-
-
 def file_identity(database: APSWDatabase | Path) -> Identity:
-    """Of a database that is open: as its names stand now."""
+    """As the names of a database stand now."""
     path = database if isinstance(database, Path) else Path(database.database)
     return Identity(_inode(path), _inode(Path(f"{path}-shm")))
 

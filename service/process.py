@@ -5,12 +5,12 @@ import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import uvloop
+from playhouse.apsw_ext import APSWDatabase
 
 from firehose.waiting import pause
-from models.database import check_in_place, file_identity
+from models.database import check_in_place
 
 LOOK_SECONDS = 2.0
 """From one look at the database's file to the next."""
@@ -34,14 +34,13 @@ def run_until_stopped(main: Callable[[asyncio.Event], Awaitable[None]], *, super
     uvloop.run(run())
 
 
-async def while_in_place(database: Path, stop: asyncio.Event) -> None:
-    """Wait for `stop`, with `database` open. Raises DatabaseMovedError when its file is deleted or replaced: our
-    connections would go on with the old one.
+async def while_in_place(database: APSWDatabase, stop: asyncio.Event) -> None:
+    """Wait for `stop`, with `database` open to write. Raises DatabaseMovedError when its file is deleted or replaced:
+    our connections would go on with the old one.
     """
-    identity = file_identity(database)
     while not stop.is_set():
         await pause(stop, LOOK_SECONDS)
-        check_in_place(database, identity)
+        check_in_place(database, database.identity)
 
 
 def settle() -> None:

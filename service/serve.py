@@ -27,13 +27,13 @@ def run(config: Config, args: argparse.Namespace) -> int:
     logs.configure(config.log_level, "web", as_json=args.json)
 
     async def serve(stop: asyncio.Event) -> None:
-        async with serving(config) as (door, side):
+        async with serving(config) as (door, side, database):
             settle()
             here = f"http://{config.listen_host}:{door.port}/xrpc"
             log.info("serving %s on port %d, metrics on port %d", config.did, door.port, side.port)
             log.info("which feeds there are: curl %s/app.bsky.feed.describeFeedGenerator", here)
             try:
-                await while_in_place(config.database, stop)
+                await while_in_place(database, stop)
             except DatabaseMovedError as error:
                 log.error("stopping: %s", error)  # in good order, which takes a moment
                 raise

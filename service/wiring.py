@@ -10,6 +10,7 @@ from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from playhouse.apsw_ext import APSWDatabase
 
 from civic.labels import procedures as label_procedures
 from civic.methods import CivicMethods
@@ -170,9 +171,9 @@ async def _reading(config: Config) -> AsyncIterator[_Reading]:
 @asynccontextmanager
 async def serving(
     config: Config, *, clock: Callable[[], float] = time.time, limits: Limits = LIMITS
-) -> AsyncIterator[tuple[Listener, Listener]]:
-    """The web process: the public listener and the private one of `/metrics`. Raises DatabaseError, DeclarationError
-    (of the labelers) or OSError.
+) -> AsyncIterator[tuple[Listener, Listener, APSWDatabase]]:
+    """The web process: the public listener, the private one of `/metrics`, and the database. Raises DatabaseError,
+    DeclarationError (of the labelers) or OSError.
 
     `clock`: of what it stores, in seconds; `limits`: of those who subscribe to labels.
     """
@@ -273,7 +274,7 @@ async def serving(
                 ending = asyncio.Event()
                 reading = asyncio.create_task(keep_in_force(config, declared, automate_again, ending))
                 try:
-                    yield door, side
+                    yield door, side, database
                 finally:
                     watching.cancel()
                     over.cancel()

@@ -302,7 +302,7 @@ class Site:
                 "metrics_port": "0",
             }
             config = read_config({"COMMUNITIES_" + key.upper(): value for key, value in settings.items()})
-            door, _ = await self._stack.enter_async_context(serving(config))
+            door, *_ = await self._stack.enter_async_context(serving(config))
             session = await self._stack.enter_async_context(aiohttp.ClientSession())
             self._door = session, f"http://127.0.0.1:{door.port}"
         return self._door

@@ -35,7 +35,7 @@ async def doors(site: Site) -> AsyncIterator[tuple[Ask, Ask]]:
     settings = {"data": site.path.parent, "rules": site.rules, "source": site.world.relay_url}
     ports = {"listen_port": "0", "metrics_port": "0", "hostname": "feeds.example.com"}
     config = read_config({f"COMMUNITIES_{name.upper()}": str(value) for name, value in (settings | ports).items()})
-    async with serving(config) as (door, side), aiohttp.ClientSession() as session:
+    async with serving(config) as (door, side, _), aiohttp.ClientSession() as session:
 
         async def health() -> Any:
             async with session.get(f"http://127.0.0.1:{door.port}/xrpc/_health") as answer:
