@@ -224,7 +224,7 @@ def site(folder: Path, clock: Callable[[], float] = time.time, **settings: str) 
         net = await stack.enter_async_context(DidNet())
         given = {name: value.replace("{net}", net.url) for name, value in settings.items()}
         config = make_config(folder, plc_url=net.url, **given)
-        door, side = await stack.enter_async_context(serving(config, clock=clock))
+        door, side, _ = await stack.enter_async_context(serving(config, clock=clock))
         return Site(config, net, loop, door.port, side.port)
 
     try:

@@ -243,7 +243,7 @@ class Site:
 async def served(config: Config, limits: Limits = LIMITS) -> AsyncIterator[Site]:
     """The app over the database of `config`."""
     connector = aiohttp.TCPConnector(limit=0)
-    async with serving(config, limits=limits) as (door, side), aiohttp.ClientSession(connector=connector) as client:
+    async with serving(config, limits=limits) as (door, side, _), aiohttp.ClientSession(connector=connector) as client:
         yield Site(client, door.port, side.port)
 
 
