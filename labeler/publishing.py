@@ -1,13 +1,13 @@
 """The thread that publishes labels while the service runs: what is committed by any process, and what expires.
 
-Commits are noticed in the header of the WAL index, 96 bytes of memory; nothing is asked while nothing happens.
+While nothing happens, all that is asked is whether anybody has committed.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from playhouse.apsw_ext import APSWDatabase
@@ -98,22 +98,21 @@ class Publishing:
             )
             publisher.take_turn()
             expiry = Expiry(database)
-            watch = CommitWatch(self._path)
+            watch = stack.enter_context(closing(CommitWatch(self._path)))
             self.state = "publishing"
             pause = RETRY_SECONDS
             while not stop.is_set():
                 try:
                     watch.any()
                     seconds = self._work(database, publisher, expiry)
+                    self.state, pause = "publishing", RETRY_SECONDS
+                    due = time.monotonic() + seconds
+                    while time.monotonic() < due and not watch.any() and not stop.is_set():
+                        stop.wait(min(LOOK_SECONDS, seconds))
                 except FAULTS as error:
                     self._note(error, pause)
                     stop.wait(pause)
                     pause = min(2 * pause, LONGEST_RETRY)
-                    continue
-                self.state, pause = "publishing", RETRY_SECONDS
-                due = time.monotonic() + seconds
-                while time.monotonic() < due and not watch.any() and not stop.is_set():
-                    stop.wait(min(LOOK_SECONDS, seconds))
             publisher.close()
 
     def _work(self, database: APSWDatabase, publisher: Publisher, expiry: Expiry) -> float:

@@ -73,12 +73,13 @@ async def _working(
     async def in_thread(work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(thread, work)
 
+    watch = CommitWatch(config.database)
     automation = Automation(database, declared.labelers, declared.rules, declared.inputs, clock)
     tasks: list[asyncio.Task[None]] = []
     try:
         await in_thread(automation.begin)
         if declared.rules or declared.inputs:
-            work = _work(config, database, session, declared, clock, automation, in_thread)
+            work = _work(config, database, watch, session, declared, clock, automation, in_thread)
             tasks += [asyncio.create_task(one) for one in work]
         yield
     finally:
@@ -87,11 +88,13 @@ async def _working(
         await asyncio.gather(*tasks, return_exceptions=True)
         await in_thread(database.close)
         thread.shutdown()
+        watch.close()
 
 
 def _work(
     config: Config,
     database: APSWDatabase,
+    watch: CommitWatch,
     session: aiohttp.ClientSession,
     declared: LabelsFile,
     clock: Callable[[], float],
@@ -100,7 +103,6 @@ def _work(
 ) -> list[Coroutine[Any, Any, None]]:
     """What is to be done, each for ever."""
     ages = Ages(database, session, config.plc_url.rstrip("/"), in_thread, clock)
-    watch = CommitWatch(config.database)
 
     async def look() -> None:
         if watch.any():

@@ -122,10 +122,11 @@ async def labelling(
         return
     # Its own connection: feeds keep a moment of theirs open, and labels are to be seen as soon as they are there.
     database = open_database(config.database)
+    watch = CommitWatch(config.database)
     try:
         with writing(database) as connection:
             identities = doors.know(connection, declared.labelers())
-        watch, proxies = CommitWatch(config.database), Proxies(config.trusted_proxies)
+        proxies = Proxies(config.trusted_proxies)
         limits = replace(limits, total=min(limits.total, _open_files() // 2))
         served = doors.LabelDoors(sql(database), identities, watch, proxies, limits=limits, clock=clock)
         labels = Labelling(database, served, _publishing(config, declared, identities, clock))
@@ -142,6 +143,7 @@ async def labelling(
             await asyncio.to_thread(publisher.join)
             labels.close(clock())
     finally:
+        watch.close()
         database.close()
 
 

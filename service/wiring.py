@@ -179,6 +179,7 @@ async def serving(
     """
     declared = LabelsInForce(config.labels)
     database = open_database(config.database)
+    watch = CommitWatch(config.database)
     try:
         with writing(database) as connection:
             key = meta.secret(connection, "cursor_key")
@@ -195,8 +196,7 @@ async def serving(
             links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}
             site = site_roles(config)
             skeletons = Skeletons(connection, key)
-            watch, later = CommitWatch(config.database), asyncio.get_running_loop().call_later
-            feeds = Feeds(connection, config.publisher, watch, later, clock)
+            feeds = Feeds(connection, config.publisher, watch, asyncio.get_running_loop().call_later, clock)
             methods = FeedMethods(
                 database,
                 feeds,
@@ -294,4 +294,5 @@ async def serving(
                 writer.close()
                 feeds.close()
     finally:
+        watch.close()
         database.close()

@@ -31,7 +31,8 @@ def path(tmp_path: Path) -> Path:
 
 def test_one_moment_until_a_commit_or_until_its_time_is_over(path: Path) -> None:
     reader, writer, timer = open_database(path), open_database(path), Timer()
-    feeds = Feeds(sql(reader), "did:web:x.example", CommitWatch(path), timer.later)
+    watch = CommitWatch(path)
+    feeds = Feeds(sql(reader), "did:web:x.example", watch, timer.later)
 
     def kept() -> int:
         feeds.refresh()
@@ -51,14 +52,16 @@ def test_one_moment_until_a_commit_or_until_its_time_is_over(path: Path) -> None
         pass
     assert kept() == before + 1 and len(timer.due) == 1
     feeds.close()
+    watch.close()
     reader.close()
     writer.close()
 
 
 def test_the_timer_comes_after_the_end(path: Path) -> None:
-    database, timer = open_database(path), Timer()
-    feeds = Feeds(sql(database), "did:web:x.example", CommitWatch(path), timer.later)
+    database, watch, timer = open_database(path), CommitWatch(path), Timer()
+    feeds = Feeds(sql(database), "did:web:x.example", watch, timer.later)
     feeds.refresh()
     feeds.close()
+    watch.close()
     database.close()
     timer.due[0][1]()

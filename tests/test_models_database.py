@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -236,22 +237,35 @@ def test_what_other_threads_commit_outlives_a_loss_of_power(database: Any) -> No
         assert (synchronous(), thread.submit(synchronous).result()) == (1, 2)
 
 
-def test_a_commit_by_anybody_is_noticed_without_asking(tmp_path: Path) -> None:
-    ours, theirs = open_database(tmp_path / "x.db"), open_database(tmp_path / "x.db")
-    try:
-        watch = CommitWatch(tmp_path / "x.db")
+def test_a_commit_by_anybody_is_noticed(path: Path) -> None:
+    with closing(open_database(path)) as database, closing(CommitWatch(path)) as watch:
         assert watch.any() and not watch.any()
-        sql(ours).execute("SELECT count(*) FROM post").fetchall()
+        sql(database).execute("SELECT count(*) FROM post").fetchall()
         assert not watch.any()
         for number in range(3):
-            with writing(theirs) as connection:
+            with writing(database) as connection:
                 connection.execute("INSERT INTO meta (key, value) VALUES (?, '')", (str(number),))
             assert watch.any() and not watch.any()
-        sql(theirs).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        sql(database).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         watch.any()
-        with writing(theirs) as connection:
+        with writing(database) as connection:
             connection.execute("DELETE FROM meta")
         assert watch.any() and not watch.any()
-    finally:
-        ours.close()
-        theirs.close()
+
+
+def test_who_watches_commits_keeps_the_locks_of_the_process(path: Path) -> None:
+    """Another process that comes and goes neither empties the log nor makes the WAL index anew under this one."""
+    with closing(open_database(path)) as database:
+        log, index = (path.with_name(path.name + end) for end in ("-wal", "-shm"))
+        for _ in range(2):
+            with closing(CommitWatch(path)) as watch:
+                assert watch.any()
+        before = index.stat()
+        come_and_go = "import apsw, sys; c = apsw.Connection(sys.argv[1]); c.pragma('user_version'); c.close()"
+        subprocess.run([sys.executable, "-c", come_and_go, str(path)], check=True)
+        after = index.stat()
+        assert log.exists() and (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+        with writing(database) as connection:
+            connection.execute("INSERT INTO meta (key, value) VALUES ('kept', '')")
+    with closing(open_database(path)) as database:
+        assert sql(database).execute("SELECT key FROM meta WHERE key = 'kept'").get == "kept"

@@ -58,6 +58,18 @@ def service(start_service: Start) -> Service:
     return service
 
 
+def test_who_comes_and_goes_takes_nothing_away(service: Service) -> None:
+    """What the service has open beside SQLite ends none of its locks: the log stays, whoever was the last to close."""
+    for path in ("/xrpc/_health", "/xrpc/app.bsky.feed.describeFeedGenerator"):
+        assert get_json(f"{service.url}{path}") is not None
+    beside = [service.database.with_name(service.database.name + end) for end in ("-wal", "-shm")]
+    before = [path.stat().st_ino for path in beside]
+    with closing(open_database(service.database)) as database, writing(database) as connection:
+        connection.execute("INSERT INTO meta (key, value) VALUES ('a guest', 'yes')")
+    assert [path.stat().st_ino for path in beside] == before
+    service.wait_health()
+
+
 def test_serve_ends_so_that_it_is_started_again(service: Service) -> None:
     put_back(service.database)
     assert service.wait_exit() == 1

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.didnet import Account, DidNet, Signer, plc
+from tests.service_process import PATIENCE
 from xrpc.did import BadDocument, document_url, parse_document, parse_endpoint
 from xrpc.egress import FetchError, egress_session
 from xrpc.resolver import (
@@ -152,7 +153,7 @@ class World:
 async def world() -> AsyncIterator[World]:
     clock = Clock()
     async with DidNet() as net, egress_session(("localhost",)) as session:
-        resolver = DidResolver(session, net.url, allow=("localhost",), clock=clock, timeout=1, capacity=50)
+        resolver = DidResolver(session, net.url, allow=("localhost",), clock=clock, timeout=PATIENCE, capacity=50)
         yield World(net, resolver, clock)
         await resolver.close()
 
