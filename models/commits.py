@@ -10,7 +10,7 @@ from pathlib import Path
 
 import apsw
 
-from models.database import BUSY_SECONDS
+from models.database import BUSY_SECONDS, Cursor
 
 
 class CommitWatch:
@@ -20,12 +20,12 @@ class CommitWatch:
         """`database`: the main file, in WAL mode. Raises apsw.Error."""
         self._connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
         self._connection.set_busy_timeout(BUSY_SECONDS * 1000)
-        self._look = self._connection.cursor().execute
-        self._seen = None
+        self._look: Cursor = self._connection.cursor()
+        self._seen: int | None = None
 
     def any(self) -> bool:
         """Whether anything was committed, by whomever, since the last call; the first says yes."""
-        (version,) = self._look("PRAGMA data_version").fetchone()
+        (version,) = self._look.execute("PRAGMA data_version").fetchone()
         if version == self._seen:
             return False
         self._seen = version

@@ -297,4 +297,4 @@ class Layer(LayerRows, RuleBasedStateMachine):
 
 
 TestLayer = Layer.TestCase
-TestLayer.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestLayer.settings = settings(max_examples=80, stateful_step_count=40)

@@ -241,7 +241,7 @@ rows = st.none() | st.builds(
 puts = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(sorted(OWNERS)), rows), max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(puts)
 def test_counts_of_members_are_what_a_recount_says(steps: list[tuple[int, int, Membership | None]]) -> None:
     connection = fresh()
@@ -263,7 +263,7 @@ items = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(items, max_size=40))
 def test_counts_of_posts_are_what_a_recount_says(steps: list[tuple[str, int, int, int, int]]) -> None:
     connection = fresh()

@@ -160,7 +160,7 @@ def belongs(rule: Community, did: str, post: dict[str, Any]) -> bool:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(rules, min_size=1, max_size=4), st.sampled_from(DIDS), posts)
 def test_matching_is_what_a_naive_reading_says(
     communities: list[Community], did: str, described: dict[str, Any]
@@ -215,7 +215,7 @@ EVERYTHING = compile_rules(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(records)
 def test_no_record_raises(record: dict[str, Any]) -> None:
     post = read_post(record)

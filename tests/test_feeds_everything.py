@@ -264,7 +264,7 @@ class Model:
         return [uri for *_, uri in sorted(shown, reverse=True)]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(st.sampled_from(SLUGS), st.integers(1, 5), min_size=1),
     st.lists(CHANGE, max_size=25),

@@ -325,7 +325,7 @@ def begin(writer: Writer, posts: list[tuple[int, int, set[str]]]) -> Model:
     return model
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(AUTHOR, st.integers(0, 5), TAGS), max_size=20), STEPS)
 def test_invariant_5_the_union_gives_every_post_that_stays_exactly_once(
     both: tuple[Site, Writer],

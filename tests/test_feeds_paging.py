@@ -26,7 +26,7 @@ CHANGES = st.one_of(
     st.tuples(st.just("unpin"), NUMBER, NUMBER),
 )
 STEPS = st.lists(st.tuples(st.integers(1, 7), st.lists(CHANGES, max_size=3)), min_size=1, max_size=12)
-QUIET = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUIET = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

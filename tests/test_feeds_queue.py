@@ -175,7 +175,7 @@ def test_what_waits_comes_oldest_first_and_says_why(
     writer.hide(0, active=True)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(1, 4), st.lists(st.integers(0, 40), max_size=2)), min_size=1, max_size=6))
 def test_invariant_5_each_post_that_goes_on_waiting_comes_once(
     both: tuple[Site, Writer], people: dict[int, Account], steps: list[tuple[int, list[int]]]
@@ -262,7 +262,7 @@ def test_a_version_that_was_approved_and_came_back_waits_no_more(
     assert read(door, people[MODERATOR]).posts == []
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=1, max_size=12),
     st.lists(st.integers(1, 4), min_size=1, max_size=5),

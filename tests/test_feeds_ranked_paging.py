@@ -28,7 +28,7 @@ STEP = st.one_of(
     st.tuples(st.just("minute"), NUMBER, NUMBER),
 )
 POSTS = st.lists(st.tuples(ACCOUNT, st.integers(0, 30)), max_size=20)
-MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 FEW = settings(MANY, max_examples=40)
 
 

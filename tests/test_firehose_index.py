@@ -120,7 +120,7 @@ def rows(connection: Connection, events: Sequence[Event], times: int = 1, forget
     return dump(connection)
 
 
-PROPERTY = settings(max_examples=150, deadline=None)
+PROPERTY = settings(max_examples=150)
 
 
 @PROPERTY

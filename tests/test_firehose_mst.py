@@ -109,7 +109,7 @@ def histories(draw: st.DrawFn) -> tuple[mst.Node, mst.Node, list[Change]]:
     return tree, changed(tree, shuffled), shuffled
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(histories())
 def test_a66_operations_are_undone_from_the_nodes_that_a_producer_must_send(
     history: tuple[mst.Node, mst.Node, list[Change]],
@@ -122,7 +122,7 @@ def test_a66_operations_are_undone_from_the_nodes_that_a_producer_must_send(
         assert find(bytes(after.cid), path, blocks) == cid
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(histories(), st.data())
 def test_a66_with_a_node_less_the_outcome_is_the_same_or_there_is_none(
     history: tuple[mst.Node, mst.Node, list[Change]], data: st.DataObject
@@ -139,7 +139,7 @@ def test_a66_with_a_node_less_the_outcome_is_the_same_or_there_is_none(
         assert str(error) == "tree node missing"
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(histories(), st.data())
 def test_a64_a_change_that_is_not_in_the_tree_is_refused(
     history: tuple[mst.Node, mst.Node, list[Change]], data: st.DataObject
@@ -157,7 +157,7 @@ def test_a64_a_change_that_is_not_in_the_tree_is_refused(
         invert(bytes(after.cid), [*changes[:at], wrong, *changes[at + 1 :]], proof(after, changes))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 400), st.integers(0, 1 << 32), st.data())
 def test_b5_a_walk_is_whole_or_raises(size: int, seed: int, data: st.DataObject) -> None:
     rng = random.Random(seed)

@@ -167,7 +167,7 @@ def test_b5_blocks_twice_and_of_no_use() -> None:
     assert list(read_repo(write_car([ROOT], extra), ALICE.did, KEY, LATEST).records()) == expected(ALICE.repo)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 1 << 32), st.integers(0, 200))
 def test_b5_any_repository(seed: int, turns: int) -> None:
     rng = random.Random(seed)

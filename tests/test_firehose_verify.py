@@ -157,7 +157,7 @@ def test_a50_commits_of_a_removed_kind() -> None:
         assert_refused(payload, "commit of a removed kind (tooBig, rebase)", InversionError)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 1 << 32), size=st.integers(0, 300), batch=st.integers(1, 20))
 def test_any_history_verifies_commit_by_commit(seed: int, size: int, batch: int) -> None:
     rng = random.Random(seed)
@@ -567,7 +567,7 @@ def test_a51_a_sync_that_is_refused() -> None:
         assert isinstance(caught.value, SignatureError) is reason.startswith("signature")
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 299))
 def test_b2_a_record_is_proven_to_be_there_or_not(number: int) -> None:
     path = f"x.y.z/{number:05}"

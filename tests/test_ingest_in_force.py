@@ -187,7 +187,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[APSWDatabase]
     database.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(CHANGE, max_size=25))
 def test_what_was_taken_over_bit_by_bit_is_what_is_made_anew(
     database: APSWDatabase, changes: list[tuple[str, Any, Any]]

@@ -250,7 +250,5 @@ class History(RuleBasedStateMachine):
         self.settle()
 
 
-History.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+History.TestCase.settings = settings(max_examples=150, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 TestHistory = History.TestCase

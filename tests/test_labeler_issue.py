@@ -65,7 +65,7 @@ STEP = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.lists(STEP, max_size=6), st.booleans()), max_size=4))
 def test_many_together_are_as_one_behind_the_other(rounds: list[tuple[list[dict[str, Any]], bool]]) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labeler.outbox import following
@@ -133,7 +133,6 @@ def test_old_minutes_go(site: LabelSite) -> None:
     assert site.count("label_sent") == 2
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 90_000)), max_size=30))
 def test_whatever_is_asked_for_no_window_is_overrun(wishes: list[tuple[int, int]]) -> None:
     database = open_database(Path(":memory:"))

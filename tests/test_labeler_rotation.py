@@ -29,7 +29,7 @@ LABELS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     written=st.lists(st.tuples(LABELS, st.integers(0, 2)), max_size=12, unique_by=lambda one: one[0][1:4]),
     piece=st.integers(1, 5),

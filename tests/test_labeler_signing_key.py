@@ -51,7 +51,7 @@ def test_the_public_form_is_the_did_key_of_the_compressed_point() -> None:
     assert generate().secret != key.secret
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(1, 2**255),
     st.text(st.characters(blacklist_categories=["Cs"]), min_size=1),

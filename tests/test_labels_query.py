@@ -288,7 +288,7 @@ PATTERNS = st.one_of(
 CURSORS = st.one_of(st.just(0), st.integers(0, 5_000_000), st.integers(0, 35_000).map(lambda n: n + 1_000_000))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.lists(PATTERNS, min_size=1, max_size=12), CURSORS, st.sampled_from((1, 2, 50, 250)))
 def test_it_finds_what_reading_everything_finds(many: Labels, given: list[str], cursor: int, limit: int) -> None:
     """S54, S55."""

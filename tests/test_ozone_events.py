@@ -54,7 +54,7 @@ def test_every_parameter_of_the_lexicon_is_tried() -> None:
     assert set(query.params.parse("")) == MAIN_PARAMS[EVENTS]
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(params=asked(), name=st.sampled_from(NAMES), limit=st.sampled_from((100, 40, 20)))
 def test_what_is_asked_for_is_what_comes(
     past: History, who: dict[str, Person], params: dict[str, Any], name: str, limit: int

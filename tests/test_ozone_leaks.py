@@ -75,7 +75,7 @@ def test_what_others_do_changes_no_answer(
     person = people(past.place)[name]
     asked: list[tuple[Call, list[Reply]]] = []
 
-    @settings(max_examples=120, deadline=None, database=None, suppress_health_check=[HealthCheck.nested_given])
+    @settings(max_examples=120, database=None, suppress_health_check=[HealthCheck.nested_given])
     @given(call=CALLS)
     def ask(call: Call) -> None:
         asked.append((call, answers(past, person, call)))

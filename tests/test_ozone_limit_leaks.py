@@ -198,7 +198,7 @@ def test_nor_any_list_of_events_and_statuses(
     person = person_of(past, name)
     made: list[tuple[Call, list[Reply]]] = []
 
-    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.nested_given])
+    @settings(max_examples=60, database=None, suppress_health_check=[HealthCheck.nested_given])
     @given(call=CALLS)
     def ask(call: Call) -> None:
         made.append((call, answers(past, person, call)))
@@ -242,7 +242,7 @@ def test_what_the_limits_cover_is_seen(past: History) -> None:
         assert not any("accountStats" in one or "recordsStats" in one or "accountStrike" in one for one in statuses)
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=200, database=None)
 @given(
     st.sets(st.sampled_from((POST, LIST, ACCOUNT))),
     st.sets(st.sampled_from(REASONS)),

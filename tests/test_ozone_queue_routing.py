@@ -168,7 +168,7 @@ REPORTS = st.lists(st.tuples(st.sampled_from(sorted(SUBJECTS)), st.sampled_from(
 
 
 @given(QUEUES, REPORTS)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 def test_reports_come_where_an_oracle_says(busy: Desk, made: list[Any], reports: list[tuple[str, str]]) -> None:
     """Queues are made through the door, which refuses those that overlap one that is there; then reports come, are
     taken out, and are sorted again.

@@ -139,7 +139,7 @@ def step(model: dict[str, None] | None, method: str, given_values: list[str]) ->
     return after
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(STEPS, min_size=2, max_size=6), st.integers(2, 9))
 def test_a_set_is_what_a_set_of_python_is(shared: Desk, steps: list[tuple[str, list[str]]], limit: int) -> None:
     who = shared.member(Role.MODERATOR)

@@ -54,7 +54,7 @@ def test_every_parameter_of_the_lexicon_is_tried() -> None:
     assert set(query.params.parse("")) == MAIN_PARAMS[STATUSES]
 
 
-@settings(max_examples=350, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=350, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     params=asked(), name=st.sampled_from(NAMES), limit=st.sampled_from((100, 40, 20)), few=st.sampled_from((0, 1000))
 )

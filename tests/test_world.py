@@ -119,7 +119,7 @@ def test_real_repository_gives_the_same_root(shared_data: Path) -> None:
 # Commits
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 1 << 32), size=st.integers(0, 120), batch=st.integers(1, 12))
 def test_every_commit_can_be_undone_from_its_blocks(seed: int, size: int, batch: int) -> None:
     rng = random.Random(seed)
