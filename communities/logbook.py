@@ -54,6 +54,11 @@ def page(
     return [event_of(row) for row in decisions.newest(connection, community, limit, before, subject)]
 
 
+def about_account(connection: Connection, community: int, did: str, limit: int) -> list[Event]:
+    """At most `limit` events about an account and its posts, the newest first."""
+    return [event_of(row) for row in decisions.about_account(connection, community, did, limit)]
+
+
 def event(connection: Connection, community: int, seq: int) -> Event | None:
     """One event of a community's log; None if there is no such number."""
     found = page(connection, community, 1, seq + 1)

@@ -65,6 +65,15 @@ def find_item(connection: Connection, community: int, post: int) -> Item | None:
     return Item(row[0], tuple(filter(None, row[1].split("\n")))) if row else None
 
 
+def count_shown(connection: Connection, community: int, actor: int | None, most: int) -> int:
+    """How many of the last `most` indexed posts of an account (by its number) a community shows."""
+    query = (
+        "SELECT count(*) FROM (SELECT id FROM post WHERE actor = ? ORDER BY rkey DESC LIMIT ?) p"
+        " CROSS JOIN feed_item i INDEXED BY feed_item_post ON i.post = p.id WHERE i.community = ? AND i.hidden = 0"
+    )
+    return int(connection.execute(query, (actor, most, community)).fetchone()[0])
+
+
 def find_decided(connection: Connection, community: int, actor: int | None, rkey: str) -> Decided | None:
     """The decision in force on a post of an account (by its number)."""
     if actor is None:

@@ -13,6 +13,10 @@ _POST = {
     "uri": f"at://{_MEMBER}/app.bsky.feed.post/3kznmn7xqxl22",
     "cid": "bafyreiclp443lavogvhj3d2ob2cxbfuscni2k5jk7bebjzg7khl3esabwq",
 }
+_ASKED = {
+    "uri": f"at://{_OWNER}/app.bsky.feed.post/3kznmm2xqxl2k",
+    "cid": "bafyreibvjvcv745gig4mvqs4hctx4zfkono4rjejm2ta6gtyzkqxfjeily",
+}
 _LIMITS = {
     "labels": ["spam", "spoiler"],
     "collections": ["app.bsky.feed.post", "account"],
@@ -210,6 +214,31 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "decision": _REMOVAL,
             "score": [{"name": "likes", "value": "12"}, {"name": "replies", "value": "6"}],
             "hiddenBy": ["It was removed from this community."],
+        },
+    ),
+    "getEvidence": (
+        {"community": "birds", "subject": _POST["uri"]},
+        {
+            "versions": [
+                {
+                    **_POST,
+                    "value": {
+                        "$type": "app.bsky.feed.post",
+                        "text": "It sat down right beside the worms that I had laid out.",
+                        "reply": {"root": _ASKED, "parent": _ASKED},
+                        "createdAt": "2026-02-03T12:50:00.000Z",
+                    },
+                    "keptAt": "2026-02-03T13:10:00.000000Z",
+                    "handle": "wren.example.com",
+                    "parent": _ASKED["uri"],
+                    "parentText": "How did you get so near?",
+                }
+            ],
+            "member": _MODERATOR,
+            "posts": 41,
+            "reports": 3,
+            "waiting": 1,
+            "decisions": [_REMOVAL],
         },
     ),
     "listRecords": (

@@ -61,6 +61,14 @@ def newest(
     return [DecisionRow._make(row) for row in rows]
 
 
+def about_account(connection: Connection, community: int, did: str, limit: int) -> list[DecisionRow]:
+    """At most `limit` decisions about an account and its posts, the newest first."""
+    of = f"{_SELECT} INDEXED BY decision_subject WHERE community = ?1 AND subject"
+    query = f"{of} = ?2 UNION ALL {of} > ?3 AND subject < ?4 ORDER BY seq DESC LIMIT ?5"
+    rows = connection.execute(query, (community, did, f"at://{did}/", f"at://{did}0", limit))
+    return [DecisionRow._make(row) for row in rows]
+
+
 def in_order(connection: Connection, community: int) -> Iterator[DecisionRow]:
     """Every decision, the oldest first, also those that come while they are read: no statement is open between."""
     statement = f"{_SELECT} WHERE community = ? AND seq > ? ORDER BY seq LIMIT ?"

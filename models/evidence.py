@@ -88,25 +88,23 @@ def postpone(connection: Connection, number: int, handle: str, why: str, due_at:
 
 
 class Snapshot(NamedTuple):
-    """What is kept of a version of a record. `at`: when it was taken or fetched."""
+    """What is kept of a version of a record. `at`: when it was taken or fetched; the rest as in `Evidence`."""
 
     id: int
     at: int
     cid: str
     record: bytes
+    handle: str
+    parent: str
+    parent_text: str
 
 
-def snapshots(connection: Connection, uri: str, cid: str, most: int) -> list[Snapshot]:
-    """What is kept of a record, the last first; with a `cid` of that version alone."""
-    query = (
-        "SELECT id, at, cid, record FROM evidence WHERE uri = ?1 AND record IS NOT NULL AND (cid = ?2 OR ?2 = '')"
-        " ORDER BY at DESC, id DESC LIMIT ?3"
-    )
-    return [Snapshot._make(row) for row in connection.execute(query, (uri, cid, most))]
-
-
-def has_reached(connection: Connection, scopes: Scopes, number: int) -> bool:
-    """Whether a report with this snapshot has reached any of the scopes, and is seen there."""
+def snapshots(connection: Connection, scopes: Scopes, uri: str, cid: str, most: int) -> list[Snapshot]:
+    """What is kept of a record because of reports that are seen, the last first; with a `cid` of that version alone."""
     seen, bindings = scopes.where(cases("c"))
-    query = f"SELECT 1 FROM report r JOIN report_case c ON c.report = r.id WHERE r.evidence = ? AND {seen} LIMIT 1"
-    return connection.execute(query, (number, *bindings)).fetchone() is not None
+    query = (
+        f"SELECT {', '.join(Snapshot._fields)} FROM evidence e WHERE uri = ? AND record IS NOT NULL"
+        " AND (cid = ? OR ? = '') AND EXISTS (SELECT 1 FROM report r JOIN report_case c ON c.report = r.id"
+        f" WHERE r.evidence = e.id AND {seen}) ORDER BY at DESC, id DESC LIMIT ?"
+    )
+    return [Snapshot._make(row) for row in connection.execute(query, (uri, cid, cid, *bindings, most))]

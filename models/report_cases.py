@@ -133,6 +133,19 @@ def has_reported(connection: Connection, scopes: Scopes, scope: int, did: str) -
     return connection.execute(query, (scope, *bindings, did)).fetchone() is not None
 
 
+def count_about(connection: Connection, scopes: Scopes, did: str) -> tuple[int, int]:
+    """How many reports of an account and of what is of it are seen, and how many of these are not closed; those of
+    muted reporters left out.
+    """
+    seen, bindings = scopes.where(cases("c"))
+    query = (
+        "SELECT count(*), count(*) FILTER (WHERE c.state != 'closed') FROM subject s CROSS JOIN report_case c"
+        f" INDEXED BY report_case_subject ON c.subject = s.id WHERE s.did = ? AND c.muted = 0 AND {seen}"
+    )
+    every, waiting = connection.execute(query, (did, *bindings)).fetchone()
+    return every, waiting
+
+
 def touch(connection: Connection, report: int, now: int) -> None:
     """A report was made again, while it waits."""
     connection.execute(

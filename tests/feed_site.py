@@ -24,6 +24,7 @@ from communities.community import Community, Include
 from communities.members import intern_actor
 from communities.post import read_post
 from communities.ranking import SORTS
+from communities.refs import cid_text
 from firehose.events import Account as AccountEvent
 from firehose.in_force import InForce
 from firehose.index import Index
@@ -310,13 +311,18 @@ class Writer:
         rkey: str = "",
         embed: Mapping[str, Any] | None = None,
         langs: Sequence[str] = ("de",),
+        text: str = "x",
+        parent: str = "",
     ) -> str:
-        """A post of account `number`, written at `at` (microseconds); returns its URI."""
+        """A post of account `number`, written at `at` (microseconds), which answers `parent`; returns its URI."""
         step = next(self._numbers)
         did, rkey = plc(number), rkey or f"p{step}"
         created = NOW - DAY + step if at is None else at
-        record: Any = {"$type": "app.bsky.feed.post", "text": "x", "createdAt": iso(created), "tags": list(tags)}
+        record: Any = {"$type": "app.bsky.feed.post", "text": text, "createdAt": iso(created), "tags": list(tags)}
         record |= {"langs": list(langs)} | ({"embed": embed} if embed else {})
+        if parent:
+            of = {"uri": parent, "cid": cid_text(b"\x01\x71\x12\x20" + sha256(parent.encode()).digest())}
+            record["reply"] = {"root": of, "parent": of}
         post = read_post(record)
         assert post is not None
         matches = self._matcher.match(did, post)

@@ -106,7 +106,7 @@ def test_the_errors_of_queries() -> None:
         "listCommands",
     }
     own = {"listRecords", "listCommands", "listOwnReports", "listOwnDecisions"}
-    for_readers = {"listMembers", "getMembership", "getDecisions", "explain", "getModeration"}
+    for_readers = {"listMembers", "getMembership", "getDecisions", "explain", "getEvidence", "getModeration"}
     for name in QUERIES:
         expected = {"CommunityNotFound"} if name not in own else set()
         expected |= {"InvalidCursor"} if name in paged else set()

@@ -175,4 +175,5 @@ def test_the_calls_of_moderating(site: Site) -> None:
     assert answers["explain"]["decision"] == answers["decide"]["decision"]
     assert answers["getDecisions"]["decisions"] == [answers["decide"]["decision"]]
     assert [one["state"] for one in answers["resolveAppeal"]["appeals"]] == ["granted"]
+    assert answers["getEvidence"]["decisions"] == [answers["decide"]["decision"]]
     assert answers["listCommands"]["commands"] == answers["undo"]["events"] == []
