@@ -27,6 +27,8 @@ REMOVED = "feed-removed:"
 """With the slug of a community behind it: the tag of a post that is taken out of its feed by being tagged so."""
 FORWARD, FORWARDED, FORWARD_FAILED = "forward:", "forwarded:", "forward-failed:"
 """With the DID of another labeler behind it: the tag of what waits to be reported there, was, or could not be."""
+REPORTED, LANG, EMBED = "report:", "lang:", "embed:"
+"""With something behind them: the tags that come of reports by themselves (`communities.tagging`)."""
 _KINDS = {
     Action.REMOVE: Kind.TAKEDOWN,
     Action.BAN: Kind.TAKEDOWN,

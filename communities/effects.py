@@ -8,7 +8,7 @@ of it since; what was decided and undone again does not count.
 from collections.abc import Sequence, Set
 from typing import NamedTuple
 
-from communities.deeds import FORWARD, FORWARD_FAILED, FORWARDED, REMOVED
+from communities.deeds import EMBED, FORWARD, FORWARD_FAILED, FORWARDED, LANG, REMOVED, REPORTED
 from communities.mod_event import Kind, ModEvent
 from communities.review import Status, fold
 
@@ -41,7 +41,8 @@ def effects(event: ModEvent) -> tuple[str, ...]:
         if any(tag.startswith((FORWARD, FORWARDED, FORWARD_FAILED)) for tag in tags):
             # What was sent stays sent, and what was taken back is asked for anew; what only waits is taken back.
             return tuple(TAG + tag for tag in event.said["add"] if tag.startswith(FORWARD))
-        return tuple(TAG + tag for tag in tags)
+        # Whether one was there before that comes by itself would tell of reports that not everybody sees.
+        return tuple(TAG + tag for tag in tags if not tag.startswith((REPORTED, LANG, EMBED)))
     if event.kind is Kind.COMMENT:
         return (COMMENT,) if event.said.get("sticky") else ()
     single = _SINGLE.get(event.kind)

@@ -59,8 +59,8 @@ UNLIMITED = Limits()
 
 
 def limits_of(said: Mapping[str, Any]) -> Limits:
-    """The limits that a record or a call names. What is no collection is none."""
-    labels, collections, reasons = (frozenset(said[name]) if name in said else None for name in PARTS)
+    """The limits that a record or a call names. What is no collection is none, nor is nothing a reason."""
+    labels, collections, reasons = (frozenset(filter(None, said[name])) if name in said else None for name in PARTS)
     if collections is not None:
         collections = frozenset(name for name in collections if name == ACCOUNT or is_nsid(name))
     return Limits(labels, collections, reasons)

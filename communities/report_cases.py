@@ -13,7 +13,7 @@ from communities.deeds import Deed
 from communities.mod_event import Kind, ModEvent
 from communities.queue_match import reported
 from communities.reasons import APPEALS
-from models import report_cases, reports, subject_statuses
+from models import report_cases, report_tagging, reports, subject_statuses
 from models.database import Connection
 from models.mod_events import SubjectKey, find_subject, key_of
 from models.report_cases import ESCALATED, OPEN, CaseRow
@@ -30,8 +30,7 @@ def begin(connection: Connection, said: Said, scopes: Iterable[int], now: int, d
     for scope in scopes:
         event, row = _reach(connection, scope, said, now, deed or Deed())
         kept = kept or reports.put(connection, event, said, row.at)
-        report_cases.put(connection, event, row._replace(report=kept.id))
-        queue_routing.arrive(connection, event, said.labeler, now)
+        _enter(connection, event, row._replace(report=kept.id), said, now)
     if kept is None:
         raise ValueError("a report reaches somebody")
     return kept
@@ -45,11 +44,18 @@ def again(connection: Connection, kept: Kept, said: Said, scopes: Iterable[int],
     for scope in scopes:
         if scope not in reached:
             event, row = _reach(connection, scope, said, now, Deed())
-            report_cases.put(connection, event, row._replace(report=kept.id))
-            queue_routing.arrive(connection, event, said.labeler, now)
+            _enter(connection, event, row._replace(report=kept.id), said, now)
         elif subject is not None and not is_muted(connection, scope, said.reporter, now):
             subject_statuses.touch(connection, scope, subject, now, appeal=said.reason_type in APPEALS)
     report_cases.touch(connection, kept.id, now)
+
+
+def _enter(connection: Connection, number: int, row: CaseRow, said: Said, now: int) -> None:
+    """A report is to be worked on, and its subject to be tagged, unless its reporter moves nothing there."""
+    report_cases.put(connection, number, row)
+    queue_routing.arrive(connection, number, said.labeler, now)
+    if not row.muted:
+        report_tagging.put(connection, number, now)
 
 
 def _reach(connection: Connection, scope: int, said: Said, now: int, deed: Deed) -> tuple[int, CaseRow]:

@@ -214,6 +214,19 @@ class ReportAssignment(Model):
         table_name = "report_assignment"
 
 
+class ReportTagging(Model):
+    """Reports of which tags are still to come. `due_at`: microseconds."""
+
+    report_case = IntegerField(primary_key=True)
+    due_at = IntegerField()
+    named = IntegerField(default=0)
+
+    class Meta:
+        """Only what waits."""
+
+        table_name = "report_tagging"
+
+
 TABLES = (
     Subject,
     ModEvent,
@@ -225,4 +238,5 @@ TABLES = (
     ReportCase,
     ReportActivity,
     ReportAssignment,
+    ReportTagging,
 )

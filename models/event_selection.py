@@ -1,29 +1,32 @@
 """Which events of moderation are meant where some of them are to be undone: one, or those of a batch, by a rule, or of
-somebody; the newest first, by indexes. Reports are none of them. Plain functions over a connection.
+somebody; the newest first, by indexes. Reports, and the tags that come of them, are none of them: not everybody sees
+them, so they are in no piece either. Plain functions over a connection.
 """
 
 from typing import NamedTuple
 
 from models.database import Connection
 from models.mod_events import COLUMNS, EventRow
+from models.scopes import TAGGER
 
 LAST = (1 << 63) - 1
 WINDOW = 2_000
 """Events of a community that are looked at in one go for those by a rule (ours)."""
+_DONE = f"type != 'modEventReport' AND actor != '{TAGGER}'"
 _OF_ONE = {
-    "event": "SELECT id FROM mod_event WHERE id = ?1 AND id < ?2 AND scope = ?4 LIMIT ?3",
+    "event": f"SELECT id FROM mod_event WHERE id = ?1 AND id < ?2 AND scope = ?4 AND {_DONE} LIMIT ?3",
     "batch": "SELECT id FROM mod_event INDEXED BY mod_event_scope_batch WHERE batch = ?1 AND batch != '' AND id < ?2"
-    " AND scope = ?4 ORDER BY id DESC LIMIT ?3",
+    f" AND scope = ?4 AND {_DONE} ORDER BY id DESC LIMIT ?3",
     "actor": "SELECT id FROM mod_event INDEXED BY mod_event_scope_actor WHERE actor = ?1 AND id < ?2 AND scope = ?4"
-    " ORDER BY id DESC LIMIT ?3",
+    f" AND {_DONE} ORDER BY id DESC LIMIT ?3",
 }
 # Times rise with the numbers, so an index that goes by time is read in the order of the numbers, and nothing is sorted.
 _BELOW = f"id < ?2 AND at <= coalesce((SELECT at FROM mod_event WHERE id = ?2), {LAST})"
 _OF_ALL = {
-    "event": "SELECT id FROM mod_event WHERE id = ?1 AND id < ?2 LIMIT ?3",
+    "event": f"SELECT id FROM mod_event WHERE id = ?1 AND id < ?2 AND {_DONE} LIMIT ?3",
     "batch": "SELECT id FROM mod_event INDEXED BY mod_event_batch WHERE batch = ?1 AND batch != ''"
-    f" AND {_BELOW} ORDER BY at DESC, id DESC LIMIT ?3",
-    "actor": f"SELECT id FROM mod_event INDEXED BY mod_event_actor WHERE actor = ?1 AND {_BELOW}"
+    f" AND {_BELOW} AND {_DONE} ORDER BY at DESC, id DESC LIMIT ?3",
+    "actor": f"SELECT id FROM mod_event INDEXED BY mod_event_actor WHERE actor = ?1 AND {_BELOW} AND {_DONE}"
     " ORDER BY at DESC, id DESC LIMIT ?3",
     "rule": "SELECT event FROM mod_event_value WHERE kind = 'policy' AND value = ?1 AND event < ?2"
     " ORDER BY event DESC LIMIT ?3",
@@ -76,7 +79,7 @@ def _window(connection: Connection, rule: str | int, scope: int, below: int, lim
 
 
 def _rows(connection: Connection, numbers: list[int]) -> list[tuple[int, EventRow]]:
-    query = f"SELECT {COLUMNS} FROM mod_event WHERE id = ? AND type != 'modEventReport'"
+    query = f"SELECT {COLUMNS} FROM mod_event WHERE id = ? AND {_DONE}"
     found = [(number, connection.execute(query, (number,)).fetchone()) for number in numbers]
     return [(number, EventRow(*row)) for number, row in found if row]
 

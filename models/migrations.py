@@ -24,6 +24,7 @@ from models.steps_moderation import REPORTS
 from models.steps_ozone import SETS, TEAM
 from models.steps_queues import QUEUES
 from models.steps_reports import REPORT_WORK
+from models.steps_tagging import TAGGING
 from models.steps_undo import UNDO
 
 STEPS: tuple[str, ...] = (
@@ -53,6 +54,7 @@ STEPS: tuple[str, ...] = (
     FORWARD,
     LIMITS,
     HIDDEN,
+    TAGGING,
 )
 
 log = logging.getLogger(__name__)

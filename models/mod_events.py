@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from models.database import Connection
-from models.scopes import Scopes, events
+from models.scopes import TAGGER, Scopes, events
 
 ACCOUNT, CONVERSATION = "account", "conversation"
 """What stands for subjects that are no records among collections, as in column `about` of `report_case`."""
@@ -131,7 +131,9 @@ def undoing(connection: Connection, number: int, after: int = 0) -> list[int]:
 
 
 def reason_of(row: EventRow) -> str | None:
-    """Why something was reported; None of what is no report."""
+    """Why something was reported; empty of tags that come of reports (`scopes.events`), None of anything else."""
+    if row.actor == TAGGER:
+        return ""
     return str(json.loads(row.said).get("reportType", "")) if row.type == "modEventReport" else None
 
 

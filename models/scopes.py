@@ -15,6 +15,10 @@ Condition = tuple[str, tuple[Any, ...]]
 """Of a query, and its bindings."""
 
 
+TAGGER = "tagger"
+"""The actor of the tags that come of reports (`communities.tagging`)."""
+
+
 class Cut(NamedTuple):
     """What is seen of a scope. `collections`: of what it is about, as column `about` of `report_case`; `reasons`: of
     reports. None: whichever.
@@ -43,8 +47,13 @@ def about_of(subject: str) -> str:
 
 
 def events(row: str, scope: str = "") -> Columns:
-    """Of a row of `mod_event`, with this name. `scope`: how its scope is written there."""
-    reason = f"iif({row}.type = 'modEventReport', coalesce({row}.said ->> '$.reportType', ''), NULL)"
+    """Of a row of `mod_event`, with this name. `scope`: how its scope is written there.
+
+    Tags that come of reports come of all reports of a subject together. Theirs is an empty reason, which is in no cut,
+    so who sees some reasons alone sees none of them.
+    """
+    reported = f"{row}.type = 'modEventReport' THEN coalesce({row}.said ->> '$.reportType', '')"
+    reason = f"CASE WHEN {reported} WHEN {row}.actor = '{TAGGER}' THEN '' END"
     return Columns(scope or f"{row}.scope", about_of(f"{row}.subject"), reason)
 
 

@@ -56,6 +56,7 @@ from service.overdue import keep_reminding, render_appeals
 from service.process import settle
 from service.rule_status import render_rules
 from service.status import public_status, read_status, render_metrics, sizes
+from service.tagging import keep_tagging
 from xrpc.auth import ServiceAuth
 from xrpc.egress import egress_session
 from xrpc.lexicon import Catalog
@@ -266,24 +267,24 @@ async def serving(
             door = await listen(public, config.listen_host, config.listen_port)
             try:
                 side = await listen(private, config.metrics_host, config.metrics_port)
-                watching = asyncio.create_task(canary.keep_watching(config, declared.labelers))
-                over = asyncio.create_task(keep_ending(database, clock))
-                overdue = asyncio.create_task(keep_reminding(database, course.within, clock))
-                obeying = asyncio.create_task(keep_obeying(database, declared.labelers, site, resolver, session, clock))
-                forwarding = asyncio.create_task(keep_forwarding(config, database, resolver, session, clock))
+                works = (
+                    canary.keep_watching(config, declared.labelers),
+                    keep_ending(database, clock),
+                    keep_tagging(database, clock),
+                    keep_reminding(database, course.within, clock),
+                    keep_obeying(database, declared.labelers, site, resolver, session, clock),
+                    keep_forwarding(config, database, resolver, session, clock),
+                )
+                beside = [asyncio.create_task(work) for work in works]
                 ending = asyncio.Event()
                 reading = asyncio.create_task(keep_in_force(config, declared, automate_again, ending))
                 try:
                     yield door, side, database
                 finally:
-                    watching.cancel()
-                    over.cancel()
-                    overdue.cancel()
-                    obeying.cancel()
-                    forwarding.cancel()
+                    for task in beside:
+                        task.cancel()
                     ending.set()
-                    beside = (watching, over, overdue, obeying, forwarding, reading)
-                    await asyncio.gather(*beside, return_exceptions=True)
+                    await asyncio.gather(*beside, reading, return_exceptions=True)
                     await side.close()
             finally:
                 await door.close()

@@ -74,6 +74,14 @@ def running(config: pytest.Config, program: Program) -> Iterator[None]:
         program.stop()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tagged_when_asked() -> Iterator[None]:
+    """In sites of this process nothing is tagged by itself: tests that are about it say when (`tagging.tag_once`)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.tagging.LOOK_SECONDS", 1e6)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of public test vectors beside the project; tests that need it are skipped without it."""

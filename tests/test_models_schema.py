@@ -40,6 +40,7 @@ from models.steps_limits import LIMITS
 from models.steps_ozone import SETS, TEAM
 from models.steps_queues import QUEUES
 from models.steps_reports import REPORT_WORK
+from models.steps_tagging import TAGGING
 from models.steps_undo import UNDO
 from models.tables import TABLES as INDEX
 
@@ -840,7 +841,7 @@ def test_step_23_finds_what_was_done_in_a_batch_and_by_programs_in_a_file_with_r
     batch = event_selection.select(connection, Selection("batch", "b", 3), event_selection.LAST, 5)
     assert [number for number, _ in batch.events] == [4, 1], "reports are none of them"
     actor = event_selection.select(connection, Selection("actor", "a", 3), event_selection.LAST, 2)
-    assert ([number for number, _ in actor.events], actor.below) == ([4], 3)
+    assert ([number for number, _ in actor.events], actor.below) == ([4, 2], 2)
     assert mod_events.undoing(connection, 1) == [2] and tool_use.programs(connection, 5) == [("bot", "a")]
     database.close()
 
@@ -925,6 +926,29 @@ def test_step_26_says_what_the_site_of_a_file_has_taken_down(tmp_path: Path, mon
         waiting = stands["e"]
         assert waiting is not None and waiting.waits and waiting.reports == 1 and waiting.takedowns == 1
         database.close()
+
+
+def test_step_27_has_what_waits_in_a_file_tagged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what is closed, nor what somebody has reported who moves nothing."""
+    path = tmp_path / "communities.db"
+    columns = "id, report, scope, subject, at, changed_at, state, muted"
+    put = f"INSERT INTO report_case ({columns}) VALUES (?, 1, ?, 1, ?, 9, ?, ?)"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[: migrations.STEPS.index(TAGGING)])
+        database = open_database(path)
+        with writing(database) as connection:
+            rows = [(1, 3, 5, "open", 0), (2, 4, 6, "closed", 0), (3, 5, 7, "open", 1), (4, 6, 8, "escalated", 0)]
+            connection.executemany(put, rows)
+        database.close()
+    for _ in range(2):
+        database = open_database(path)
+        assert sql(database).execute("SELECT * FROM report_tagging").fetchall() == [(1, 5, 0), (4, 8, 0)]
+        database.close()
+    database = open_database(path)
+    with writing(database) as connection:
+        connection.execute("DELETE FROM report_case WHERE id = 1")
+    assert sql(database).execute("SELECT report_case FROM report_tagging").fetchall() == [(4,)]
+    database.close()
 
 
 def test_tables_hold_only_their_types(database: Any) -> None:

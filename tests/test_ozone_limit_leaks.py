@@ -21,6 +21,7 @@ from communities.report_activities import do as work
 from communities.report_assignments import AlreadyAssignedError, NotAssignableError, hold, look
 from communities.report_cases import begin
 from communities.report_state import Act, ReportStateError, State
+from communities.tagging import tag_due
 from models import looking, report_cases, status_conditions
 from models.database import writing
 from models.reports import Said
@@ -57,13 +58,15 @@ def past(tmp_path: Path) -> Iterator[History]:
 
 
 def reported(past: History, choose: random.Random) -> None:
-    """Reports of everything, to communities, and what moderators have done with them."""
+    """Reports of everything, to communities, and what moderators have done with them; and the tags."""
     numbers: list[int] = []
     clock = past.place.place.clock
     with writing(past.place.place.writer.database) as connection:
         for _ in range(160):
             clock.now += 40_000 if choose.random() < 0.05 else 1
             now, did = clock.micros(), choose.choice(REPORTERS)
+            if choose.random() < 0.1:
+                tag_due(connection, now, 5)
             if len(numbers) < 4 or choose.random() < 0.5:
                 key, reason = choose.choice(KEYS), choose.choice(REASONS)
                 uri, cid = (key.uri, CID) if key.path else ("", "")
@@ -145,10 +148,10 @@ def forget(past: History, name: str) -> int:
                 query += " subject s WHERE s.id = e.subject) NOT IN (SELECT value FROM json_each(?))"
                 connection.execute(query, (scope, json.dumps(sorted(limits.collections))))
             if limits.reasons is not None:
-                query = (
-                    "INSERT OR IGNORE INTO gone SELECT id FROM mod_event WHERE scope = ? AND type = 'modEventReport'"
+                query = "INSERT OR IGNORE INTO gone SELECT id FROM mod_event WHERE scope = ? AND (actor = 'tagger'"
+                query += (
+                    " OR type = 'modEventReport' AND said ->> '$.reportType' NOT IN (SELECT value FROM json_each(?)))"
                 )
-                query += " AND said ->> '$.reportType' NOT IN (SELECT value FROM json_each(?))"
                 connection.execute(query, (scope, json.dumps(sorted(limits.reasons))))
             if limits.cuts:
                 for table in ("account_records", "strike"):
@@ -217,6 +220,7 @@ def test_what_the_limits_cover_is_seen(past: History) -> None:
         (mine,) = [limits["python"]] if len(limits) == 1 else [None]
         if mine is None:
             continue
+        by_itself = past.place.place.writer.sql("SELECT id FROM mod_event WHERE actor = 'tagger'")
         wanted = {
             one.id for one in past.entries
             if one.scope == past.scopes["python"]
@@ -227,6 +231,7 @@ def test_what_the_limits_cover_is_seen(past: History) -> None:
         for page in past.place.every("moderation.queryEvents", person.who, 100):
             found |= {one["id"] for one in page}
         assert found & known == wanted, name
+        assert bool(found & {number for (number,) in by_itself}) is (mine.reasons is None), name
         reports: set[int] = set()
         for state in State:
             for page in past.place.every(QUERY, person.who, 100, status=state.value):
