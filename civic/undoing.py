@@ -47,7 +47,8 @@ def _undo(visit: Visit, labelers: Sequence[Declared], body: Mapping[str, Any]) -
     dry = body.get("dryRun", False)
     piece = undo(visit.connection, hand, selection(by, name, settings.id), below, body.get("limit", PIECE), dry=dry)
     if by == "event" and not piece.events:
-        raise Refused("EventNotFound", "There is no such event of this community, or it is a report.")
+        told = "There is no such event of this community, or it is a report, or a tag that came of one."
+        raise Refused("EventNotFound", told)
     answer: Answer = {"events": [view(one, dry=dry) for one in piece.events]}
     if piece.below is not None:
         answer["cursor"] = str(piece.below)

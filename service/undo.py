@@ -74,7 +74,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
     else:
         print(f"{undone:,} {'would be' if args.dry_run else 'were'} undone ({looked:,} events looked at)")
     if by == "event" and not looked:
-        raise CommandError(f"there is no event {name}{' of that community' if community else ''}, or it is a report")
+        there = f"there is no event {name}{' of that community' if community else ''}"
+        raise CommandError(f"{there}, or it is a report, or a tag that came of one")
     return 0
 
 
