@@ -155,7 +155,9 @@ def _seen(cut: Cut, columns: Columns) -> Condition:
     if cut.collections is not None:
         condition += f" AND {columns.about} IN (SELECT value FROM json_each(?))"
         bindings.append(json.dumps(sorted(cut.collections)))
-    if cut.reasons is not None and columns.reason != "NULL":
+    if cut.reasons and columns.reason != "NULL":
         condition += f" AND coalesce({columns.reason} IN (SELECT value FROM json_each(?)), 1)"
         bindings.append(json.dumps(sorted(cut.reasons)))
+    elif cut.reasons is not None:
+        condition += f" AND {columns.reason} IS NULL"  # NULL is in no empty list, and that is false
     return condition, tuple(bindings)

@@ -36,6 +36,7 @@ WHO: dict[str, dict[str, Limits]] = {
     "posts": {"python": Limits(collections=frozenset((POST,)))},
     "accounts": {"python": Limits(collections=frozenset((ACCOUNT,)))},
     "spam": {"python": Limits(reasons=frozenset((SPAM,)))},
+    "no reports": {"python": Limits(reasons=frozenset())},
     "posts for spam": {"python": Limits(frozenset(), frozenset((POST, LIST)), frozenset((SPAM, APPEAL)))},
     "nothing": {"python": Limits(collections=frozenset(), reasons=frozenset())},
     "posts here, all there": {"python": Limits(collections=frozenset((POST,))), "rust": UNLIMITED},
