@@ -14,7 +14,7 @@ restart forgets none, none comes twice, and what somebody takes off is not put b
 
 import re
 from collections.abc import Collection
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from communities import post
@@ -35,6 +35,8 @@ LONGEST_MICROS = 3_600_000_000
 """So long after the report a record is not waited for any more."""
 LAST_POSTS = 50
 """By so many posts the languages of an account are known: as many as the reference server looks at."""
+MOST_LANGS = 10
+"""Tags of languages that one subject gets: what an author calls one may be anything."""
 UNKNOWN = "und"
 """The language of what declares none."""
 _EMBEDS = {
@@ -61,9 +63,10 @@ def embed_tags(record: Any) -> list[str]:
 
 
 def lang_tags(records: Collection[Any]) -> list[str]:
-    """The tags of the languages that some records declare between them."""
-    said = (post.primary_subtags(record.get("langs")) for record in records if isinstance(record, dict))
-    return [LANG + code for code in sorted(frozenset().union(*said)) or [UNKNOWN]]
+    """The tags of the languages that some records declare between them; of many those of the first records."""
+    said = (sorted(post.primary_subtags(record.get("langs"))) for record in records if isinstance(record, dict))
+    found = list(dict.fromkeys(chain.from_iterable(said)))
+    return [LANG + code for code in found[:MOST_LANGS] or [UNKNOWN]]
 
 
 def tag_due(connection: Connection, now: int, limit: int) -> int:

@@ -346,6 +346,12 @@ ANYTHING = st.recursive(
 )
 
 
+def test_of_many_languages_those_of_the_last_posts_are_taken() -> None:
+    records = [{"langs": [f"{letter}a", f"{letter}b"]} for letter in "zyxwvuts"]
+    assert lang_tags(records) == [f"lang:{letter}{end}" for letter in "zyxwv" for end in "ab"]
+    assert lang_tags([]) == lang_tags([None, {}]) == ["lang:und"]
+
+
 @given(ANYTHING)
 def test_whatever_a_record_says_its_tags_are_few_and_short(record: Any) -> None:
     found = [*lang_tags([record]), *embed_tags(record)]

@@ -38,10 +38,11 @@ class Scene:
     keeper: Person
 
     def reported(self, slug: str) -> tuple[Post, int]:
-        """A post that a community has, and the number of a report about it."""
+        """A post that a community has, and the number of a report about it, whose tags are there."""
         post = self.author.post("seen today", slug)
         self.caught_up()
         answer = report(self.reporter, f"{self.town.labeler.did}#atproto_labeler", post)
+        until("the service tags what was reported", lambda: not self.rows("SELECT 1 FROM report_tagging"))
         return post, int(str(answer["id"]))
 
     def caught_up(self) -> None:

@@ -25,6 +25,8 @@ OZONE = "tools.ozone."
 EVENTS = f"{OZONE}moderation.defs#"
 LABELLED = f"{EVENTS}modEventLabel"
 TAG = "community:"
+BY_ITSELF = ("lang:und", "report:spam")
+"""The tags that come of a report of a post in no language."""
 PROXY = "atproto-proxy"
 EMIT = f"{OZONE}moderation.emitEvent"
 
@@ -107,7 +109,8 @@ def test_a_report_becomes_a_label_and_an_appeal_takes_it_back(scene: Scene) -> N
     post, number = scene.reported("hedgehogs")
     page = scene.signed_in(scene.decider)
     queue = page.ask("queue")
-    assert [(one["subject"]["uri"], one["tags"]) for one in queue["statuses"]] == [(post["uri"], [f"{TAG}hedgehogs"])]
+    tags = [f"{TAG}hedgehogs", *BY_ITSELF]
+    assert [(one["subject"]["uri"], one["tags"]) for one in queue["statuses"]] == [(post["uri"], tags)]
     assert [one["id"] for one in queue["reports"]] == [number]
     opened = page.ask("openReport", number)
     assert opened["report"]["subject"]["subject"] == post["uri"]
@@ -116,7 +119,7 @@ def test_a_report_becomes_a_label_and_an_appeal_takes_it_back(scene: Scene) -> N
     text = panel["shown"]["value"]["text"]
     assert text == panel["thread"]["post"]["record"]["text"] == panel["subject"]["record"]["value"]["text"]
     assert panel["profile"]["handle"] == panel["shown"]["repo"]["handle"] == scene.author.handle
-    assert [one["event"]["$type"] for one in panel["events"]] == [f"{EVENTS}modEventReport"]
+    assert [one["event"]["$type"] for one in panel["events"]] == [f"{EVENTS}modEventTag", f"{EVENTS}modEventReport"]
     account = page.ask("panel", scene.author.did)
     assert (account["shown"]["did"], account["statuses"]) == (scene.author.did, [])
 
@@ -175,7 +178,8 @@ def test_who_moderates_one_community_sees_only_what_is_reported_to_it(scene: Sce
     page, whole = scene.signed_in(scene.keeper), scene.signed_in(scene.second)
     assert page.ask("start")["config"]["viewer"]["role"] == f"{OZONE}team.defs#roleModerator"
     queue, all_of_it = page.ask("queue"), whole.ask("queue")
-    assert [(one["subject"]["uri"], one["tags"]) for one in queue["statuses"]] == [(theirs["uri"], [f"{TAG}moles"])]
+    tags = [f"{TAG}moles", *BY_ITSELF]
+    assert [(one["subject"]["uri"], one["tags"]) for one in queue["statuses"]] == [(theirs["uri"], tags)]
     assert [one["id"] for one in queue["reports"]] == [number]
     assert [one["id"] for one in all_of_it["reports"]] == [hidden, number]
     assert {one["subject"]["uri"] for one in all_of_it["statuses"]} == {theirs["uri"], elsewhere["uri"]}
