@@ -158,12 +158,12 @@ def mute_reporting_until(was: int | None, event: ModEvent) -> int | None:
 
 
 def appealed(was: bool | None, event: ModEvent) -> bool | None:
-    """Whether an appeal waits. Acknowledging does not answer one; taking the subject down does."""
+    """Whether an appeal waits. Nothing answers one but what says so: whoever takes the subject down, or acknowledges it,
+    may be the one whom the appeal is against.
+    """
     if event.is_appeal:
         return True
-    if event.kind is Kind.RESOLVE_APPEAL or (event.kind is Kind.TAKEDOWN and was):
-        return False
-    return was
+    return False if event.kind is Kind.RESOLVE_APPEAL else was
 
 
 def takendown(event: ModEvent, *, was: bool) -> bool:

@@ -95,6 +95,8 @@ def _act(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -> 
     decides = intent.kind is Kind.RESOLVE_APPEAL or (intent.kind is Kind.TAKEDOWN and appealed and hears)
     done = act(visit, scope, about, intent, deed)
     if decides and (intent.kind is Kind.RESOLVE_APPEAL or done.status.takendown):
+        if intent.kind is Kind.TAKEDOWN:
+            act(visit, scope, about, *_as(Kind.RESOLVE_APPEAL, deed))
         resolve(visit.connection, scope, about.key, visit.did, visit.now // 1000)
     return done
 

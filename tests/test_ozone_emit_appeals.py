@@ -115,9 +115,9 @@ def test_an_appeal_against_a_label(place: Desk) -> None:
     appeal(place, author(place), uri)
     assert emit(place, one, uri, RESOLVE).fault == (403, "NotPermitted")
     done(emit(place, one, uri, TAKEDOWN))
-    assert stands(place, uri)["site"].appealed is False and appeals(place) == ["open"], "it waits for somebody else"
+    assert stands(place, uri)["site"].appealed is True and appeals(place) == ["open"], "it waits for somebody else"
     appeal(place, author(place), uri)
-    assert states(place, uri)["site"] is State.ESCALATED and appeals(place) == ["open"]
+    assert stands(place, uri)["site"].appealed is True and appeals(place) == ["open"]
     assert emit(place, one, uri, RESOLVE).fault == (403, "NotPermitted")
     done(emit(place, one, uri, REVERSE))
     done(emit(place, two, uri, LABEL, createLabelVals=[], negateLabelVals=["spam"]))
@@ -131,6 +131,30 @@ def test_a_takedown_by_another_denies_what_waits(place: Desk) -> None:
     appeal(place, author(place), uri)
     done(emit(place, two, uri, TAKEDOWN))
     assert stands(place, uri)["site"].appealed is False and appeals(place) == ["denied"]
+
+
+@pytest.mark.parametrize("door", ["moderation API", "decide", "undo"])
+def test_who_takes_down_once_more_hides_no_appeal_against_themselves(place: Desk, door: str) -> None:
+    """It is shown as appealed until somebody else answers it, and a takedown by them denies it."""
+    town, uri = place.place, place.place.writer.post(1)
+    one, two = town.moderator("python"), town.moderator("python")
+    done(emit(place, one, uri, TAKEDOWN))
+    appeal(place, author(place), uri)
+    event = int(done(emit(place, one, uri, REVERSE))["id"])
+    if door == "decide":
+        decided(decide(town, one, "python", "remove", uri))
+    elif door == "undo":
+        assert town.act("undo", one, {"community": "python", "event": event}).json["events"][0]["undone"]
+    else:
+        done(emit(place, one, uri, TAKEDOWN))
+    assert stands(place, uri)["python"].takendown
+    assert stands(place, uri)["python"].appealed is True and appeals(place) == ["open"]
+    listed = place.ask("moderation.queryStatuses", two, appealed=True).json["subjectStatuses"]
+    assert [one["subject"]["uri"] for one in listed] == [uri]
+    done(emit(place, two, uri, REVERSE))
+    done(emit(place, two, uri, TAKEDOWN))
+    assert [event.kind for event in events(place, uri)][-2:] == [TAKEDOWN, RESOLVE]
+    assert stands(place, uri)["python"].appealed is False and appeals(place) == ["denied"]
 
 
 def test_only_authors_appeal_and_again_is_the_same(place: Desk) -> None:

@@ -86,7 +86,7 @@ def test_only_a_review_says_who_has_looked(kind: Kind) -> None:
         (Kind.LABEL, True),
         (Kind.REVERSE_TAKEDOWN, True),
         (Kind.REPORT, True),
-        (Kind.TAKEDOWN, False),
+        (Kind.TAKEDOWN, True),
         (Kind.RESOLVE_APPEAL, False),
     ],
 )
