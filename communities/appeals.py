@@ -78,11 +78,18 @@ def keep(connection: Connection, report: int, said: Said, against: Iterable[Agai
         appeals.put(connection, report, said.did, said.uri, said.labeler, one, now)
 
 
+def sent_to(scope: int, labeler: str) -> str | None:
+    """To whom the appeals were sent that wait in a scope: a community hears them wherever they were sent (None), the
+    service those to itself (empty), and the labeler with this DID its own.
+    """
+    return None if scope > 0 else "" if scope == SITE else labeler
+
+
 def resolve(connection: Connection, scope: int, key: SubjectKey, labeler: str, now: int) -> None:
     """Let the open appeals about a subject be decided in one scope: granted where nothing of what they are against is
-    in force any more. Call inside a write. `now`: milliseconds.
+    in force any more. Call inside a write. `labeler`: the DID of that which a scope below 0 is; `now`: milliseconds.
     """
     uri = key.uri if key.path else ""
-    for one in appeals.open_about(connection, key.did, uri, max(scope, 0), labeler):
+    for one in appeals.waiting(connection, key.did, uri, max(scope, 0), sent_to(scope, labeler)):
         state = "denied" if appeals.stands(connection, key.did, uri, one.against, now) else "granted"
         appeals.settle(connection, one.id, state, now * 1000)

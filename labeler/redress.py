@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from communities.access import Action, Site
+from communities.appeals import sent_to
 from communities.casebook import Appended, append, scope_of, standing
 from communities.directory import Places, Settings
 from communities.membership import RefusedError
@@ -167,12 +168,11 @@ def partial(connection: Connection, matter: Matter) -> set[str]:
 
 
 def partial_in(connection: Connection, scope: int, key: SubjectKey, labeler: str, now: int) -> set[str]:
-    """The same of the appeals that reach a scope of the labeler with this DID. `now`: microseconds."""
-    found: set[str] = set()
-    for sent_to in (labeler, ""):
-        matter = look(connection, max(scope, 0), key, sent_to, now)
-        found |= partial(connection, matter) if matter else set()
-    return found
+    """The same of the appeals that wait in a scope; `labeler`: the DID of that which a scope below 0 is. `now`:
+    microseconds.
+    """
+    matter = look(connection, max(scope, 0), key, sent_to(scope, labeler), now)
+    return partial(connection, matter) if matter else set()
 
 
 def rule(connection: Connection, court: Court, matter: Matter, ruling: Ruling, now: int) -> None:

@@ -118,7 +118,6 @@ def labellings(connection: Connection, labeler: str, subject: str) -> list[Again
     return [Against(community, 0, event) for community, event in rows]
 
 
-_OPEN = "did = ? AND uri = ? AND community = ? AND labeler IN (?, '') AND state = 'open'"
 _DECIDERS = (
     "SELECT d.actor, e.actor FROM appeal p LEFT JOIN decision d ON d.community = p.community AND d.seq = p.decision"
     " LEFT JOIN label_event e ON e.id = p.label_event WHERE p.id = ?"
@@ -139,12 +138,6 @@ def deciders(connection: Connection, appeal: AppealRow) -> set[str]:
         rows = connection.execute(_TOOK_DOWN, (appeal.did, path, appeal.last_at, appeal.at))
         found |= {actor for (actor,) in rows}
     return found - {None}
-
-
-def open_about(connection: Connection, did: str, uri: str, community: int, labeler: str) -> list[AppealRow]:
-    """The open appeals about a subject, by number: those sent to a labeler, and to the service."""
-    rows = connection.execute(f"{_SELECT} WHERE {_OPEN} ORDER BY id", (did, uri, community, labeler)).fetchall()
-    return [AppealRow._make(row) for row in rows]
 
 
 def waiting(connection: Connection, did: str, uri: str, community: int, labeler: str | None) -> list[AppealRow]:

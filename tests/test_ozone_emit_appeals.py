@@ -16,7 +16,7 @@ from tests.civic_posts import decide
 from tests.civic_posts import done as decided
 from tests.civic_reports import APPEAL, flags, report, taken
 from tests.didnet import Account, plc
-from tests.label_scene import LABELER
+from tests.label_scene import LABELER, OTHER
 from tests.ozone_events import (
     ACK,
     COMMENT,
@@ -155,6 +155,29 @@ def test_who_takes_down_once_more_hides_no_appeal_against_themselves(place: Desk
     done(emit(place, two, uri, TAKEDOWN))
     assert [event.kind for event in events(place, uri)][-2:] == [TAKEDOWN, RESOLVE]
     assert stands(place, uri)["python"].appealed is False and appeals(place) == ["denied"]
+
+
+def test_a_community_hears_its_appeals_wherever_they_were_sent(place: Desk) -> None:
+    """So who has decided cannot mark them by calling another labeler, and somebody else can answer them there."""
+    town, uri = place.place, place.place.writer.post(1, tags=("rust",))
+    one, two = town.moderator("rust"), town.moderator("rust")
+    done(emit(place, one, uri, TAKEDOWN))
+    appeal(place, author(place), uri, to=OTHER)
+    assert emit(place, one, uri, RESOLVE).fault == (403, "NotPermitted")
+    assert stands(place, uri)["rust"].appealed is True and appeals(place) == ["open"]
+    done(emit(place, two, uri, RESOLVE))
+    assert stands(place, uri)["rust"].appealed is False and appeals(place) == ["denied"]
+
+
+def test_the_team_of_a_labeler_of_some_communities_decides_no_appeal_to_the_service(place: Desk) -> None:
+    town = place.place
+    who = town.member("python")
+    done(emit(place, place.staff(), who.did, TAKEDOWN))
+    taken(report(town, who, who.did, APPEAL))
+    done(emit(place, place.member(Role.MODERATOR, labeler=OTHER), who.did, RESOLVE, aud=OTHER))
+    assert appeals(place) == ["open"] and stands(place, who.did)["service"].appealed is True
+    done(emit(place, place.member(Role.MODERATOR), who.did, RESOLVE))
+    assert appeals(place) == ["denied"] and stands(place, who.did)["service"].appealed is False
 
 
 def test_only_authors_appeal_and_again_is_the_same(place: Desk) -> None:
