@@ -158,8 +158,8 @@ def mute_reporting_until(was: int | None, event: ModEvent) -> int | None:
 
 
 def appealed(was: bool | None, event: ModEvent) -> bool | None:
-    """Whether an appeal waits. Nothing answers one but what says so: whoever takes the subject down, or acknowledges it,
-    may be the one whom the appeal is against.
+    """Whether an appeal waits. Nothing answers one but what says so: whoever takes the subject down, or acknowledges
+    it, may be the one whom the appeal is against.
     """
     if event.is_appeal:
         return True

@@ -6,7 +6,8 @@ somebody takes it off. Whoever asked first cannot be the second. Rules and the c
 decides alone.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from communities.casebook import Appended, append, standing
@@ -65,6 +66,19 @@ def ask(connection: Connection, scope: int, key: SubjectKey, actor: str, wanted:
         else:
             waiting.append(name)
     return Asked(tuple(now), tuple(waiting), tuple(seconded))
+
+
+@contextmanager
+def only_tried(connection: Connection) -> Iterator[None]:
+    """Whatever is done inside is undone at its end. So whoever asks for what takes two people is refused what they are
+    refused where it takes one: only who may do it is one of the two.
+    """
+    connection.execute("SAVEPOINT only_tried")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK TO only_tried")
+        connection.execute("RELEASE only_tried")
 
 
 def note(

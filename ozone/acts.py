@@ -132,33 +132,36 @@ def _standing(visit: Visit, settings: Settings) -> Standing:
 
 
 def _take_down(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -> Appended:
-    down = intent.kind is Kind.TAKEDOWN
-    status = standing(visit.connection, scope, about.key)
+    down, status = intent.kind is Kind.TAKEDOWN, standing(visit.connection, scope, about.key)
     if down is (status is not None and status.takendown):
         raise InvalidRequest(f"Subject is {'already' if down else 'not'} taken down")
-    asked = _ask(visit, scope, about, (second.TAKEDOWN,) if down else (), visit.declared.two_person)
+    names = (second.TAKEDOWN,) if down else ()
+    two = set(names) if visit.declared.two_person else set()
+    asked = second.ask(visit.connection, scope, about.key, visit.caller.did, names, two)
     if asked.waiting:
+        with second.only_tried(visit.connection):
+            _change(visit, scope, about, intent, deed)
         return _waits(visit, scope, about, asked, deed)
-    deed = replace(deed, label_event=_label_of_takedown(visit, scope, about, intent))
-    post = read_post_uri(about.key.uri) if about.key.path else None
-    account = not (about.key.path or about.key.convo)
-    if scope > 0 and (post is not None or account):
-        done = _in_community(visit, scope, about, intent, deed, post)
-    else:
-        done = append(visit.connection, scope, about.key, event(visit, scope, deed))
-        # Several may have it down for the whole site: it is shown again when the last of them has given it back.
-        allowed = not any(one <= 0 for one in takendown_in(visit.connection, done.subject))
-        if post is not None:
-            take_down_post(visit.connection, post, read_cid(about.cid) or b"", visit.now, allowed=allowed)
-        elif account:
-            take_down(visit.connection, about.key.did, allowed=allowed)
+    done = _change(visit, scope, about, intent, deed)
     _note(visit, scope, about, asked, deed)
     return done
 
 
-def _ask(visit: Visit, scope: int, about: About, names: tuple[str, ...], two_person: bool) -> Asked:
-    two = set(names) if two_person else set()
-    return second.ask(visit.connection, scope, about.key, visit.caller.did, names, two)
+def _change(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -> Appended:
+    """What a takedown or its reversal does, and the event."""
+    deed = replace(deed, label_event=_label_of_takedown(visit, scope, about, intent))
+    post = read_post_uri(about.key.uri) if about.key.path else None
+    account = not (about.key.path or about.key.convo)
+    if scope > 0 and (post is not None or account):
+        return _in_community(visit, scope, about, intent, deed, post)
+    done = append(visit.connection, scope, about.key, event(visit, scope, deed))
+    # Several may have it down for the whole site: it is shown again when the last of them has given it back.
+    allowed = not any(one <= 0 for one in takendown_in(visit.connection, done.subject))
+    if post is not None:
+        take_down_post(visit.connection, post, read_cid(about.cid) or b"", visit.now, allowed=allowed)
+    elif account:
+        take_down(visit.connection, about.key.did, allowed=allowed)
+    return done
 
 
 def _note(visit: Visit, scope: int, about: About, asked: Asked, deed: Deed) -> Appended | None:

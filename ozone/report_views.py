@@ -73,7 +73,7 @@ def reports(visit: Visit, numbers: Iterable[int]) -> list[Answer]:
 
 
 def _report(visit: Visit, one: Told, standing: dict[_Place, Answer], related: int, automated: bool) -> Answer:
-    row = one.row
+    row, actions = one.row, _actions(visit, one.row)
     view: Answer = {
         "id": one.id,
         "eventId": one.id,
@@ -84,8 +84,8 @@ def _report(visit: Visit, one: Told, standing: dict[_Place, Answer], related: in
         "reporter": _subject(SubjectKey(one.reporter), standing.get(_reporter(one))),
         "createdAt": moment(row.at),
         "updatedAt": moment(row.changed_at),
-        "actionEventIds": row.events[::-1],
-        "actions": _actions(visit, row),
+        "actionEventIds": [action["id"] for action in actions],
+        "actions": actions,
         "relatedReportCount": related,
         "isMuted": bool(row.muted),
         "isAutomated": automated,
@@ -133,11 +133,13 @@ def _standing(visit: Visit, places: Iterable[_Place]) -> dict[_Place, Answer]:
 
 
 def _actions(visit: Visit, row: CaseRow) -> list[Answer]:
-    """The events by which a report was closed or escalated, the newest first."""
+    """The events by which a report was closed or escalated, the newest first. One may be of another scope, in which
+    whoever did that decided as well: it is shown to those alone who look into that.
+    """
     shown = []
     for number in row.events[::-1]:
         event = mod_events.find(visit.connection, number)
-        if event is not None:
+        if event is not None and visit.scopes.shows(event.scope, row.about):
             key = mod_events.subject(visit.connection, event.subject)
             shown.append(views.event(visit, views.Told(number, key, event)))
     return shown

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from communities.access import Scope
+from communities.limits import Limits
 from labeler.second import HOURS
 from ozone.roles import Role
 from service.ending import end_once
@@ -20,7 +22,7 @@ SECOND = "needs-second:"
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """`spam` and takedowns take two people."""
+    """`spam` and takedowns, which issue `spoiler`, take two people."""
     monkeypatch.setattr("service.ending.LOOK_SECONDS", 1e6)
     monkeypatch.setattr("tests.ozone_site.LABELS", two_person())
     with desk(tmp_path) as found:
@@ -31,7 +33,7 @@ def two_person() -> str:
     from tests.label_scene import LABELS
 
     text = LABELS.replace('value = "spam"', 'value = "spam"\ntwo_person = true')
-    return text.replace('system = ["!warn"]', 'system = ["!warn"]\ntwo_person = true')
+    return text.replace('system = ["!warn"]', 'system = ["!warn"]\ntwo_person = true\ntakedown = "spoiler"')
 
 
 def emit(place: Desk, who: Any, what: str, kind: str, **said: Any) -> Reply:
@@ -148,6 +150,23 @@ def test_a_takedown_takes_two(place: Desk) -> None:
     assert emit(place, two, uri, "modEventTakedown").json["event"]["$type"].endswith("modEventTakedown")
     assert town.writer.sql("SELECT hidden FROM feed_item") == [(16,)] and tags(place, uri) == []
     assert emit(place, one, uri, "modEventReverseTakedown").status == 200
+
+
+def test_only_who_could_do_it_alone_is_one_of_two(place: Desk) -> None:
+    """Nobody asks for a ban who may not ban, for one of an admin, nor for a label that the role does not cover."""
+    town = place.place
+    uri, member, admin = town.writer.post(1), town.member("python"), town.admin("python")
+    posts = town.moderator("python", scope=frozenset((Scope.POSTS,)))
+    assert emit(place, posts, member.did, "modEventTakedown").fault == (403, "NotPermitted")
+    assert emit(place, town.moderator("python"), admin.did, "modEventTakedown").fault == (400, "InvalidRequest")
+    unlabelled = town.moderator("python", limits=Limits(labels=frozenset(("spam",))))
+    assert emit(place, unlabelled, uri, "modEventTakedown").fault == (403, "NotPermitted")
+    for what in (member.did, admin.did, uri):
+        assert tags(place, what) == [] and labels(place, what) == set()
+    assert town.writer.sql("SELECT count(*) FROM mod_event") == [(0,)]
+    assert emit(place, posts, uri, "modEventTakedown").status == 200
+    assert emit(place, town.moderator("python"), uri, "modEventTakedown").status == 200
+    assert labels(place, uri) == {"spoiler"}
 
 
 def test_a_tag_takes_a_post_out_of_a_feed_and_labels_nothing(place: Desk) -> None:
