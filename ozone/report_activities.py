@@ -9,7 +9,7 @@ from communities.report_assignments import hold
 from communities.report_state import Act, ReportStateError, State, after
 from models import report_activities as rows
 from models.report_activities import Numbered
-from ozone.report_views import DEFS, NUMBER, moderator, reports, seen
+from ozone.report_views import DEFS, NUMBER, action, moderator, reports, seen
 from ozone.reports import MILLISECOND, checked_note, moment_of
 from ozone.visit import Answer, Procedure, Query, Visit, moment
 from xrpc import cursor
@@ -118,6 +118,8 @@ def _view(visit: Visit, one: Numbered) -> Answer:
         "createdAt": moment(row.at),
     }
     meta = json.loads(row.meta)
+    if "actionEventId" in meta and action(visit, meta["actionEventId"]) is None:
+        del meta["actionEventId"]
     said = {"internalNote": row.internal_note, "publicNote": row.public_note, "meta": meta}
     return view | moderator(visit, row.actor) | {name: value for name, value in said.items() if value}
 

@@ -133,16 +133,20 @@ def _standing(visit: Visit, places: Iterable[_Place]) -> dict[_Place, Answer]:
 
 
 def _actions(visit: Visit, row: CaseRow) -> list[Answer]:
-    """The events by which a report was closed or escalated, the newest first. One may be of another scope, in which
-    whoever did that decided as well: it is shown to those alone who look into that.
+    """The events by which a report was closed or escalated, the newest first."""
+    told = (action(visit, number) for number in row.events[::-1])
+    return [views.event(visit, one) for one in told if one is not None]
+
+
+def action(visit: Visit, number: int) -> views.Told | None:
+    """An event by which a report was closed or escalated; None: there is none for the caller. It may be of another
+    scope than the report, where whoever did both decides as well.
     """
-    shown = []
-    for number in row.events[::-1]:
-        event = mod_events.find(visit.connection, number)
-        if event is not None and visit.scopes.shows(event.scope, row.about):
-            key = mod_events.subject(visit.connection, event.subject)
-            shown.append(views.event(visit, views.Told(number, key, event)))
-    return shown
+    row = mod_events.find(visit.connection, number)
+    key = mod_events.subject(visit.connection, row.subject) if row is not None else None
+    if row is None or key is None or not visit.scopes.shows(row.scope, key.about):
+        return None
+    return views.Told(number, key, row)
 
 
 def _is_of_team(visit: Visit, did: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from communities.access import Role as Member
 from ozone.roles import Role
 from tests.civic_reports import SPAM, TROLL, about, report, taken
 from tests.feed_site import Reply
@@ -96,6 +97,36 @@ def test_only_in_ones_own_scopes(place: Desk) -> None:
     assert sorted(states(place, uri).values()) == ["closed", "open"]
     assert emit(place, place.member(Role.TRIAGE), uri, "modEventAcknowledge", {"all": True}).status == 200
     assert sorted(states(place, uri).values()) == ["closed", "closed"]
+
+
+def test_an_event_elsewhere_that_closed_a_report_is_told_to_those_alone_who_may_see_it(place: Desk) -> None:
+    """The team takes down on the site, and a moderator of two communities comments in one: all reports are closed."""
+    town = place.place
+    team, one = place.member(Role.MODERATOR), town.moderator("python")
+    both = town.moderator("python")
+    town.put("rust", both, role=Member.MODERATOR)
+    for who, kind, meta in ((team, "modEventTakedown", {}), (both, "modEventComment", {"community": "rust"})):
+        uri = town.writer.post(1, tags=("python", "rust"))
+        reported(place, uri, SPAM)
+        number = min(states(place, uri))
+        body = {
+            "event": {"$type": f"tools.ozone.moderation.defs#{kind}", "comment": "for us alone"},
+            "subject": about(town, uri),
+            "createdBy": who.did,
+            "modTool": {"name": "tests", "meta": meta},
+            "reportAction": {"all": True},
+        }
+        event = place.act("moderation.emitEvent", who, body).json["id"]
+        assert set(states(place, uri).values()) == {"closed"}
+        assert place.ask("moderation.getEvent", one, id=event).status == 400
+        for reader, told in ((who, [event]), (one, [])):
+            view = place.ask("report.getReport", reader, id=number)
+            assert view.json["status"] == "closed" and view.json["actionEventIds"] == told
+            assert [action["id"] for action in view.json["actions"]] == told
+            acts = place.ask("report.listActivities", reader, reportId=number)
+            assert [act.get("meta", {}).get("actionEventId") for act in acts.json["activities"]] == (told or [None])
+            every = place.ask("report.queryActivities", reader)
+            assert (b"for us alone" in view.body + acts.body + every.body) is bool(told)
 
 
 def test_communities_own_doors_close_reports(place: Desk) -> None:
