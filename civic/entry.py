@@ -4,21 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from civic.visit import Visit
-from communities.access import Action, Standing, may_decide
+from communities.access import Action, Standing
 from communities.acting import acting_as
 from communities.decision_view import view
-from communities.deeds import Deed, subject_key, write
+from communities.deeds import Deed, write
 from communities.directory import Settings
 from communities.log import Decision
-from communities.members import standing_of
 from communities.membership import RefusedError
-from labeler.permission import NotAllowedError, check_values
-from labeler.takedowns import end, ending
+from labeler.permission import NotAllowedError
+from labeler.takedowns import giving_back
 from xrpc.errors import InvalidRequest
 from xrpc.syntax import parse_datetime
-
-GIVING_BACK = frozenset((Action.APPROVE, Action.RESTORE, Action.UNBAN, Action.EXPEL))
-"""By which what was taken down is so no more."""
 
 
 def enter(
@@ -57,17 +53,11 @@ def given_back(visit: Visit, settings: Settings, action: Action, subject: str) -
     """What goes with a decision that may give back what was taken down: the label of that is taken back first. Raises
     RefusedError where the caller's role does not cover it.
     """
-    caller = visit.signed()
-    who = standing_of(visit.connection, visit.town.places, settings, caller, visit.now, visit.site)
-    if action not in GIVING_BACK or not may_decide(action, who):
-        return Deed()
-    to = (visit.connection, settings.id, subject_key(subject))
+    to = (visit.connection, visit.town.places, settings, visit.signed(), action, subject)
     try:
-        check_values(who, ending(*to, visit.now // 1000))
+        return Deed(label_event=giving_back(*to, visit.now, visit.site))
     except NotAllowedError as error:
         raise RefusedError(error.name, str(error)) from error
-    role = str(acting_as(action, settings, caller, who))
-    return Deed(label_event=end(*to, caller, role, visit.now // 1000))
 
 
 def expiry(visit: Visit, body: Mapping[str, Any]) -> int | None:

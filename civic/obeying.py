@@ -5,6 +5,7 @@ other door, in one transaction with what is noted of the command.
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from playhouse.apsw_ext import APSWDatabase
@@ -16,13 +17,14 @@ from communities.community import Community
 from communities.deeds import Deed
 from communities.directory import Places, Settings
 from communities.members import standing_of
-from communities.membership import RefusedError
+from communities.membership import OTHERS, RefusedError
 from communities.person_decisions import PersonDecision, decide_person
 from communities.post_decisions import PostDecision, decide_post
 from communities.refs import PostRef, read_cid, read_post_uri
 from labeler.for_communities import Wish, label
 from labeler.issue import LabelRefusedError
 from labeler.permission import NotAllowedError
+from labeler.takedowns import giving_back
 from labeler.vocabulary import Declared
 from models import commands, tokens
 from models import communities as community_rows
@@ -145,6 +147,9 @@ def _decide(
     deed: Deed, now: int, site: Mapping[str, Site],
 ) -> Became:  # fmt: skip
     action, reason, rule = command.action, command.reason or None, command.rule
+    subject = post.did if action in OTHERS else post.uri
+    label = giving_back(connection, places, settings, actor, action, subject, now, site)
+    deed = replace(deed, label_event=label)
     if command.word in (Word.BAN, Word.UNBAN):
         until = None if command.lasts is None else now + command.lasts
         person = PersonDecision(action, post.did, reason, rule, until)

@@ -4,11 +4,22 @@ Several may have taken the same thing down, each for their own matter: the label
 back, by whatever door.
 """
 
+from collections.abc import Mapping
+
+from communities.access import Action, Site, may_decide
+from communities.acting import acting_as
+from communities.deeds import subject_key
+from communities.directory import Places, Settings
+from communities.members import standing_of
 from labeler.issue import Vocabulary, Wanted, issue, take_back
+from labeler.permission import check_values
 from labeler.standing import Slot, slots_of
 from models import mod_events, subject_statuses
 from models.database import Connection
 from models.mod_events import SubjectKey
+
+GIVING_BACK = frozenset((Action.APPROVE, Action.RESTORE, Action.UNBAN, Action.EXPEL))
+"""By which what was taken down is so no more."""
 
 
 def begin(connection: Connection, vocabulary: Vocabulary, value: str, wanted: Wanted, now: int) -> int | None:
@@ -35,6 +46,21 @@ def end(connection: Connection, scope: int, key: SubjectKey, actor: str, role: s
         wanted = Wanted(labeler, did, key.uri, actor=actor, role=role, community=max(scope, 0))
         event = take_back(connection, wanted, ended, now).event
     return event
+
+
+def giving_back(
+    connection: Connection, places: Places, settings: Settings, actor: str, action: Action, subject: str, now: int,
+    site: Mapping[str, Site],
+) -> int | None:  # fmt: skip
+    """What goes before a decision of a community that may give back what was taken down, as `end`. The arguments are
+    those of `decide_post`; `subject`: an at-uri or a DID. Raises NotAllowedError where a role does not cover the label.
+    """
+    who = standing_of(connection, places, settings, actor, now, site)
+    if action not in GIVING_BACK or not may_decide(action, who):
+        return None
+    to = (connection, settings.id, subject_key(subject))
+    check_values(who, ending(*to, now // 1000))
+    return end(*to, actor, str(acting_as(action, settings, actor, who)), now // 1000)
 
 
 def ending(connection: Connection, scope: int, key: SubjectKey, now: int) -> set[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from communities.access import Role
 from communities.commands import Word
+from communities.limits import Limits
 from models import commands
 from models.commands import REFUSED, WAITING, CommandRow
 from models.database import writing
@@ -21,6 +22,9 @@ from tests.civic_site import NSID, Town, town
 from tests.didnet import Account, plc
 from tests.feed_site import RULES, Reply, iso
 from tests.label_scene import LABELER, LABELS
+from tests.ozone_events import TAKEDOWN, done, down, emit
+from tests.ozone_events import labels as labels_of
+from tests.ozone_site import desk
 from tests.service_process import PATIENCE
 
 ACCOUNT = plc(900)
@@ -234,3 +238,24 @@ def test_the_command_lists_all(
     assert first.uri in said and second.uri not in said and "\x1b" not in said and f"about {uri}" in said
     assert main(["commands", "--before", "2", "--limit", "1"]) == 0
     assert first.uri in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["restore", "approve", "unban"])
+def test_what_gives_back_what_was_taken_down_takes_its_label_back(tmp_path: Path, word: str) -> None:
+    """As `decide` does; and whose role does not cover the label commands it no more than they decide it."""
+    labels = tmp_path / "taking.toml"
+    labels.write_text(LABELS.replace("system =", 'takedown = "spam"\nsystem =', 1))
+    with desk(tmp_path, labels=str(labels)) as moderating:
+        place = moderating.place
+        place.writer.declare(RULES.replace('slug = "python"', f'slug = "python"{TAKING}', 1))
+        uri, who = place.writer.post(1), place.moderator("python")
+        what = uri.split("/")[2] if word == "unban" else uri
+        done(emit(moderating, who, what, TAKEDOWN))
+        assert labels_of(moderating, what) == {("spam", ""): None}
+        limited = place.moderator("python", limits=Limits(labels=frozenset(("spoiler",))))
+        command(place, limited, word, uri)
+        assert became(place, limited)[0]["fault"]["name"] == "NotPermitted"
+        assert down(moderating, what) == {"python"} and labels_of(moderating, what) == {("spam", ""): None}
+        command(place, who, word, uri)
+        assert became(place, who)[0]["state"] == "done"
+        assert down(moderating, what) == set() and labels_of(moderating, what) == {}
