@@ -15,7 +15,7 @@ from communities.directory import Settings
 from communities.membership import RefusedError
 from communities.refs import read_cid, read_post_uri
 from communities.stored import find_post
-from labeler import second
+from labeler import protection, second
 from labeler.issue import Issued, Wanted
 from labeler.permission import Facts, belongs, judge, own_values, serving
 from labeler.saying import say
@@ -79,6 +79,7 @@ def label(
     if wish.add:
         _check_version(connection, wish.uri, wish.cid)
     key, role = subject_key(wish.uri), str(acting_as(Action.REMOVE, settings, wish.actor, wish.who))
+    protection.check(connection, declared.did, settings.id, key, wish.actor)
     two = second.takes_two(declared.definitions, wish.add, held, wish.cid, exp)
     asked = second.ask(connection, settings.id, key, wish.actor, wish.add, two)
     wanted = Wanted(

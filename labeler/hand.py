@@ -1,6 +1,5 @@
 """Who undoes what moderators have done, and what they may: the same as when each of it is done by hand."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,15 +11,10 @@ from communities.log import Acting
 from communities.members import standing_of
 from communities.membership import RefusedError
 from labeler.permission import Facts, belongs, judge, serving
+from labeler.protection import for_others
 from labeler.vocabulary import Declared
 from models import labelers as labeler_rows
-from models import settings as setting_rows
 from models.database import Connection
-
-PROTECTED = "tools.ozone.setting.protectedTags"
-"""The setting of a team that says whom tags are for (`ozone.setting_rules`)."""
-_MODERATOR = "tools.ozone.team.defs#roleModerator"
-"""What moderators of communities are in a team."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +94,7 @@ class Hand:
         """Those of some tags that are for others."""
         if self.operator:
             return set()
-        found: set[str] = set()
-        for one in self.serving(connection, scope):
-            number = labeler_rows.find(connection, one.did)
-            row = setting_rows.find(connection, number, "", PROTECTED) if number is not None else None
-            said = json.loads(row.value) if row else {}
-            for tag in tags:
-                entry = said.get(tag)
-                if entry is None or self.actor in entry.get("moderators", ()) or _MODERATOR in entry.get("roles", ()):
-                    continue
-                found.add(tag)
-        return found
+        return for_others(connection, (one.did for one in self.serving(connection, scope)), self.actor, tags)
 
     def touches(self, connection: Connection, scope: int, tags: Collection[str]) -> None:
         """Raise RefusedError where one of a subject's tags says that others decide about it."""
