@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from civic.visit import Answer, Procedure, Visit
-from communities.access import Action, may_decide
+from communities.access import Action, holds
 from communities.decision_view import moment
 from communities.membership import RefusedError
 from labeler.hand import Hand
@@ -30,7 +30,7 @@ def procedures(labelers: Callable[[], Sequence[Declared]]) -> tuple[Procedure, .
 def _undo(visit: Visit, labelers: Sequence[Declared], body: Mapping[str, Any]) -> Answer:
     """Undo a piece. Raises InvalidRequest, Refused, RefusedError."""
     settings = visit.find(body["community"])
-    if not may_decide(Action.REMOVE, visit.standing(settings)):
+    if not holds(Action.REMOVE, visit.standing(settings)):
         raise RefusedError("NotPermitted", "Your role does not allow you to undo what moderators did here.")
     said = [by for by in _BY if by in body]
     if len(said) != 1:

@@ -1,20 +1,21 @@
 """Who undoes what moderators have done, and what they may: the same as when each of it is done by hand."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from communities.access import Action, Site, Standing, may_decide
+from communities.access import Action, Site, Standing, holds
 from communities.acting import acting_as
 from communities.deeds import subject_key
 from communities.directory import Places, Settings
 from communities.log import Acting
 from communities.members import standing_of
 from communities.membership import RefusedError
-from labeler.permission import Facts, belongs, judge, serving
+from labeler.permission import Facts, belongs, check_values, judge, serving
 from labeler.protection import for_others
 from labeler.vocabulary import Declared
 from models import labelers as labeler_rows
 from models.database import Connection
+from models.mod_events import SubjectKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,22 @@ class Hand:
             return str(Acting.SITE)
         return str(acting_as(Action.REMOVE, self.community(scope), self.actor, self.standing(connection, scope)))
 
-    def moderates(self, connection: Connection, scope: int) -> None:
-        """Raise RefusedError unless they may take posts out of the community, or, of the site, run it."""
-        if not (self.operator if scope <= 0 else may_decide(Action.REMOVE, self.standing(connection, scope))):
+    def covers(self, connection: Connection, scope: int, key: SubjectKey) -> bool:
+        """Whether their role in a scope is not limited to what is of other collections: then it is not there."""
+        return scope <= 0 or self.operator or self.standing(connection, scope).bounds.covers(key.about)
+
+    def moderates(self, connection: Connection, scope: int, key: SubjectKey) -> None:
+        """Raise RefusedError unless they may take posts out of the community and work on such a subject, or, of the
+        site, run it.
+        """
+        theirs = self.operator if scope <= 0 else holds(Action.REMOVE, self.standing(connection, scope))
+        if not theirs or not self.covers(connection, scope, key):
             raise RefusedError("NotPermitted", "Your role does not allow this here.")
+
+    def labels(self, connection: Connection, scope: int, values: Iterable[str]) -> None:
+        """Raise NotAllowedError unless their role in a scope covers these values."""
+        if scope > 0 and not self.operator:
+            check_values(self.standing(connection, scope), values)
 
     def serving(self, connection: Connection, scope: int) -> list[Declared]:
         """The labelers whose team looks into a scope."""
@@ -76,7 +89,7 @@ class Hand:
         self, connection: Connection, scope: int, labeler: int, uri: str, end: Sequence[str], again: Sequence[str]
     ) -> None:
         """Raise RefusedError or NotAllowedError unless they may end these labels, and issue those."""
-        self.moderates(connection, scope)
+        self.moderates(connection, scope, subject_key(uri))
         who = self.standing(connection, scope) if scope > 0 else Standing(site=Site.ADMIN)
         # What they end holds because of this community alone.
         judge(Facts(who, True, frozenset(end), subject_key(uri).about), (), (), end)

@@ -65,6 +65,7 @@ def relabel(case: Case) -> int | None:
 def _say(case: Case, labeler: int, number: int, found: Unsaying) -> Iterator[tuple[Wanted, Issued]]:
     """Say it, an event each."""
     hand, now = case.hand, case.hand.now // 1000
+    hand.labels(case.connection, case.scope, found.values)
     declared = hand.declared(case.connection, labeler)
     if found.again and declared is None:
         raise RefusedError("LabelerNotFound", "The labeler is not declared any more.")

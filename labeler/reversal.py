@@ -49,7 +49,7 @@ def reverse(case: Case) -> None:
     elif case.event.kind is Kind.TAG and case.event.decision is not None:
         _pin(case)
     else:
-        case.hand.moderates(case.connection, case.scope)
+        case.hand.moderates(case.connection, case.scope, case.key)
         _state(case, mine)
 
 
@@ -118,7 +118,7 @@ def _down(case: Case) -> None:
     over = was.suspend_until is not None and was.suspend_until <= case.hand.now
     if not down and not (tag or (was.takendown and not over)):
         raise RefusedError(SAME, "It was not taken down before, or would not be any more.")
-    case.hand.moderates(case.connection, case.scope)
+    case.hand.moderates(case.connection, case.scope, case.key)
     if not down:
         if case.key.collection == _GENERATOR and not case.hand.operator:
             raise RefusedError("NotPermitted", "Only admins of a labeler take feeds down.")

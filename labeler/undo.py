@@ -60,12 +60,19 @@ def batch_of(by: str, name: object) -> str:
 def undo(
     connection: Connection, hand: Hand, selected: Selection, below: int, limit: int = PIECE, *, dry: bool = False
 ) -> Piece:
-    """Undo the next selected events below a number. Call inside a write. `dry`: only say what would be undone."""
+    """Undo the next selected events below a number. Call inside a write. `dry`: only say what would be undone. What the
+    role of whoever undoes does not cover is not there.
+    """
     found = event_selection.select(connection, selected, below, limit)
     known: dict[tuple[int, int], list[Past]] = {}
     connection.execute("SAVEPOINT undo")
     try:
-        events = [_one(connection, hand, known, number, row) for number, row in found.events]
+        subjects = [mod_events.subject(connection, row.subject) for _, row in found.events]
+        events = [
+            _one(connection, hand, known, number, key, row)
+            for key, (number, row) in zip(subjects, found.events, strict=True)
+            if hand.covers(connection, row.scope, key)
+        ]
     except BaseException:
         connection.execute("ROLLBACK TO undo")
         connection.execute("RELEASE undo")
@@ -77,10 +84,10 @@ def undo(
 
 
 def _one(
-    connection: Connection, hand: Hand, known: dict[tuple[int, int], list[Past]], number: int, row: EventRow
-) -> Looked:
+    connection: Connection, hand: Hand, known: dict[tuple[int, int], list[Past]], number: int, key: SubjectKey,
+    row: EventRow,
+) -> Looked:  # fmt: skip
     """All of what an event did is undone, or nothing. `known`: what was done about subjects, by scope and subject."""
-    key = mod_events.subject(connection, row.subject)
     past = known.setdefault((row.scope, row.subject), [])
     later = event_selection.history(connection, row.scope, row.subject, past[-1].id if past else 0)
     past.extend(Past(id, read_event(one)) for id, one in later)
