@@ -45,7 +45,7 @@ def again(connection: Connection, kept: Kept, said: Said, scopes: Iterable[int],
         if scope not in reached:
             event, row = _reach(connection, scope, said, now, Deed())
             _enter(connection, event, row._replace(report=kept.id), said, now)
-        elif subject is not None and not is_muted(connection, scope, said.reporter, now):
+        elif subject is not None and not _is_unheard(connection, scope, said, now):
             subject_statuses.touch(connection, scope, subject, now, appeal=said.reason_type in APPEALS)
     report_cases.touch(connection, kept.id, now)
 
@@ -60,7 +60,7 @@ def _enter(connection: Connection, number: int, row: CaseRow, said: Said, now: i
 
 def _reach(connection: Connection, scope: int, said: Said, now: int, deed: Deed) -> tuple[int, CaseRow]:
     """The event by which a report comes to a scope, and what is to be worked on there."""
-    muted = is_muted(connection, scope, said.reporter, now)
+    muted = _is_unheard(connection, scope, said, now)
     event = ModEvent(
         Kind.REPORT,
         now,
@@ -91,6 +91,11 @@ def about(said: Said) -> str:
     """What a report is about: the collection of a record, or else the type of its subject, as queues have it."""
     found = reported(key_of(said.did, said.uri).path, said.convo, said.message, said.reason_type)
     return found.collection or found.subject_type
+
+
+def _is_unheard(connection: Connection, scope: int, said: Said, now: int) -> bool:
+    """Whether a report moves nothing in a scope. An appeal always does: whom it is against could mute its author."""
+    return said.reason_type not in APPEALS and is_muted(connection, scope, said.reporter, now)
 
 
 def is_muted(connection: Connection, scope: int, did: str, now: int) -> bool:

@@ -218,6 +218,21 @@ def test_what_a_muted_reporter_says_moves_nothing(place: Desk) -> None:
     assert states(place, again) == {"python": State.OPEN}
 
 
+def test_nobody_mutes_an_appeal_against_themselves(place: Desk) -> None:
+    town, uri = place.place, place.place.writer.post(1)
+    one, two = town.moderator("python"), town.moderator("python")
+    done(emit(place, one, uri, TAKEDOWN))
+    done(emit(place, one, author(place).did, MUTE_REPORTER, durationInHours=1000))
+    first = appeal(place, author(place), uri)
+    assert states(place, uri) == {"python": State.ESCALATED} and stands(place, uri)["python"].appealed is True
+    assert town.writer.sql("SELECT state, muted FROM report_case") == [("escalated", 0)]
+    town.clock.now += 60
+    assert appeal(place, author(place), uri) == first
+    assert stands(place, uri)["python"].appealed_at == town.clock.micros()
+    done(emit(place, two, uri, RESOLVE))
+    assert appeals(place) == ["denied"]
+
+
 def protect(place: Desk, **tags: dict[str, list[str]]) -> None:
     reply = place.act(
         "setting.upsertOption",
