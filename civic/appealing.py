@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from civic.visit import Answer, Procedure, Visit
-from communities.access import Action, Site, holds, may_decide
+from communities.access import Action, Site, holds
 from communities.acting import acting_as
 from communities.decision_view import moment
 from communities.log import Acting
 from communities.membership import RefusedError
 from communities.reasons import APPEALS
-from labeler.redress import Court, Matter, Ruling, look, rule
+from labeler.redress import NOT_YOURS, Court, Matter, Ruling, look, refusal, rule
 from models.appeals import find
 from models.mod_events import SubjectKey, key_of
 from models.reports import SITE
@@ -19,7 +19,6 @@ from xrpc.syntax import is_did, parse_at_uri
 
 GRANT = "grant"
 _NOT_THERE = "There is no such appeal here about which nobody has decided."
-_NOT_YOURS = "Your role does not allow you to decide about appeals here."
 
 
 def resolve_appeal(visit: Visit, body: Mapping[str, Any]) -> Answer:
@@ -31,21 +30,18 @@ def resolve_appeal(visit: Visit, body: Mapping[str, Any]) -> Answer:
         settings = visit.find(body["community"])
         who = visit.standing(settings)
         if not any(holds(action, who) for action in (Action.RESTORE, Action.UNBAN)):
-            raise RefusedError("NotPermitted", _NOT_YOURS)
+            raise RefusedError("NotPermitted", NOT_YOURS)
         if not who.bounds.covers(key.about, APPEALS):
             # What a role is limited to says also what is there to be decided.
             raise RefusedError("AppealNotFound", _NOT_THERE)
         court = Court(visit.town.places, settings, visit.site)
         matter = _matter(visit, settings.id, key, body)
-        # Of the parts of a moderator's work those are asked that the decisions belong to.
-        if not all(may_decide(action, who) for action in matter.actions):
-            raise RefusedError("NotPermitted", _NOT_YOURS)
-        if who.bounds.labelled(slot.val for one in matter.labels for slot in one.slots):
-            raise RefusedError("NotPermitted", "Your role does not cover the labels that this appeal is against.")
+        if why := refusal(matter, who):
+            raise RefusedError("NotPermitted", why)
         role = str(acting_as(min(matter.actions), settings, caller, who))
     else:
         if visit.site.get(caller, Site.NOBODY) < Site.MODERATOR:
-            raise RefusedError("NotPermitted", _NOT_YOURS)
+            raise RefusedError("NotPermitted", NOT_YOURS)
         court, role = Court(), Acting.SITE.value
         matter = _matter(visit, SITE, key, body)
     ruling = Ruling(body["action"] == GRANT, body["reason"], caller, role)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from communities.access import Action, Site
+from communities.access import Action, Site, Standing, may_decide
 from communities.appeals import sent_to
 from communities.casebook import Appended, append, scope_of, standing
 from communities.directory import Places, Settings
@@ -35,6 +35,7 @@ from models.mod_events import SERVICE, SubjectKey, enter_subject, find_subject
 from models.reports import SITE
 
 OWN = "This appeal is your own, or against your own decision: somebody else must resolve it."
+NOT_YOURS = "Your role does not allow you to decide about appeals here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +168,19 @@ def partial(connection: Connection, matter: Matter) -> set[str]:
     return found
 
 
-def partial_in(connection: Connection, scope: int, key: SubjectKey, labeler: str, now: int) -> set[str]:
-    """The same of the appeals that wait in a scope; `labeler`: the DID of that which a scope below 0 is. `now`:
-    microseconds.
-    """
-    matter = look(connection, max(scope, 0), key, sent_to(scope, labeler), now)
-    return partial(connection, matter) if matter else set()
+def refusal(matter: Matter, who: Standing) -> str:
+    """Why somebody who stands so to a community is not to decide about appeals there; empty: they may."""
+    # Of the parts of a moderator's work those are asked that the decisions belong to.
+    if not all(may_decide(action, who) for action in matter.actions):
+        return NOT_YOURS
+    if who.bounds.labelled(slot.val for one in matter.labels for slot in one.slots):
+        return "Your role does not cover the labels that this appeal is against."
+    return ""
+
+
+def look_in(connection: Connection, scope: int, key: SubjectKey, labeler: str, now: int) -> Matter | None:
+    """The open appeals that wait in a scope, as `look`; `labeler`: the DID of that which a scope below 0 is."""
+    return look(connection, max(scope, 0), key, sent_to(scope, labeler), now)
 
 
 def rule(connection: Connection, court: Court, matter: Matter, ruling: Ruling, now: int) -> None:

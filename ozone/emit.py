@@ -11,16 +11,17 @@ from typing import Any
 from communities.appeals import resolve
 from communities.casebook import Appended, standing
 from communities.deeds import FORWARD, Deed
+from communities.members import standing_of
 from communities.mod_event import Kind
 from communities.own_decisions import WITHHELD
 from communities.reports import Around, Intake, report
 from communities.review import Status
-from labeler.redress import OWN, partial_in
+from labeler.redress import OWN, look_in, partial, refusal
 from models import mod_events, settings, subject_statuses
 from models.mod_events import SubjectKey
 from models.reports import Said
 from ozone import automation, views
-from ozone.acts import act
+from ozone.acts import act, community
 from ozone.event_input import (
     About,
     Forward,
@@ -69,8 +70,8 @@ def emit_event(visit: Visit, body: Mapping[str, Any]) -> Answer:
         if kind is Kind.TAG and WITHHELD in (*intent.said["add"], *intent.said["remove"]):
             # What is told of a decision is for those who may decide.
             need(visit.caller.role_in(scope), Kind.TAKEDOWN, about.key)
-        if kind is Kind.RESOLVE_APPEAL and _is_own(visit, scope, about.key):
-            raise Refused("NotPermitted", OWN, 403)
+        if kind is Kind.RESOLVE_APPEAL and (why := _unfit(visit, scope, about.key)):
+            raise Refused("NotPermitted", why, 403)
     wanted = read_report_action(body)
     done = [_act(visit, scope, about, intent, deed) for scope in theirs]
     if forward is not None:
@@ -91,7 +92,7 @@ def _act(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -> 
     appealed = before is not None and bool(before.appealed)
     # Who takes down what was appealed decides no appeal against what they decided themselves, and none that is not
     # theirs to hear.
-    hears = may(visit, scope, Kind.RESOLVE_APPEAL, about.key) and not _is_own(visit, scope, about.key)
+    hears = may(visit, scope, Kind.RESOLVE_APPEAL, about.key) and not _unfit(visit, scope, about.key)
     decides = intent.kind is Kind.RESOLVE_APPEAL or (intent.kind is Kind.TAKEDOWN and appealed and hears)
     done = act(visit, scope, about, intent, deed)
     if decides and (intent.kind is Kind.RESOLVE_APPEAL or done.status.takendown):
@@ -143,9 +144,19 @@ def _check_tags(visit: Visit, scope: int, intent: Intent, status: Status | None,
             )
 
 
-def _is_own(visit: Visit, scope: int, key: SubjectKey) -> bool:
-    """Whether what is appealed against is the caller's own decision: about that they do not decide."""
-    return visit.caller.did in partial_in(visit.connection, scope, key, visit.did, visit.now)
+def _unfit(visit: Visit, scope: int, key: SubjectKey) -> str:
+    """Why the caller does not decide about what is appealed: it is their own, or against their own decision, or their
+    role in the community is not that which the decisions take; empty: nothing speaks against it.
+    """
+    matter = look_in(visit.connection, scope, key, visit.did, visit.now)
+    if matter is None:
+        return ""
+    if visit.caller.did in partial(visit.connection, matter):
+        return OWN
+    if scope <= 0 or visit.caller.in_charge:
+        return ""
+    to = (visit.connection, visit.places, community(visit, scope), visit.caller.did)
+    return refusal(matter, standing_of(*to, visit.now, visit.stands))
 
 
 def _acknowledge_subjects(visit: Visit, theirs: list[int], account: SubjectKey, deed: Deed) -> None:
@@ -157,7 +168,7 @@ def _acknowledge_subjects(visit: Visit, theirs: list[int], account: SubjectKey, 
         if (scope not in theirs and named) or not may(visit, scope, Kind.ACKNOWLEDGE, key):
             continue
         if appealed:
-            if _is_own(visit, scope, key) or not may(visit, scope, Kind.RESOLVE_APPEAL, key):
+            if _unfit(visit, scope, key) or not may(visit, scope, Kind.RESOLVE_APPEAL, key):
                 continue
             _act(visit, scope, About(key), *_as(Kind.RESOLVE_APPEAL, deed))
         act(visit, scope, About(key), *_as(Kind.ACKNOWLEDGE, deed))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from communities.access import Role as Member
+from communities.access import Scope
 from communities.limits import ACCOUNT, Limits
 from communities.refs import POST
 from communities.report_cases import begin
@@ -155,6 +156,31 @@ def test_to_hear_appeals_both_names_of_their_reason_are_needed(place: Desk, reas
     reply = emit(place, limited(place, reasons=reasons), uri, RESOLVE)
     assert reply.status == 200 if len(reasons) == 2 else reply.fault == NOT_THERE
     assert bool(stands(place, uri)["python"].appealed) is (len(reasons) < 2)
+
+
+@pytest.mark.parametrize("against", ["ban", "label"])
+def test_an_appeal_is_answered_by_the_role_that_the_decision_takes(place: Desk, against: str) -> None:
+    """The scope `members` for bans, the value for labels. So it is with a takedown, which denies what its author hears."""
+    town, uri = place.place, place.place.writer.post(1)
+    author, who = town.person(1), town.moderator("python")
+    what = author.did if against == "ban" else uri
+    if against == "ban":
+        done(emit(place, who, what, TAKEDOWN))
+        unfit = town.moderator("python", scope=frozenset([Scope.POSTS]))
+    else:
+        done(emit(place, who, what, LABEL, createLabelVals=["spam"], negateLabelVals=[]))
+        unfit = limited(place, labels={"spoiler"})
+    made(place, what, NEW_APPEAL, by=author, to=LABELER)
+    body = {"community": "python", "subject": what, "action": "deny", "reason": "So be it."}
+    assert town.act("resolveAppeal", unfit, body).fault == (403, "NotPermitted")
+    assert emit(place, unfit, what, RESOLVE).fault == (403, "NotPermitted")
+    if against == "label":
+        done(emit(place, unfit, what, TAKEDOWN))
+    done(emit(place, unfit, AUTHOR, "modEventAcknowledge", acknowledgeAccountSubjects=True))
+    assert stands(place, what)["python"].appealed is True
+    assert town.writer.sql("SELECT state FROM appeal") == [("open",)]
+    done(emit(place, town.moderator("python"), what, RESOLVE))
+    assert town.writer.sql("SELECT state FROM appeal") == [("denied",)]
 
 
 def test_the_team_is_limited_by_no_community(place: Desk) -> None:
