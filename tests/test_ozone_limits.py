@@ -160,7 +160,7 @@ def test_to_hear_appeals_both_names_of_their_reason_are_needed(place: Desk, reas
 
 @pytest.mark.parametrize("against", ["ban", "label"])
 def test_an_appeal_is_answered_by_the_role_that_the_decision_takes(place: Desk, against: str) -> None:
-    """The scope `members` for bans, the value for labels. So it is with a takedown, which denies what its author hears."""
+    """The scope `members` for bans, the value for labels. So it is with a takedown, which denies what one hears."""
     town, uri = place.place, place.place.writer.post(1)
     author, who = town.person(1), town.moderator("python")
     what = author.did if against == "ban" else uri
