@@ -133,7 +133,11 @@ def _labels(
         if one.label_event:
             labeler, events = label_causes.up_to(connection, community, key.uri, one.label_event)
             causes.setdefault(labeler, set()).update(events)
-    if not _is_down_elsewhere(connection, community, key):
+    if _is_down_elsewhere(connection, community, key):
+        # What a takedown has issued holds because of the others as well, also where the appeal is against that.
+        stays = label_causes.of_takedowns(connection, key)
+        causes = {labeler: events - stays for labeler, events in causes.items()}
+    else:
         # A takedown may have issued one with it.
         for labeler, event in label_causes.of_decisions(connection, community, key, decisions):
             causes.setdefault(labeler, set()).add(event)

@@ -25,6 +25,14 @@ def up_to(connection: Connection, community: int, uri: str, event: int) -> tuple
     return row[0], {number for (number,) in connection.execute(_UP_TO, (uri, event, row[0], community))}
 
 
+def of_takedowns(connection: Connection, key: SubjectKey) -> set[int]:
+    """All labellings that were done in one with a takedown of a subject, in whatever scope."""
+    query = (
+        "SELECT label_event FROM mod_event WHERE subject = ? AND type = 'modEventTakedown' AND label_event IS NOT NULL"
+    )
+    return {number for (number,) in connection.execute(query, (find_subject(connection, key),))}
+
+
 def of_decisions(
     connection: Connection, community: int, key: SubjectKey, decisions: Iterable[int]
 ) -> list[tuple[int, int]]:

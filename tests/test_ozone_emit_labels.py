@@ -15,7 +15,7 @@ from tests.civic_posts import a_cid, decide, version
 from tests.civic_posts import done as decided
 from tests.civic_reports import APPEAL, report, taken
 from tests.didnet import plc
-from tests.label_scene import LABELS, OTHER, SECOND
+from tests.label_scene import LABELER, LABELS, OTHER, SECOND
 from tests.ozone_events import (
     LABEL,
     REVERSE,
@@ -211,19 +211,21 @@ def test_another_labelers_takedown_issues_nothing_of_the_first(taking: Desk) -> 
     assert labels(taking, uri) == {}, "whichever labeler gives it back"
 
 
+@pytest.mark.parametrize("to", ["", LABELER])
 @pytest.mark.parametrize("given_back_first", [True, False])
 def test_a_granted_appeal_ends_the_label_of_takedowns_with_the_last_of_them(
-    taking: Desk, *, given_back_first: bool
+    taking: Desk, to: str, *, given_back_first: bool
 ) -> None:
+    """Also an appeal to the labeler, which is against its label as well."""
     town = taking.place
     one, other, judge = town.moderator("python"), town.moderator("rust"), town.moderator("rust")
     uri = town.writer.post(2, tags=("python", "rust"))
-    for who in (one, other):
+    for who in (other, one):
         assert emit(taking, who, uri, TAKEDOWN).status == 200
     if given_back_first:
         assert emit(taking, one, uri, REVERSE).status == 200
     assert {value for value, _ in labels(taking, uri)} == {"spam"}, "the other has it taken down still"
-    taken(report(town, town.person(2), uri, APPEAL))
+    taken(report(town, town.person(2), uri, APPEAL, to=to))
     body = {"community": "rust", "subject": uri, "action": "grant", "reason": "It is kind."}
     assert town.act("resolveAppeal", judge, body).status == 200
     assert {value for value, _ in labels(taking, uri)} == (set() if given_back_first else {"spam"})
