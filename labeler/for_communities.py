@@ -68,17 +68,18 @@ def label(
     labeler, millis = labeler_rows.enter(connection, declared.did), now // 1000
     held = active(connection, labeler, wish.uri, millis)
     its_own = belongs(connection, settings.id, wish.uri)
-    own = own_values(connection, settings.id, ((one.val, one.event) for one in held), its_own=its_own)
+    key = subject_key(wish.uri)
+    own = own_values(connection, settings.id, key, ((one.val, one.event) for one in held), its_own=its_own)
     holding = {one.val for one in held}
     exp = None if wish.until is None else wish.until // 1000
     gone = tuple(val for val in wish.remove if val in holding)
     # To say with another end what holds is to take that away: it would be over when the new one is.
     over = tuple({one.val for one in held if one.val in wish.add and one.cid == wish.cid and one.exp != exp})
     # What does not hold is not there to be removed: that is no matter of permission.
-    judge(Facts(wish.who, its_own, own, subject_key(wish.uri).about), declared.values, wish.add, (*gone, *over))
+    judge(Facts(wish.who, its_own, own, key.about), declared.values, wish.add, (*gone, *over))
     if wish.add:
         _check_version(connection, wish.uri, wish.cid)
-    key, role = subject_key(wish.uri), str(acting_as(Action.REMOVE, settings, wish.actor, wish.who))
+    role = str(acting_as(Action.REMOVE, settings, wish.actor, wish.who))
     protection.check(connection, declared.did, settings.id, key, wish.actor)
     two = second.takes_two(declared.definitions, wish.add, held, wish.cid, exp)
     asked = second.ask(connection, settings.id, key, wish.actor, wish.add, two)

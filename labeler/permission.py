@@ -12,7 +12,10 @@ from typing import NamedTuple, Protocol, TypeVar
 from communities.access import Action, Site, Standing, holds
 from communities.members import find_actor
 from communities.refs import read_post_uri
+from models import label_causes
 from models.database import Connection
+from models.mod_events import SubjectKey, find_subject
+from models.subject_statuses import takendown_in
 
 SYSTEM = "!"
 """What the values begin with that every app obeys, whoever subscribes."""
@@ -117,14 +120,18 @@ def belongs(connection: Connection, community: int, uri: str) -> bool:
 
 
 def own_values(
-    connection: Connection, community: int, events: Iterable[tuple[str, int]], *, its_own: bool
+    connection: Connection, community: int, key: SubjectKey, events: Iterable[tuple[str, int]], *, its_own: bool
 ) -> frozenset[str]:
     """Of labels that hold (value, number of the event): the values of which each holds because of this community, or,
-    of a subject that is `its_own`, because of an automatic rule, which its moderators may overrule.
+    of a subject that is `its_own`, because of an automatic rule, which its moderators may overrule. What a takedown has
+    issued holds because of all who have the subject taken down.
     """
+    subject = find_subject(connection, key)
+    elsewhere = any(scope != community for scope in takendown_in(connection, subject)) if subject is not None else False
+    shared = label_causes.of_takedowns(connection, key) if elsewhere else set()
     own: dict[str, bool] = {}
     for val, event in events:
         of, actor = connection.execute("SELECT community, actor FROM label_event WHERE id = ?", (event,)).fetchone()
-        mine = of == community or (its_own and actor.startswith(RULE_ACTOR))
+        mine = (of == community and event not in shared) or (its_own and actor.startswith(RULE_ACTOR))
         own[val] = own.get(val, True) and mine
     return frozenset(val for val, mine in own.items() if mine)

@@ -290,7 +290,7 @@ def _check_label(
     settings = community(visit, scope)
     held = active(visit.connection, visit.labeler, about.key.uri, visit.now // 1000)
     its_own = belongs(visit.connection, scope, about.key.uri)
-    own = own_values(visit.connection, scope, ((one.val, one.event) for one in held), its_own=its_own)
+    own = own_values(visit.connection, scope, about.key, ((one.val, one.event) for one in held), its_own=its_own)
     holding, exp = {one.val for one in held}, _exp(visit, intent)
     gone = [val for val in remove if val in holding]
     # To say with another end what holds is to take that away: it would be over when the new one is.

@@ -13,7 +13,7 @@ from ozone.roles import Role
 from service.ending import end_once
 from tests.civic_posts import a_cid, decide, version
 from tests.civic_posts import done as decided
-from tests.civic_reports import APPEAL, report, taken
+from tests.civic_reports import APPEAL, about, report, taken
 from tests.didnet import plc
 from tests.label_scene import LABELER, LABELS, OTHER, SECOND
 from tests.ozone_events import (
@@ -166,6 +166,27 @@ def test_the_label_stays_until_the_last_takedown_ends(taking: Desk) -> None:
     assert labels(taking, uri) == {("spam", ""): None}
     decided(decide(town, rust, "rust", "restore", uri))  # by another door
     assert labels(taking, uri) == {} and hidden(taking, uri) == dict.fromkeys(BOTH, 0)
+
+
+@pytest.mark.parametrize("door", ["moderation API", "label"])
+def test_nobody_takes_the_label_of_takedowns_away_while_another_stands(taking: Desk, door: str) -> None:
+    """Who was the first to take it down has issued it, and it holds because of the site as well."""
+    town, uri = taking.place, taking.place.writer.post(1)
+    moderator, team = town.moderator("python"), taking.member(Role.MODERATOR)
+
+    def negated() -> tuple[int, str] | None:
+        if door == "label":
+            body = {"community": "python", "subject": about(town, uri), "remove": ["spam"], "labeler": LABELER}
+            reply = town.act("label", moderator, body)
+        else:
+            reply = emit(taking, moderator, uri, LABEL, createLabelVals=[], negateLabelVals=["spam"])
+        return None if reply.status == 200 else reply.fault
+
+    done(emit(taking, moderator, uri, TAKEDOWN))
+    done(emit(taking, team, uri, TAKEDOWN))
+    assert negated() == (403, "NotPermitted") and labels(taking, uri) == {("spam", ""): None}
+    done(emit(taking, team, uri, REVERSE))
+    assert negated() is None and labels(taking, uri) == {}
 
 
 def test_the_label_goes_when_the_last_takedown_is_over(taking: Desk) -> None:
