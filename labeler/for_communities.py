@@ -82,7 +82,8 @@ def label(
     role = str(acting_as(Action.REMOVE, settings, wish.actor, wish.who))
     protection.check(connection, declared.did, settings.id, key, wish.actor)
     two = second.takes_two(declared.definitions, wish.add, held, wish.cid, exp)
-    asked = second.ask(connection, settings.id, key, wish.actor, wish.add, two)
+    how = second.Wish(second.hours_until(exp, millis), wish.cid)
+    asked = second.ask(connection, settings.id, key, wish.actor, wish.add, two, how)
     wanted = Wanted(
         labeler,
         declared.did,

@@ -151,10 +151,10 @@ def find_external(connection: Connection, external: str, subject_number: int, ki
     return row[0] if row else None
 
 
-def last_with(connection: Connection, kind: str, value: str, scope: int, subject_number: int) -> tuple[int, str] | None:
-    """Number and actor of the last event in a scope about a subject that is found by a value of a kind."""
+def last_with(connection: Connection, kind: str, value: str, scope: int, subject_number: int) -> tuple[str, str] | None:
+    """Actor and version of the last event in a scope about a subject that is found by a value of a kind."""
     row = connection.execute(
-        "SELECT e.id, e.actor FROM mod_event e JOIN mod_event_value v ON v.event = e.id AND v.kind = ? AND v.value = ?"
+        "SELECT e.actor, e.cid FROM mod_event e JOIN mod_event_value v ON v.event = e.id AND v.kind = ? AND v.value = ?"
         " WHERE e.subject = ? AND e.scope = ? ORDER BY e.id DESC LIMIT 1",
         (kind, value, subject_number, scope),
     ).fetchone()

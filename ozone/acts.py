@@ -137,7 +137,8 @@ def _take_down(visit: Visit, scope: int, about: About, intent: Intent, deed: Dee
         raise InvalidRequest(f"Subject is {'already' if down else 'not'} taken down")
     names = (second.TAKEDOWN,) if down else ()
     two = set(names) if visit.declared.two_person else set()
-    asked = second.ask(visit.connection, scope, about.key, visit.caller.did, names, two)
+    wish = second.Wish(intent.said.get("durationInHours"))
+    asked = second.ask(visit.connection, scope, about.key, visit.caller.did, names, two, wish)
     if asked.waiting:
         with second.only_tried(visit.connection):
             _change(visit, scope, about, intent, deed)
@@ -260,7 +261,8 @@ def _label(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -
     _check_label(visit, scope, about, intent, add, remove)
     version = about.cid if about.cid != NO_CID else ""
     two = second.takes_two(visit.declared.definitions, add, held, version, _exp(visit, intent))
-    asked = second.ask(visit.connection, scope, about.key, visit.caller.did, add, two)
+    wish = second.Wish(intent.said.get("durationInHours"), version)
+    asked = second.ask(visit.connection, scope, about.key, visit.caller.did, add, two, wish)
     if asked.waiting and not asked.now and not remove:
         return _waits(visit, scope, about, asked, deed)
     wanted = _wanted(visit, scope, about)._replace(

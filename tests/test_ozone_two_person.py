@@ -90,8 +90,9 @@ def test_what_two_wanted_for_an_hour_one_does_not_make_last(place: Desk) -> None
     ends = "SELECT exp FROM label_outbox WHERE uri = ? AND neg = 0"
     (first,) = town.writer.sql(ends, uri)
     asked = emit(place, one, uri, "modEventLabel", durationInHours=3, **said)
-    assert asked.json["event"]["add"] == [SECOND + "spam"]
-    assert emit(place, one, uri, "modEventLabel", **said).fault == (400, "SecondNeeded")
+    assert asked.json["event"]["add"] == [SECOND + "spam:3h"]
+    assert emit(place, one, uri, "modEventLabel", durationInHours=3, **said).fault == (400, "SecondNeeded")
+    assert emit(place, one, uri, "modEventLabel", **said).json["event"]["add"] == [SECOND + "spam"]
     assert town.writer.sql(ends, uri) == [first]
     subject = about(town, uri)
     wish = {"community": "python", "subject": subject, "add": ["spam"], "labeler": LABELER}
@@ -100,6 +101,47 @@ def test_what_two_wanted_for_an_hour_one_does_not_make_last(place: Desk) -> None
     assert emit(place, one, uri, "modEventLabel", durationInHours=1, **said).status == 200
     ((last,),) = town.writer.sql(ends, uri)
     assert last is not None and last < first[0]
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "does"),
+    [(None, None, True), (None, 24, True), (24, 24, True), (24, 1, True), (24, 25, False), (24, None, False)],
+)
+@pytest.mark.parametrize("kind", ["modEventLabel", "modEventTakedown"])
+def test_two_do_no_more_than_both_have_asked_for(
+    place: Desk, kind: str, first: int | None, other: int | None, *, does: bool
+) -> None:
+    town = place.place
+    uri, one, two = town.writer.post(1), town.moderator("python"), town.moderator("python")
+    said = {"createLabelVals": ["spam"], "negateLabelVals": []} if kind == "modEventLabel" else {}
+
+    def ask(who: Any, hours: int | None) -> Reply:
+        return emit(place, who, uri, kind, **said, **({} if hours is None else {"durationInHours": hours}))
+
+    name = SECOND + ("spam" if said else "takedown")
+    wished = name + (f":{first}h" if first else "")
+    assert ask(one, first).json["event"]["add"] == [wished] and tags(place, uri) == [wished]
+    answer = ask(two, other).json["event"]
+    assert (answer["$type"].endswith(kind), bool(labels(place, uri))) == (does, does)
+    if does:
+        assert tags(place, uri) == []
+    else:
+        assert set(tags(place, uri)) == {wished, name + (f":{other}h" if other else "")}
+        assert ask(one, other).json["event"]["$type"].endswith(kind) and labels(place, uri)
+        assert tags(place, uri) == [], "what waited is no more to be waited for"
+
+
+def test_who_has_seen_one_version_has_not_asked_for_another(place: Desk) -> None:
+    town = place.place
+    uri = town.writer.post(1, rkey="one")
+    one, two, three = (town.moderator("python") for _ in range(3))
+    assert label(place, one, uri, "spam").json["event"]["add"] == [SECOND + "spam"]
+    town.writer.post(1, rkey="one", text="edited")
+    assert label(place, two, uri, "spam").json["event"]["add"] == [SECOND + "spam"]
+    assert labels(place, uri) == set()
+    assert label(place, two, uri, "spam").fault == (400, "SecondNeeded")
+    assert label(place, three, uri, "spam").json["event"]["$type"].endswith("modEventLabel")
+    assert labels(place, uri) == {"spam"} and tags(place, uri) == []
 
 
 def test_others_go_at_once_and_taking_back_takes_one(place: Desk) -> None:
