@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import orjson
 
+from communities import logbook
 from communities.access import Action, Posting, Site, may_decide
 from communities.admission import PENDING, Verdict
 from communities.directory import Directory, Settings, owners_above
@@ -152,6 +153,9 @@ class Queues:
             takes_back = Verdict.REMOVED if one.event == MORE else Verdict.APPROVED
             if decided is None or decided.verdict is not takes_back:
                 return False
+            last = logbook.event(self._connection, settings.id, decided.decision)
+            if last is None or last.get("actor") != viewer:
+                return False  # somebody else has decided since: that is not taken back by a button
             if self._connection.execute(_PRESSED, pressed).fetchone() is None:
                 return False
             action = Action.RESTORE if one.event == MORE else Action.REMOVE

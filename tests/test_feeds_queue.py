@@ -389,6 +389,24 @@ def test_nobody_takes_back_what_others_have_decided_since(
     assert state(writer, uri) == 0
 
 
+def test_a_removal_that_somebody_else_decided_since_is_not_taken_back(
+    door: Site, writer: Writer, people: dict[int, Account]
+) -> None:
+    """Not even by who has removed the same post a minute before."""
+    (uri,) = waiting(writer, 1)
+    owner, moderator = people[OWNER], people[MODERATOR]
+    press(door, moderator, LESS, uri)
+    press(door, owner, LESS, uri)
+    writer.sql("UPDATE feed_item SET hidden = ? WHERE uri = ?", PENDING, uri)  # it waits anew
+    writer.sql("DELETE FROM decided")
+    press(door, owner, LESS, uri, req="2")
+    assert state(writer, uri) & 4 and [who for who, _ in verdicts(writer)][-2:] == [moderator.did, owner.did]
+    press(door, moderator, MORE, uri)
+    assert state(writer, uri) & 4
+    press(door, owner, MORE, uri)
+    assert state(writer, uri) == 0
+
+
 def test_a_token_decides_once(door: Site, writer: Writer, people: dict[int, Account]) -> None:
     (uri,) = waiting(writer, 1)
     act = token(people[MODERATOR], INTERACTIONS)
