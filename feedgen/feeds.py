@@ -63,15 +63,19 @@ class Feeds:
         publisher: str,
         commits: CommitWatch | None = None,
         later: Callable[[float, Callable[[], None]], object] | None = None,
+        soon: Callable[[Callable[[], None]], object] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`publisher`: the DID in whose repository the generator records of the file's communities stand; those of
-        others stand in their owners'. With `commits` and `later` (the event loop's `call_later`), one read transaction
-        serves all requests until somebody commits, or for SNAPSHOT_SECONDS. `clock` gives seconds.
+        others stand in their owners'. With `commits`, `later` and `soon` (the event loop's `call_later` and
+        `call_soon`), one read transaction serves all requests until somebody commits, or for SNAPSHOT_SECONDS. `clock`
+        gives seconds.
         """
         self.version = -1
         self._commits = commits
         self._later = later
+        self._soon = soon
+        self._looked = False
         self._clock = clock
         self._reading = False
         self._connection = connection
@@ -87,12 +91,18 @@ class Feeds:
 
     def refresh(self) -> int:
         """See what other processes have committed; returns a number that changes whenever they did."""
-        if self._commits is not None and self._later is not None:
-            if not self._commits.any() and self._reading:
+        if self._commits is not None and self._later is not None and self._soon is not None:
+            if self._looked and self._reading:
+                return self.version
+            changed = self._commits.any()
+            # All requests that are answered in one turn of the event loop came before its first one looked.
+            self._looked = True
+            self._soon(self._look_again)
+            if not changed and self._reading:
                 return self.version
             # Opening a read transaction costs system calls, which are dearer than a page.
             if self._reading:
-                self._connection.execute("COMMIT")
+                self._end()
             else:
                 self._later(SNAPSHOT_SECONDS, self._end)
             self._connection.execute("BEGIN")
@@ -108,6 +118,9 @@ class Feeds:
                 self._made_at = now
             self.version = version
         return version
+
+    def _look_again(self) -> None:
+        self._looked = False
 
     def close(self) -> None:
         """End the moment, before the connection is closed."""

@@ -197,7 +197,8 @@ async def serving(
             links = {"privacyPolicy": config.privacy_url, "termsOfService": config.terms_url}
             site = site_roles(config)
             skeletons = Skeletons(connection, key)
-            feeds = Feeds(connection, config.publisher, watch, asyncio.get_running_loop().call_later, clock)
+            loop = asyncio.get_running_loop()
+            feeds = Feeds(connection, config.publisher, watch, loop.call_later, loop.call_soon, clock)
             methods = FeedMethods(
                 database,
                 feeds,
