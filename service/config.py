@@ -49,10 +49,10 @@ class Config:
         "data", values.path, "Folder of the database and of everything else that must survive a restart."
     )
     listen_host: str = _setting(
-        "127.0.0.1", values.text, "Address on which feeds are served; put a TLS proxy before it."
+        "127.0.0.1", values.address, "Address on which feeds are served; put a TLS proxy before it."
     )
     listen_port: int = _setting("3000", values.whole(0, 65535), "Port on which feeds are served; 0 takes a free one.")
-    metrics_host: str = _setting("127.0.0.1", values.text, "Address of /metrics; keep it private.")
+    metrics_host: str = _setting("127.0.0.1", values.address, "Address of /metrics; keep it private.")
     metrics_port: int = _setting("3001", values.whole(0, 65535), "Port of /metrics; 0 takes a free one.")
     trusted_proxies: tuple[Network, ...] = _setting(
         "127.0.0.1, ::1",

@@ -14,6 +14,13 @@ def text(value: str) -> str:
     return value
 
 
+def address(value: str) -> str:
+    """An address or name of this machine. Empty would mean every one that it has."""
+    if not value:
+        raise ValueError("must be an address of this machine; 0.0.0.0 or :: is every one")
+    return value
+
+
 def path(value: str) -> Path:
     """The path of a file or folder."""
     if not value:

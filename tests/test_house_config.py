@@ -113,6 +113,8 @@ BAD = {
     "hostname": ["", "https://a.example", "a.example/", "A.example", "a b", "-a", "a:", "a.ex:65536", "a:0", "a\n"],
     "service_did": ["did:key:z", "did:plc:short", "x"],
     "publisher_did": ["alice.example.com"],
+    "listen_host": [""],
+    "metrics_host": [""],
     "listen_port": ["", "-1", "65536", "3000.0", "１０", " 80", "1e3"],
     "metrics_port": ["x"],
     "trusted_proxies": ["x", "10.0.0.1/8"],
