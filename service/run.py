@@ -45,14 +45,22 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 
 def ensure_rules(config: Config) -> None:
-    """On the first start there is no rules file: begin with the example communities."""
-    if not config.rules.exists():
-        try:
-            config.rules.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(EXAMPLE, config.rules)
-        except OSError as error:
-            raise ConfigError(f"{config.rules} does not exist, and no example can be written there: {error}") from error
-        log.info("%s did not exist: it now holds example communities; edit it at any time", config.rules)
+    """On the first start there is no rules file: begin with the example communities. Later a file that is not there was
+    lost or misnamed: examples in its place would take the operator's communities, and their slugs, away.
+    """
+    if config.rules.exists():
+        return
+    if config.database.exists():
+        raise ConfigError(
+            f"{config.rules} does not exist, and this is no first start: {config.database} does. Put the file back, or"
+            " say by COMMUNITIES_RULES where it is"
+        )
+    try:
+        config.rules.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(EXAMPLE, config.rules)
+    except OSError as error:
+        raise ConfigError(f"{config.rules} does not exist, and no example can be written there: {error}") from error
+    log.info("%s did not exist: it now holds example communities; edit it at any time", config.rules)
 
 
 async def _supervise(arguments: list[str]) -> int:

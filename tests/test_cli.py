@@ -285,11 +285,17 @@ def test_a_reader_that_goes_away_is_no_traceback(folder: Path) -> None:
 
 
 def test_the_first_start_writes_the_example_rules(folder: Path) -> None:
-    (folder / "data").mkdir()
-    (folder / "data" / "communities.db").write_bytes(b"x" * 5000)
+    (folder / "data").write_text("a file where the folder should be, so that it ends at once")
     assert script("run", rules="etc/communities.toml").returncode == 1
     example = Path(service.cursor.__file__).with_name("communities.example.toml")
     assert (folder / "etc" / "communities.toml").read_bytes() == example.read_bytes()
+
+
+def test_rules_that_are_lost_are_not_replaced_by_the_examples(folder: Path) -> None:
+    rows(folder)  # a database: this is no first start
+    ran = script("run", rules="etc/communities.toml")
+    assert ran.returncode == 2 and "this is no first start" in ran.stderr and "Put the file back" in ran.stderr
+    assert not (folder / "etc").exists()
 
 
 def test_rules_that_cannot_be_written_are_a_fault_of_configuration(folder: Path) -> None:
