@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import gzip
 import socket
 import threading
@@ -106,6 +107,48 @@ async def test_s118_name_servers_that_never_answer_block_nobody_else(
             assert await fetch_json(session, net.url + "/good") == {"good": True}
         finally:
             release.set()
+
+
+def test_a_name_that_is_still_looked_up_at_the_end_leaves_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, release, answered = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> Any:
+        asked.set()
+        release.wait(30)
+        raise socket.gaierror("no answer")
+
+    async def leave() -> None:
+        async with egress_session() as session:
+            caller = asyncio.create_task(fault(session, "http://a.example.com/"))
+            await asyncio.to_thread(asked.wait, 30)
+            caller.cancel()
+            await asyncio.gather(caller, return_exceptions=True)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    said: list[Any] = []
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda _, context: said.append(context))
+    try:
+        loop.run_until_complete(leave())
+        tell = loop.call_soon_threadsafe
+
+        def told(*what: Any) -> asyncio.Handle:
+            try:
+                return tell(*what)
+            finally:
+                answered.set()
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", told)
+        release.set()
+        assert answered.wait(30)
+        # The answer comes in the loop's last round: what waits for it is not called any more.
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    finally:
+        release.set()
+        loop.close()
+    gc.collect()
+    assert said == []
 
 
 async def test_allowed_hosts_are_reached_and_only_they(net: DidNet, dev: aiohttp.ClientSession) -> None:

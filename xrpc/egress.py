@@ -12,7 +12,6 @@ import socket
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, NamedTuple
 
@@ -98,6 +97,14 @@ def is_public_address(text: str) -> bool:
     return not any(address in net for net in _RESERVED_V4)
 
 
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> "list[tuple[Any, ...]] | Exception":
+    """The addresses of a name, or the fault: a value, since nobody may be left to see an exception when the loop ends."""
+    try:
+        return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+    except (OSError, UnicodeError) as error:
+        return error
+
+
 class _Guard(AbstractResolver):
     """Resolves names and makes sockets; holds the addresses that the allowed names had."""
 
@@ -117,12 +124,13 @@ class _Guard(AbstractResolver):
         reserved = 0 if host.lower().rstrip(".") in self._own else _DNS_RESERVED
         if self._pending >= _DNS_THREADS - reserved:
             raise OSError("too many names are being resolved")
-        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
         self._pending += 1
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, _look_up, host, port, family)
         answer.add_done_callback(self._resolved)
         # Shielded: a caller's timeout does not free the thread, so it must not free the place either.
         infos = await asyncio.shield(answer)
+        if isinstance(infos, Exception):
+            raise infos
         addresses = {str(info[4][0]) for info in infos}
         if host.lower().rstrip(".") in self._names:
             self._addresses |= addresses
@@ -140,10 +148,8 @@ class _Guard(AbstractResolver):
             for kind, _, protocol, _, address in infos
         ]
 
-    def _resolved(self, answer: "asyncio.Future[Any]") -> None:
+    def _resolved(self, _: "asyncio.Future[Any]") -> None:
         self._pending -= 1
-        if not answer.cancelled():
-            answer.exception()  # seen, also when the caller has gone
 
     def socket(self, info: tuple[Any, ...]) -> socket.socket:
         """A socket towards one address. IP literals are never resolved: only this check sees them."""
