@@ -111,7 +111,8 @@ def main(argv: Sequence[str]) -> int:
         return _fail("error", "an argument is not UTF-8; see how this terminal, or what called, writes text", 2)
     try:
         check_ownership()
-        return command.run(read_config(os.environ, _env_file(args.env_file)), args)
+        config = read_config(os.environ, _env_file(args.env_file))
+        return command.run(config, args)
     except (ConfigError, OwnershipError) as error:
         return _fail("configuration", error, 2)
     except KeyboardInterrupt:
@@ -127,7 +128,7 @@ def main(argv: Sequence[str]) -> int:
         from models.database import MACHINE_FAULTS, advice
 
         if isinstance(error, MACHINE_FAULTS):
-            return _fail("error", f"the database cannot be used: {error}{advice(error)}", 1)
+            return _fail("error", f"{config.database}: the database cannot be used: {error}{advice(error)}", 1)
         raise
 
 

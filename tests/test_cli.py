@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 import service.cursor
@@ -308,3 +309,17 @@ def test_rules_that_cannot_be_written_are_a_fault_of_configuration(folder: Path)
 def test_backtest_takes_no_negative_number(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backtest", *option]) == 2
     assert "must be a whole number, 0 or more" in capsys.readouterr().err
+
+
+def test_a_database_that_fails_while_it_is_used_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any, **__: Any) -> bool:
+        raise apsw.FullError("database or disk is full")
+
+    rows(folder)
+    monkeypatch.setattr("service.takedown.take_down", full)
+    assert main(["takedown", "did:plc:" + "a" * 24]) == 1
+    assert capsys.readouterr().err == (
+        "communities: error: data/communities.db: the database cannot be used: database or disk is full; make room\n"
+    )
