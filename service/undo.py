@@ -29,7 +29,7 @@ HELP = (
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What, and whether only to look."""
-    by = parser.add_mutually_exclusive_group()
+    by = parser.add_mutually_exclusive_group(required=True)
     by.add_argument("--event", type=whole, metavar="N", help="this event of moderation, by its number")
     by.add_argument("--batch", metavar="NAME", help="what was done in this batch")
     by.add_argument("--rule", metavar="NAME", help="what names this rule or policy; `rule:NAME`: an automatic one's")
@@ -41,9 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: Config, args: argparse.Namespace) -> int:
     """Undo it, piece by piece."""
-    by = next((name for name in ("event", "batch", "rule", "actor") if getattr(args, name) is not None), None)
-    if by is None:
-        raise CommandError("say what to undo: --event, --batch, --rule or --actor")
+    by = next(name for name in ("event", "batch", "rule", "actor") if getattr(args, name) is not None)
     name = getattr(args, by)
     if name == "":
         raise CommandError("a name must not be empty")
