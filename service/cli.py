@@ -65,6 +65,11 @@ ABOUT = {
     "labeler": "set up the labelers, publish their records, check them, change their keys",
 }
 
+LOGGING = ("run", "ingest", "serve")
+"""Commands that print nothing but their log."""
+RESULT_JSON = "print JSON for machines on standard output"
+LOG_JSON = "write the log, on standard error, as JSON lines"
+
 
 class Command(Protocol):
     """What a command module offers."""
@@ -95,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
     command: Command | None = None
     for known, module in COMMANDS.items():
         sub = commands.add_parser(known, help=ABOUT[known])
-        sub.add_argument("--json", action="store_true", help="print JSON for machines on standard output")
+        sub.add_argument("--json", action="store_true", help=LOG_JSON if known in LOGGING else RESULT_JSON)
         sub.add_argument("--env-file", type=Path, help="file with settings (default: .env, if there is one)")
         if known == name:
             command = cast(Command, importlib.import_module(module))

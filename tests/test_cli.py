@@ -323,3 +323,9 @@ def test_a_database_that_fails_while_it_is_used_is_named(
     assert capsys.readouterr().err == (
         "communities: error: data/communities.db: the database cannot be used: database or disk is full; make room\n"
     )
+
+
+@pytest.mark.parametrize("command", ["run", "ingest", "serve"])
+def test_the_log_as_json_is_said_to_go_to_standard_error(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert "on standard error, as JSON lines" in capsys.readouterr().out

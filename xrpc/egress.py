@@ -98,7 +98,7 @@ def is_public_address(text: str) -> bool:
 
 
 def _look_up(host: str, port: int, family: socket.AddressFamily) -> "list[tuple[Any, ...]] | Exception":
-    """The addresses of a name, or the fault: a value, since nobody may be left to see an exception when the loop ends."""
+    """The addresses of a name, or the fault: a value, since nobody may be left to see it when the loop ends."""
     try:
         return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
     except (OSError, UnicodeError) as error:
