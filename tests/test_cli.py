@@ -96,7 +96,7 @@ def test_wrong_usage_is_code_2(words: list[str], capsys: pytest.CaptureFixture[s
     [
         name
         for name in COMMANDS
-        if name not in ("explain", "cursor", "unpublish", "backfill", "takedown", "log", "label", "labeler")
+        if name not in ("explain", "cursor", "unpublish", "backfill", "takedown", "undo", "log", "label", "labeler")
     ],
 )
 def test_wrong_settings_are_code_2_and_told_at_once(
