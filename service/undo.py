@@ -62,7 +62,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
             with writing(database) as connection:
                 piece = undo(connection, hand, selected, below, PIECE, dry=args.dry_run)
             for one in piece.events:
-                print(json.dumps(_view(one)) if args.json else _line(one, dry=args.dry_run))
+                print(json.dumps(_view(one, dry=args.dry_run)) if args.json else _line(one, dry=args.dry_run))
             looked, undone = looked + len(piece.events), undone + sum(bool(one.by) for one in piece.events)
             below = piece.below
             if below is not None and sys.stderr.isatty():
@@ -81,10 +81,10 @@ def _now() -> int:
     return time.time_ns() // 1000
 
 
-def _view(one: Looked) -> dict[str, Any]:
+def _view(one: Looked, *, dry: bool) -> dict[str, Any]:
     row = one.row
     told = {"id": one.id, "type": row.type, "at": moment(row.at), "actor": row.actor, "subject": one.key.uri}
-    return {**told, "undone": bool(one.by), "by": list(one.by), "why": one.why or None}
+    return {**told, "undone": bool(one.by), "by": [] if dry else list(one.by), "why": one.why or None}
 
 
 def _line(one: Looked, *, dry: bool) -> str:

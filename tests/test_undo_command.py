@@ -63,6 +63,7 @@ def test_a_batch_in_every_scope_and_on_the_site(undo: Console, monkeypatch: pyte
     *listed, summary = undo.json("--batch", "b", "--dry-run")
     assert [one["id"] for one in listed] == numbers[::-1] and all(one["undone"] for one in listed)
     assert summary == {"events": 5, "undone": 5, "dryRun": True} and state(place) == after
+    assert all(one["undone"] and one["by"] == [] for one in listed), "there are no such events yet"
     assert undo("--batch", "b").splitlines()[-1] == "5 were undone (5 events looked at)"
     assert state(place) == before
     assert town.writer.sql("SELECT allowed FROM actor WHERE did = ?", author) == [(1,)]
