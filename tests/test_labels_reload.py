@@ -27,9 +27,9 @@ from tests.civic_site import Town, town
 from tests.didnet import plc
 from tests.label_scene import LABELER, LABELS, OTHER, SECOND
 from tests.label_site import LabelSite
-from tests.service_process import PATIENCE
+from tests.service_process import PATIENCE, until
 from tests.stream_site import FIRST, FIRST_HOST, START, Labels, configure, declaration, label, served
-from tests.test_automating import card, events, until
+from tests.test_automating import card, events
 from tests.test_civic_labels import label as label_by
 from tests.test_labels_doors import give_key
 from tests.test_labels_stream import metrics, until_subscribed
@@ -197,21 +197,21 @@ def test_a_running_service_takes_up_values_reasons_and_rules(tmp_path: Path) -> 
         assert label_by(place, who, uri, "plot").fault == (403, "UndeclaredLabel")
         taken(report(place, place.person(), plc(3), TROLL, to=LABELER))
         put(path, LABELS.replace('"spoiler"', '"plot"').replace("system", REASONS))
-        until(lambda: label_by(place, who, uri, "plot").status == 200)
+        until("the new value can be used", lambda: label_by(place, who, uri, "plot").status == 200)
         assert label_by(place, who, uri, "spoiler").fault == (403, "UndeclaredLabel")
         taken(report(place, place.person(), plc(4), SPAM, to=LABELER))
         assert report(place, place.person(), plc(4), TROLL, to=LABELER).fault == (400, "InvalidRequest")
 
         put(path, LABELS + RULE + INPUT)
-        until(lambda: place.writer.sql("SELECT * FROM label_watch"))
+        until("a rule watches", lambda: place.writer.sql("SELECT * FROM label_watch"))
         bad = place.writer.post(2, embed=card("www.bad.example"))
-        until(lambda: len(events(place)) == 2)
+        until("the rule has labelled", lambda: len(events(place)) == 2)
         assert events(place)[-1] == ("rule:links", bad, "spam")
         text = urllib.request.urlopen(f"http://127.0.0.1:{place.site.metrics_port}/metrics").read().decode()
         assert 'communities_label_rule_today{rule="links",kind="labelled"} 1' in text
         assert "communities_labels_fault 0.0" in text
         put(path, LABELS)
-        until(lambda: not place.writer.sql("SELECT * FROM label_watch"))
+        until("no rule watches", lambda: not place.writer.sql("SELECT * FROM label_watch"))
         assert place.site.page("python").status == 200
 
 
@@ -232,7 +232,7 @@ def test_a_fault_is_told_until_it_is_mended(
 
         assert "labels.toml" not in status() and json.loads(status("--json"))["labelsFault"] is None
         put(path, LABELS + SECOND)
-        until(lambda: fault_of(place))
+        until("the fault is told", lambda: fault_of(place))
         said = f"{path}:21: labeler[2].did: {OTHER} is new: restart to serve it"
         assert f"labels   labels.toml has changed, and what it said before is in force:\n{said}\n" in status()
         assert json.loads(status("--json"))["labelsFault"] == said
@@ -241,9 +241,9 @@ def test_a_fault_is_told_until_it_is_mended(
         who, uri = place.moderator("python"), place.writer.post(1)
         assert label_by(place, who, uri, "spam").status == 200
         put(path, LABELS)
-        until(lambda: not fault_of(place))
+        until("the fault is gone", lambda: not fault_of(place))
         put(path, LABELS + "[[rule")
-        until(lambda: "no valid TOML" in fault_of(place))
+        until("another fault is told", lambda: "no valid TOML" in fault_of(place))
     put(path, LABELS)
     with town(tmp_path, labels=str(path)) as place:
         assert fault_of(place) == "", "it was read anew"
