@@ -157,7 +157,7 @@ def main(words: Sequence[str]) -> int:
             break
         failed = len(totals.failures)
         try:
-            run(totals=totals)
+            run(totals)
         except Exception:
             totals.failures.append((name, traceback.format_exc(limit=-4)))
         line = f"{name}: {number} of {len(runs)} runs, {totals.faults} faults, {sum(totals.rows.values())} wrong rows"

@@ -228,7 +228,11 @@ async def test_a9_whatever_is_cut_and_wherever_the_rows_are_those_of_an_undistur
                         await fails(site, name)
                     rest = [name for name in names if name not in broken]
                     history.run(20)
-                    await site.until("another source", lambda rest=rest: site.reading in rest or poke(site.world.relay))
+
+                    def moved(rest: list[str] = rest) -> object:
+                        return site.reading in rest or poke(site.world.relay)
+
+                    await site.until("another source", moved)
                     used.add(site.reading)
                     for name in broken:
                         works(site, name)

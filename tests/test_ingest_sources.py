@@ -254,7 +254,8 @@ async def test_follows_and_blocks_are_asked_for_once_a_community_has_an_account(
     await site.caught_up()
     await site.declare(f'[[community]]\nslug = "birds"\nname = "Birds"\naccount = "{alice.did}"\n')
     visits = site.jetstream.visits
-    (before, after) = await site.until("a second connection", lambda: visits if len(visits) == 2 else None)
+    await site.until("a second connection", lambda: len(visits) == 2)
+    before, after = visits
     name = "wantedCollections" if after.path == PATHS[V1] else "collections"
     asked = set(after.query[name]) - set(before.query[name])
     assert asked == {"app.bsky.graph.follow", "app.bsky.graph.block"}

@@ -10,7 +10,7 @@ from communities.limits import UNLIMITED
 from ozone.roles import BY_TOKEN, Caller, Role, manages, of_community, of_team
 
 V, T, M, A = Role.VERIFIER, Role.TRIAGE, Role.MODERATOR, Role.ADMIN
-TEAM = {
+TEAM: dict[tuple[Site, Role | None, bool], tuple[Role | None, bool]] = {
     # what the settings say, what the team says, whether it says disabled: the role, and whether they are disabled
     (Site.NOBODY, None, False): (None, False),
     (Site.MODERATOR, None, False): (M, False),
