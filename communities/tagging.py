@@ -98,7 +98,9 @@ def _tag(connection: Connection, scope: int, key: SubjectKey, reports: list[Unta
         tags |= dict.fromkeys(_of_subject(connection, one, tags))
     add = [tag for tag in tags if tag not in had]
     if add:
-        event = ModEvent(Kind.TAG, now, TAGGER, str(Acting.AUTOMATION), said={"add": add, "remove": []})
+        # Of the version that stands: an older report that is tagged late does not put that of its own in its place.
+        cid, said = status.cid if status else "", {"add": add, "remove": []}
+        event = ModEvent(Kind.TAG, now, TAGGER, str(Acting.AUTOMATION), cid=cid, said=said)
         append(connection, scope, key, event)
 
 

@@ -15,7 +15,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -102,7 +102,9 @@ class Totals:
 
     def as_json(self) -> str:
         """For machines."""
-        return json.dumps(asdict(self) | {"faults": self.faults, "missing": self.missing()}, indent=2)
+        # Not `asdict`, which makes a Counter of the pairs of another, and so counts pairs.
+        kinds = {name: vars(kind) for name, kind in self.kinds.items()}
+        return json.dumps(vars(self) | {"kinds": kinds, "faults": self.faults, "missing": self.missing()}, indent=2)
 
 
 def one_seed(seed: int, totals: Totals) -> None:

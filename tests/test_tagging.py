@@ -18,7 +18,7 @@ from models.reports import Said
 from ozone.roles import Role
 from service.ending import end_once
 from service.tagging import tag_once
-from tests.civic_posts import a_cid
+from tests.civic_posts import a_cid, version
 from tests.civic_reports import OTHER, SPAM, TROLL, report, taken
 from tests.didnet import plc
 from tests.due_site import appeal, put_in, removed
@@ -72,6 +72,7 @@ def test_what_was_reported_is_tagged_after_the_report_by_one_event(place: Desk) 
     assert status["tags"] == ["community:python", *wanted]
     (event,) = place.ask(QUERY, who, addedTags=["report:spam"]).json["events"]
     assert event["createdBy"] == LABELER and event["modTool"] == {"name": "tagger"}
+    assert event["subject"] == status["subject"] and event["subject"]["cid"] == version(town, uri)
     assert sorted(event["event"]["add"]) == wanted and event["event"]["remove"] == []
     assert by_itself(place) == [("python", TAG, "automation")]
     assert tagged(place, 10 * LONGEST_MICROS) == 0 and len(by_itself(place)) == 1
