@@ -10,7 +10,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
@@ -89,7 +89,7 @@ class ForeignLabels:
         self._identity: Identity | None = None
         self.counts: Counter[str] = Counter()
 
-    async def run(self) -> None:
+    async def run(self) -> NoReturn:
         """Read, until cancelled."""
         delay = self._delays[0]
         while True:

@@ -3,15 +3,12 @@ and reads other labelers. Without rules and inputs there is nothing of this.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
-import apsw
-import peewee
 from playhouse.apsw_ext import APSWDatabase
 
 from labeler.ages import Ages
@@ -23,19 +20,13 @@ from models import foreign_labels
 from models.commits import CommitWatch
 from models.database import writing
 from service.config import Config
-
-log = logging.getLogger(__name__)
+from service.lasting import lasting
 
 LOOK_SECONDS = 0.1
 """How long a post can go unnoticed."""
 AGES_SECONDS = 1.0
 EXPIRY_SECONDS = 5.0
-RETRY_SECONDS = 2.0
 FORGET_PIECE = 200
-_FAULTS = (
-    apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError, apsw.ReadOnlyError, peewee.OperationalError,
-)  # fmt: skip
-"""Of the machine; they may be over the next time."""
 
 
 @asynccontextmanager
@@ -75,7 +66,7 @@ async def _working(
 
     watch = CommitWatch(config.database)
     automation = Automation(database, declared.labelers, declared.rules, declared.inputs, clock)
-    tasks: list[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[NoReturn]] = []
     try:
         await in_thread(automation.begin)
         if declared.rules or declared.inputs:
@@ -100,19 +91,21 @@ def _work(
     clock: Callable[[], float],
     automation: Automation,
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
-) -> list[Coroutine[Any, Any, None]]:
+) -> list[Coroutine[Any, Any, NoReturn]]:
     """What is to be done, each for ever."""
     ages = Ages(database, session, config.plc_url.rstrip("/"), in_thread, clock)
 
-    async def look() -> None:
-        if watch.any():
-            while await in_thread(automation.step):
-                pass
-        await asyncio.sleep(LOOK_SECONDS)
+    behind = True
 
-    async def ask() -> None:
-        if not await ages.step():
-            await asyncio.sleep(AGES_SECONDS)
+    async def look() -> float:
+        nonlocal behind
+        behind = watch.any() or behind
+        while behind:
+            behind = await in_thread(automation.step)
+        return LOOK_SECONDS
+
+    async def ask() -> float:
+        return 0.0 if await ages.step() else AGES_SECONDS
 
     def end_expired() -> int:
         with writing(database) as connection:
@@ -125,10 +118,11 @@ def _work(
         with writing(database) as connection:
             gone_after = foreign_labels.forget_gone(connection, gone_after, FORGET_PIECE) or ""
 
-    async def expire() -> None:
-        if not await in_thread(end_expired):
-            await in_thread(forget_gone)
-            await asyncio.sleep(EXPIRY_SECONDS)
+    async def expire() -> float:
+        if await in_thread(end_expired):
+            return 0.0
+        await in_thread(forget_gone)
+        return EXPIRY_SECONDS
 
     foreign = [
         ForeignLabels(
@@ -137,25 +131,12 @@ def _work(
         )
         for one in declared.inputs
     ]  # fmt: skip
-    work = [_lasting("rules", look)] + [_lasting("labels of others", one.run) for one in foreign]
+    work = [lasting("rules", look)] + [lasting("labels of others", one.run) for one in foreign]
     if any(rule.younger_than is not None for rule in declared.rules):
-        work.append(_lasting("ages", ask))
+        work.append(lasting("ages", ask))
     if foreign:
-        work.append(_lasting("expiry", expire))
+        work.append(lasting("expiry", expire))
     return work
-
-
-async def _lasting(name: str, work: Callable[[], Any]) -> None:
-    """Do a piece of work again and again, whatever becomes of it."""
-    while True:
-        try:
-            await work()
-        except _FAULTS as error:
-            log.error("%s: the database cannot be used now, trying again: %s", name, error)
-            await asyncio.sleep(RETRY_SECONDS)
-        except Exception:
-            log.exception("%s: a fault of ours, trying again", name)
-            await asyncio.sleep(RETRY_SECONDS * 15)
 
 
 def values_of(declared: LabelsFile, did: str) -> frozenset[str]:

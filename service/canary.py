@@ -48,6 +48,8 @@ async def keep_watching(
             await asyncio.to_thread(_store, config, outcomes)
         except (DatabaseError, *MACHINE_FAULTS) as error:
             log.error("the canary could not be let out: %s", error)  # the next one may
+        except Exception:
+            log.exception("the canary could not be let out: a fault of ours")
         await asyncio.sleep(config.canary_hours * 3600)
 
 

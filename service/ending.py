@@ -1,20 +1,18 @@
-"""What the web process ends when its time is over: mutes, suspensions and tags that moderators have set for a time.
-
-It looks every few seconds; what is over is in the database, so a restart forgets nothing.
+"""What the web process ends when its time is over: mutes, suspensions and tags that moderators have set for a time. It
+looks every few seconds.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.endings import SCHEDULE, end_due, is_due
 from communities.log import Acting
 from labeler.takedowns import end
-from models.database import MACHINE_FAULTS, Connection, sql, writing
+from models.database import Connection, sql, writing
 from models.mod_events import SubjectKey
+from service.lasting import lasting, own_thread
 
 log = logging.getLogger(__name__)
 
@@ -38,18 +36,11 @@ def _unlabel(connection: Connection, scope: int, key: SubjectKey, now: int) -> i
 
 async def keep_ending(database: APSWDatabase, clock: Callable[[], float]) -> None:
     """Do that until cancelled. `clock`: seconds."""
-    # Waiting for another writer may not hold up the event loop.
-    thread = ThreadPoolExecutor(1, "endings")
-    loop = asyncio.get_running_loop()
-    try:
-        while True:
-            try:
-                done = await loop.run_in_executor(thread, end_once, database, int(clock() * 1_000_000))
-                if done:
-                    log.info("%d mutes, suspensions or tags have ended", done)
-            except MACHINE_FAULTS as error:
-                log.warning("what is over could not be ended, and is tried again: %s", error)
-            await asyncio.sleep(LOOK_SECONDS)
-    finally:
-        thread.submit(database.close)
-        thread.shutdown(wait=False)
+    with own_thread(database, "endings") as in_thread:
+
+        async def end() -> float:
+            if done := await in_thread(end_once, database, int(clock() * 1_000_000)):
+                log.info("%d mutes, suspensions or tags have ended", done)
+            return LOOK_SECONDS
+
+        await lasting("what is over", end)

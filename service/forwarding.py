@@ -1,14 +1,10 @@
 """What the web process does about reports that moderators forward to other labelers: it sends what waits, one after the
 other, and notes what became of it. Nothing is sent while a transaction is open.
-
-What waits is in the database, so a restart forgets nothing.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
@@ -18,6 +14,7 @@ from models import forwards
 from models.database import MACHINE_FAULTS, Connection, sql, writing
 from models.forwards import FAILED, SENT
 from service.config import PREFIX, Config
+from service.lasting import InThread, lasting, own_thread
 from service.upstream import Unsent, Upstream
 from xrpc.resolver import DidResolver
 
@@ -53,18 +50,22 @@ def forwards_line(status: Mapping[str, int]) -> str:
 
 
 class Forwarding:
-    """Sends what waits. Its database functions run in one thread."""
+    """Sends what waits."""
 
     def __init__(
-        self, database: APSWDatabase, upstream: Upstream, allowed: Allowed, clock: Callable[[], float]
+        self,
+        database: APSWDatabase,
+        in_thread: InThread,
+        upstream: Upstream,
+        allowed: Allowed,
+        clock: Callable[[], float],
     ) -> None:
-        """`clock`: seconds."""
+        """`in_thread`: where the database is used; `clock`: seconds."""
         self._database = database
+        self._in_thread = in_thread
         self._upstream = upstream
         self._allowed = allowed
         self._clock = clock
-        # Waiting for another writer may not hold up the event loop.
-        self._thread = ThreadPoolExecutor(1, "forwards")
 
     async def step(self) -> float:
         """Send one report, if one is to be sent; in how many seconds to go on."""
@@ -84,14 +85,6 @@ class Forwarding:
             await asyncio.sleep(LOOK_SECONDS)
         log.info("a report was forwarded to %s", labeler)
         return 0.0
-
-    def close(self) -> None:
-        """Close the thread's connection; what it does now it ends."""
-        self._thread.submit(self._database.close)
-        self._thread.shutdown(wait=False)
-
-    async def _in_thread(self, work: Callable[..., Any], *given: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
 
     def _now(self) -> int:
         return int(self._clock() * 1_000_000)
@@ -126,14 +119,6 @@ async def keep_forwarding(
     allowed = forwards_allowed(config)
     if allowed.missing:
         return
-    forwarding = Forwarding(database, Upstream(config, resolver, session), allowed, clock)
-    try:
-        while True:
-            try:
-                wait = await forwarding.step()
-            except MACHINE_FAULTS as error:
-                log.warning("reports cannot be forwarded now, and are tried again: %s", error)
-                wait = LOOK_SECONDS
-            await asyncio.sleep(wait)
-    finally:
-        forwarding.close()
+    with own_thread(database, "forwards") as in_thread:
+        forwarding = Forwarding(database, in_thread, Upstream(config, resolver, session), allowed, clock)
+        await lasting("reports to forward", forwarding.step)

@@ -1,14 +1,9 @@
 """What the web process does about commands that moderators write in posts: it does what waits, and asks authors' hosts
 for what came without proof of who wrote it.
-
-What waits is in the database, so a restart forgets nothing.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import aiohttp
 from playhouse.apsw_ext import APSWDatabase
@@ -19,12 +14,11 @@ from communities.commands import RECENT
 from labeler.vocabulary import Declared
 from models import commands
 from models.commands import REFUSED, CommandRow
-from models.database import MACHINE_FAULTS, sql, writing
+from models.database import sql, writing
+from service.lasting import lasting, own_thread
 from xrpc.egress import FetchError
 from xrpc.record import NotThere, fetch_record
 from xrpc.resolver import DidError, DidResolver
-
-log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.25
 """How long a command can go unnoticed."""
@@ -83,38 +77,19 @@ async def keep_obeying(
     clock: Callable[[], float],
 ) -> None:
     """Do that until cancelled. `clock`: seconds."""
-    # Waiting for another writer may not hold up the event loop.
-    thread = ThreadPoolExecutor(1, "commands")
     obeying, confirming = Obeying(database, labelers, site, clock), Confirming(resolver, session, clock)
+    with own_thread(database, "commands") as in_thread:
 
-    async def in_thread(work: Callable[..., Any], *given: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(thread, work, *given)
+        async def obey() -> float:
+            while await in_thread(obeying.step):
+                pass
+            return LOOK_SECONDS
 
-    async def obey() -> float:
-        while await in_thread(obeying.step):
-            pass
-        return LOOK_SECONDS
+        async def confirm() -> float:
+            rows = await in_thread(lambda: commands.unproven(sql(database), AT_ONCE))
+            judged = await asyncio.gather(*map(confirming.judge, rows))
+            if any(judged):
+                await in_thread(store, database, judged)
+            return AGAIN_SECONDS if None in judged else LOOK_SECONDS
 
-    async def confirm() -> float:
-        rows = await in_thread(lambda: commands.unproven(sql(database), AT_ONCE))
-        judged = await asyncio.gather(*map(confirming.judge, rows))
-        if any(judged):
-            await in_thread(store, database, judged)
-        return AGAIN_SECONDS if None in judged else LOOK_SECONDS
-
-    try:
-        await asyncio.gather(_lasting(obey), _lasting(confirm))
-    finally:
-        thread.submit(database.close)
-        thread.shutdown(wait=False)
-
-
-async def _lasting(work: Callable[[], Any]) -> None:
-    """Do a piece of work again and again, as many seconds later as it says."""
-    while True:
-        try:
-            wait = await work()
-        except MACHINE_FAULTS as error:
-            log.warning("commands cannot be done now, and are tried again: %s", error)
-            wait = AGAIN_SECONDS
-        await asyncio.sleep(wait)
+        await asyncio.gather(lasting("commands", obey), lasting("commands without proof", confirm))

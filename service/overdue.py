@@ -3,16 +3,15 @@
 The web process looks once a minute. Until when it has told them is in the database, so a restart repeats none.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from playhouse.apsw_ext import APSWDatabase
 
 from models import appeals, meta
-from models.database import MACHINE_FAULTS, Connection, sql, writing
+from models.database import Connection, sql, writing
 from models.reports import SITE
+from service.lasting import lasting, own_thread
 from service.status import gauge
 
 log = logging.getLogger(__name__)
@@ -61,16 +60,10 @@ def remind_once(database: APSWDatabase, now: int, within: int) -> int:
 
 async def keep_reminding(database: APSWDatabase, within: int, clock: Callable[[], float]) -> None:
     """Do that until cancelled. `clock`: seconds."""
-    # Waiting for another writer may not hold up the event loop.
-    thread = ThreadPoolExecutor(1, "overdue")
-    loop = asyncio.get_running_loop()
-    try:
-        while True:
-            try:
-                await loop.run_in_executor(thread, remind_once, database, int(clock() * 1_000_000), within)
-            except MACHINE_FAULTS as error:
-                log.warning("overdue appeals could not be looked for, and are looked for again: %s", error)
-            await asyncio.sleep(LOOK_SECONDS)
-    finally:
-        thread.submit(database.close)
-        thread.shutdown(wait=False)
+    with own_thread(database, "overdue") as in_thread:
+
+        async def remind() -> float:
+            await in_thread(remind_once, database, int(clock() * 1_000_000), within)
+            return LOOK_SECONDS
+
+        await lasting("overdue appeals", remind)

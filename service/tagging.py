@@ -1,20 +1,15 @@
-"""What the web process does about what was reported: behind the report it tags the subject (`communities.tagging`).
-
-It looks every few seconds; what is to be tagged is in the database, so a restart forgets nothing.
+"""What the web process does about what was reported: behind the report it tags the subject (`communities.tagging`). It
+looks every few seconds.
 """
 
-import asyncio
-import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from playhouse.apsw_ext import APSWDatabase
 
 from communities.tagging import tag_due
 from models import report_tagging
-from models.database import MACHINE_FAULTS, sql, writing
-
-log = logging.getLogger(__name__)
+from models.database import sql, writing
+from service.lasting import lasting, own_thread
 
 LOOK_SECONDS = 2.0
 PAUSE_SECONDS = 0.05
@@ -33,19 +28,10 @@ def tag_once(database: APSWDatabase, now: int) -> int:
 
 async def keep_tagging(database: APSWDatabase, clock: Callable[[], float]) -> None:
     """Do that until cancelled. `clock`: seconds."""
-    # Waiting for another writer may not hold up the event loop.
-    thread = ThreadPoolExecutor(1, "tags")
-    loop = asyncio.get_running_loop()
-    wait = LOOK_SECONDS
-    try:
-        while True:
-            await asyncio.sleep(wait)
-            try:
-                done = await loop.run_in_executor(thread, tag_once, database, int(clock() * 1_000_000))
-                wait = PAUSE_SECONDS if done == PIECE else LOOK_SECONDS
-            except MACHINE_FAULTS as error:
-                log.warning("what was reported could not be tagged, and is tried again: %s", error)
-                wait = LOOK_SECONDS
-    finally:
-        thread.submit(database.close)
-        thread.shutdown(wait=False)
+    with own_thread(database, "tags") as in_thread:
+
+        async def tag() -> float:
+            done = await in_thread(tag_once, database, int(clock() * 1_000_000))
+            return PAUSE_SECONDS if done == PIECE else LOOK_SECONDS
+
+        await lasting("tags of what was reported", tag, first=LOOK_SECONDS)

@@ -6,14 +6,16 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from service.forwarding import Forwarding, forwards_allowed
+from service.lasting import own_thread
 from service.upstream import Upstream
 from tests.civic_reports import about
 from tests.didnet import plc
@@ -107,7 +109,8 @@ class Forwards:
         self.place = place
         self.town = place.place
         self.pds = pds
-        self._closing: list[Any] = []
+        self._sessions: list[aiohttp.ClientSession] = []
+        self._threads = ExitStack()
         self.restart()
 
     def restart(self) -> None:
@@ -117,11 +120,10 @@ class Forwards:
         async def start() -> Forwarding:
             session = egress_session(config.egress_allow)
             resolver = DidResolver(session, config.plc_url, allow=config.egress_allow)
-            forwarding = Forwarding(
-                self.town.writer.database, Upstream(config, resolver, session), forwards_allowed(config), clock
-            )
-            self._closing.append((forwarding, session))
-            return forwarding
+            self._sessions.append(session)
+            in_thread = self._threads.enter_context(own_thread(self.town.writer.database, "forwards"))
+            upstream, allowed = Upstream(config, resolver, session), forwards_allowed(config)
+            return Forwarding(self.town.writer.database, in_thread, upstream, allowed, clock)
 
         self.worker = self.town.site.run(start())
 
@@ -135,8 +137,8 @@ class Forwards:
         return asyncio.run_coroutine_threadsafe(self.worker.step(), self.town.site._loop)
 
     async def close(self) -> None:
-        for forwarding, session in self._closing:
-            forwarding.close()
+        self._threads.close()
+        for session in self._sessions:
             await session.close()
 
     def emit(self, who: Any, what: str, kind: str = TAG, *, tool: dict[str, Any] | None = None, **said: Any) -> Reply:
