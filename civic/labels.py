@@ -1,6 +1,7 @@
 """social.communities.label: what moderators say of posts and accounts of their community, by its labeler."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from civic.entry import expiry, reason_and_rule
@@ -45,7 +46,6 @@ def _label(visit: Visit, labelers: Sequence[Declared], body: Mapping[str, Any]) 
         raise InvalidRequest("only what is added has an expiresAt")
     wish = Wish(
         visit.signed(),
-        visit.standing(settings),
         uri,
         cid,
         add=add,
@@ -56,7 +56,9 @@ def _label(visit: Visit, labelers: Sequence[Declared], body: Mapping[str, Any]) 
         labeler=body.get("labeler"),
     )
     try:
-        wanted, done, waiting = label_for(visit.connection, labelers, settings, wish, visit.now)
+        wanted, done, waiting = label_for(
+            visit.connection, labelers, settings, partial(visit.standing, settings), wish, visit.now
+        )
     except NotAllowedError as error:
         raise Refused(error.name, str(error), 400 if error.name == "SubjectNotInCommunity" else 403) from error
     except LabelRefusedError as error:

@@ -108,23 +108,26 @@ class Obeying:
             raise RefusedError("AccountInactive", "Your account is not active.")
         declared = Community.from_json(community_rows.rule(connection, settings.id))
         command = read_command(row.text, [rule.name for rule in declared.rules])
-        who = standing_of(connection, places, settings, row.actor, now, self._site)
-        _check_taken(declared, command.word, who)
+
+        def stands(did: str) -> Standing:
+            return standing_of(connection, places, settings, did, now, self._site)
+
+        _check_taken(declared, command.word, stands(row.actor))
         post, cid = read_post_uri(row.target), read_cid(row.target_cid)
         if post is None or cid is None:
             raise RefusedError("NoTarget", _NO_TARGET)
         deed = Deed(tool=TOOL, tool_meta={"command": row.uri})
         if command.word in LABELS:
-            return self._label(connection, settings, row, who, command, deed, now)
+            return self._label(connection, settings, stands, row, command, deed, now)
         return _decide(connection, places, settings, row.actor, command, post, cid, deed, now, self._site)
 
     def _label(
-        self, connection: Connection, settings: Settings, row: CommandRow, who: Standing, command: Command, deed: Deed,
-        now: int,
+        self, connection: Connection, settings: Settings, stands: Callable[[str], Standing], row: CommandRow,
+        command: Command, deed: Deed, now: int,
     ) -> Became:  # fmt: skip
         add, remove = (command.values, ()) if command.word is Word.LABEL else ((), command.values)
-        wish = Wish(row.actor, who, row.target, row.target_cid, add=add, remove=remove)
-        granted = label(connection, self._labelers(), settings, wish, now, deed)
+        wish = Wish(row.actor, row.target, row.target_cid, add=add, remove=remove)
+        granted = label(connection, self._labelers(), settings, stands, wish, now, deed)
         done = ", ".join((*granted.done.added, *(f"no {val}" for val in granted.done.removed)))
         told = [f"Labelled: {done}."] if done else []
         if granted.waiting:

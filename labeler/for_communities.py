@@ -4,7 +4,7 @@ transaction with the events.
 Whoever asks, and by what door, it is the same: `social.communities.label`, or a command in a post.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,13 +26,11 @@ from models.database import Connection
 
 
 class Wish(NamedTuple):
-    """What somebody (`actor`, a DID, who stands to the community as `who`) wants said of a subject, an account or a
-    post in the version `cid`. `until`: when what is added ends, microseconds; `labeler`: whose labels, None: of the
-    only one that serves the community.
+    """What somebody (`actor`, a DID) wants said of a subject, an account or a post in the version `cid`. `until`: when
+    what is added ends, microseconds; `labeler`: whose labels, None: of the only one that serves the community.
     """
 
     actor: str
-    who: Standing
     uri: str
     cid: str
     add: tuple[str, ...] = ()
@@ -55,16 +53,18 @@ def label(
     connection: Connection,
     labelers: Sequence[Declared],
     settings: Settings,
+    stands: Callable[[str], Standing],
     wish: Wish,
     now: int,
     deed: Deed | None = None,
 ) -> Granted:
-    """Label for a community. Call inside a write. `now`: microseconds; `deed`: what else is to be said of it.
+    """Label for a community. Call inside a write. `stands`: how an account stands to the community; `now`:
+    microseconds; `deed`: what else is to be said of it.
 
     Raises NotAllowedError, LabelRefusedError as `issue` does, and RefusedError: LabelerNotFound, VersionChanged,
     NoChange.
     """
-    declared = _which(labelers, settings, wish.labeler)
+    declared, who = _which(labelers, settings, wish.labeler), stands(wish.actor)
     labeler, millis = labeler_rows.enter(connection, declared.did), now // 1000
     held = active(connection, labeler, wish.uri, millis)
     its_own = belongs(connection, settings.id, wish.uri)
@@ -76,14 +76,15 @@ def label(
     # To say with another end what holds is to take that away: it would be over when the new one is.
     over = tuple({one.val for one in held if one.val in wish.add and one.cid == wish.cid and one.exp != exp})
     # What does not hold is not there to be removed: that is no matter of permission.
-    judge(Facts(wish.who, its_own, own, key.about), declared.values, wish.add, (*gone, *over))
+    judge(Facts(who, its_own, own, key.about), declared.values, wish.add, (*gone, *over))
     if wish.add:
         _check_version(connection, wish.uri, wish.cid)
-    role = str(acting_as(Action.REMOVE, settings, wish.actor, wish.who))
+    role = str(acting_as(Action.REMOVE, settings, wish.actor, who))
     protection.check(connection, declared.did, settings.id, key, wish.actor)
     two = second.takes_two(declared.definitions, wish.add, held, wish.cid, exp)
     how = second.Wish(second.hours_until(exp, millis), wish.cid)
-    asked = second.ask(connection, settings.id, key, wish.actor, wish.add, two, how)
+    may = second.able(connection, labeler, key, stands)
+    asked = second.ask(connection, settings.id, key, wish.actor, wish.add, two, how, may)
     wanted = Wanted(
         labeler,
         declared.did,

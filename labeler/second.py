@@ -3,20 +3,21 @@
 `two_person = true` in `labels.toml`, of a value or of the labeler's takedowns, says which. What was asked for stands as
 a tag of the subject, so that every client of moderators shows it: SECOND, the value, and for how many hours, if it is
 to end (`needs-second:spam:24h`). It goes after HOURS, or when somebody takes it off. Whoever asked first cannot be the
-second, and who does is one of two for no more than both have asked for: as long, and this version of a record or all.
-Rules and the command line are the operator's, who decides alone.
+second, and counts only while they still may do it. Two do no more than both have asked for: as long, and this version
+of a record or all. Rules and the command line are the operator's, who decides alone.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
+from communities.access import Action, Site, Standing, holds
 from communities.casebook import Appended, append, standing
 from communities.deeds import Deed
 from communities.mod_event import Kind, ModEvent
 from labeler.standing import Held
-from models import mod_events
+from models import mod_events, team
 from models.database import Connection
 from models.mod_events import SubjectKey
 
@@ -60,6 +61,28 @@ class Asked(NamedTuple):
     wish: Wish
 
 
+Able = Callable[[str, str], bool]
+"""Whether an account, by DID, may now do what it has asked for: a value of a label, or TAKEDOWN."""
+
+
+def able(connection: Connection, labeler: int, key: SubjectKey, stands: Callable[[str], Standing]) -> Able:
+    """Says so of any account: of the team of the labeler (its number), or by how it stands to the community or the
+    site whose matter it is (`stands`).
+    """
+
+    def may(did: str, name: str) -> bool:
+        who, row = stands(did), team.find(connection, labeler, did)
+        if who.site >= Site.MODERATOR:
+            return True
+        if row is not None and (row.disabled or row.role >= team.MODERATOR):
+            return not row.disabled
+        if name == TAKEDOWN:
+            return holds(Action.REMOVE if key.path else Action.BAN, who) and who.bounds.covers(key.about)
+        return holds(Action.REMOVE, who) and who.bounds.covers(key.about) and not who.bounds.labelled([name])
+
+    return may
+
+
 def takes_two(
     definitions: Mapping[str, Defined], values: Iterable[str], held: Iterable[Held], cid: str, exp: int | None
 ) -> set[str]:
@@ -73,14 +96,24 @@ def takes_two(
 
 
 def ask(
-    connection: Connection, scope: int, key: SubjectKey, actor: str, wanted: Iterable[str], two: Set[str], wish: Wish
+    connection: Connection,
+    scope: int,
+    key: SubjectKey,
+    actor: str,
+    wanted: Iterable[str],
+    two: Set[str],
+    wish: Wish,
+    may: Able,
 ) -> Asked:
-    """What of `wanted` an account may do now. `two`: what takes two people."""
+    """What of `wanted` an account may do now. `two`: what takes two people; `may`: who else counts."""
     now, waiting, seconded = [], [], []
     for name in wanted:
         if name not in two:
             now.append(name)
-        elif any(who != actor and said.covers(wish) for who, said in _wishes(connection, scope, key, name, wish)):
+        elif any(
+            who != actor and said.covers(wish) and may(who, name)
+            for who, said in _wishes(connection, scope, key, name, wish)
+        ):
             now.append(name)
             seconded.append(name)
         else:

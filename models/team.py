@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from models.database import Connection
 
+MODERATOR = 3
+"""The lowest role of those who label and take down."""
 _COLUMNS = "did, role, disabled, at, changed_at, changed_by"
 
 

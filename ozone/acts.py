@@ -5,11 +5,11 @@ says. On the site: no feed shows it. In both the value is issued that the labele
 is done to what is on anybody's PDS.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import replace
 from typing import Any
 
-from communities.access import Action, Standing
+from communities.access import Action, Site, Standing
 from communities.acting import acting_as
 from communities.casebook import Appended, append, standing
 from communities.community import Community
@@ -131,6 +131,20 @@ def _standing(visit: Visit, settings: Settings) -> Standing:
     return standing_of(visit.connection, visit.places, settings, visit.caller.did, visit.now, visit.stands)
 
 
+def _ask(
+    visit: Visit, scope: int, about: About, wanted: Iterable[str], two: Set[str], wish: second.Wish
+) -> Asked:
+    """What of that can be done now, and what waits for another person."""
+
+    def stands(did: str) -> Standing:
+        if scope <= 0:
+            return Standing(site=visit.site.get(did, Site.NOBODY))
+        return standing_of(visit.connection, visit.places, community(visit, scope), did, visit.now, visit.site)
+
+    may = second.able(visit.connection, visit.labeler, about.key, stands)
+    return second.ask(visit.connection, scope, about.key, visit.caller.did, wanted, two, wish, may)
+
+
 def _take_down(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -> Appended:
     down, status = intent.kind is Kind.TAKEDOWN, standing(visit.connection, scope, about.key)
     if down is (status is not None and status.takendown):
@@ -138,7 +152,7 @@ def _take_down(visit: Visit, scope: int, about: About, intent: Intent, deed: Dee
     names = (second.TAKEDOWN,) if down else ()
     two = set(names) if visit.declared.two_person else set()
     wish = second.Wish(intent.said.get("durationInHours"))
-    asked = second.ask(visit.connection, scope, about.key, visit.caller.did, names, two, wish)
+    asked = _ask(visit, scope, about, names, two, wish)
     if asked.waiting:
         with second.only_tried(visit.connection):
             _change(visit, scope, about, intent, deed)
@@ -262,7 +276,7 @@ def _label(visit: Visit, scope: int, about: About, intent: Intent, deed: Deed) -
     version = about.cid if about.cid != NO_CID else ""
     two = second.takes_two(visit.declared.definitions, add, held, version, _exp(visit, intent))
     wish = second.Wish(intent.said.get("durationInHours"), version)
-    asked = second.ask(visit.connection, scope, about.key, visit.caller.did, add, two, wish)
+    asked = _ask(visit, scope, about, add, two, wish)
     if asked.waiting and not asked.now and not remove:
         return _waits(visit, scope, about, asked, deed)
     wanted = _wanted(visit, scope, about)._replace(

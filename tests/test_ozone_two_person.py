@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from communities.access import Role as Member
 from communities.access import Scope
 from communities.limits import Limits
 from labeler.second import HOURS
@@ -209,6 +210,46 @@ def test_only_who_could_do_it_alone_is_one_of_two(place: Desk) -> None:
     assert emit(place, posts, uri, "modEventTakedown").status == 200
     assert emit(place, town.moderator("python"), uri, "modEventTakedown").status == 200
     assert labels(place, uri) == {"spoiler"}
+
+
+@pytest.mark.parametrize("lost", ["role", "label", "collection"])
+def test_who_may_not_any_more_is_not_one_of_two(place: Desk, lost: str) -> None:
+    """S139: of a role that was taken away nothing is left, not even what it has asked for."""
+    town = place.place
+    uri, one, two, three = town.writer.post(1), *(town.moderator("python") for _ in range(3))
+    assert label(place, one, uri, "spam").json["event"]["add"] == [SECOND + "spam"]
+    limits = {"label": Limits(labels=frozenset(("spoiler",))), "collection": Limits(collections=frozenset(("x.y.z",)))}
+    if lost == "role":
+        town.put("python", one)
+    else:
+        town.put("python", one, role=Member.MODERATOR, limits=limits[lost])
+    assert label(place, two, uri, "spam").json["event"]["add"] == [SECOND + "spam"]
+    assert labels(place, uri) == set()
+    assert label(place, three, uri, "spam").json["event"]["$type"].endswith("modEventLabel")
+    assert labels(place, uri) == {"spam"} and tags(place, uri) == []
+
+
+@pytest.mark.parametrize("door", ["label", "emitEvent"])
+def test_who_has_left_the_team_is_not_one_of_two_by_either_door(place: Desk, door: str) -> None:
+    town = place.place
+    one, two = place.member(Role.MODERATOR), town.moderator("python")
+    for uri, stays in ((town.writer.post(1), True), (town.writer.post(1), False)):
+        event = {
+            "$type": "tools.ozone.moderation.defs#modEventLabel",
+            "createLabelVals": ["spam"],
+            "negateLabelVals": [],
+        }
+        body = {"event": event, "subject": about(town, uri), "createdBy": one.did}
+        tool = {"modTool": {"name": "desk", "meta": {"community": "python"}}}
+        assert place.act("moderation.emitEvent", one, body | tool).status == 200
+        if not stays:
+            assert place.act("team.updateMember", place.staff(), {"did": one.did, "disabled": True}).status == 200
+        if door == "label":
+            wish = {"community": "python", "subject": about(town, uri), "add": ["spam"], "labeler": LABELER}
+            assert town.act("label", two, wish).status == 200
+        else:
+            assert label(place, two, uri, "spam").status == 200
+        assert labels(place, uri) == ({"spam"} if stays else set())
 
 
 def test_a_tag_takes_a_post_out_of_a_feed_and_labels_nothing(place: Desk) -> None:
