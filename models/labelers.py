@@ -38,6 +38,11 @@ def find(connection: Connection, did: str) -> int | None:
     return None if row is None else int(row[0])
 
 
+def every(connection: Connection) -> list[str]:
+    """The DIDs of all that this service is or was, the oldest first."""
+    return [did for (did,) in connection.execute("SELECT did FROM labeler ORDER BY id")]
+
+
 def first(connection: Connection) -> int | None:
     """The number of the labeler that was the first here."""
     found: int | None = connection.execute("SELECT min(id) FROM labeler").fetchone()[0]

@@ -131,9 +131,7 @@ def _standing(visit: Visit, settings: Settings) -> Standing:
     return standing_of(visit.connection, visit.places, settings, visit.caller.did, visit.now, visit.stands)
 
 
-def _ask(
-    visit: Visit, scope: int, about: About, wanted: Iterable[str], two: Set[str], wish: second.Wish
-) -> Asked:
+def _ask(visit: Visit, scope: int, about: About, wanted: Iterable[str], two: Set[str], wish: second.Wish) -> Asked:
     """What of that can be done now, and what waits for another person."""
 
     def stands(did: str) -> Standing:

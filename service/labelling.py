@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -27,9 +28,10 @@ from labeler.publishing import Publishing
 from labeler.rotation import resign_some
 from labeler.signing_key import KeyFaultError, KeyRing, signers
 from labeler.subscriber import LIMITS, Limits
+from labeler.vocabulary import Declared
 from models import labelers
 from models.commits import CommitWatch
-from models.database import open_database, sql, writing
+from models.database import Connection, open_database, sql, writing
 from service.config import Config
 from service.env_file import ConfigError
 from service.label_subscribers import PROCESS, TOLD_SECONDS
@@ -104,6 +106,13 @@ class Labelling:
 
         app.on_shutdown.append(shutdown)
         return self.doors.methods()
+
+
+def warn_of_lost(connection: Connection, path: Path, declared: Sequence[Declared]) -> None:
+    """Say in the log which labelers this service was and is not any more: their file may be lost or misnamed."""
+    for did in sorted({*labelers.every(connection)} - {one.did for one in declared}):
+        why = "does not declare it" if path.exists() else "does not exist"
+        log.warning("%s was a labeler of this service, and %s %s: its labels are not served", did, path, why)
 
 
 @asynccontextmanager

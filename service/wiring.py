@@ -48,7 +48,7 @@ from service.did_json import COMMUNITIES, did_document
 from service.ending import keep_ending
 from service.forwarding import keep_forwarding
 from service.label_metrics import render_labels
-from service.labelling import labelling
+from service.labelling import labelling, warn_of_lost
 from service.labels_watch import forget_fault, keep_in_force, render_fault
 from service.moderating import moderating
 from service.obeying import keep_obeying
@@ -185,6 +185,7 @@ async def serving(
         with writing(database) as connection:
             key = meta.secret(connection, "cursor_key")
             forget_fault(connection)
+            warn_of_lost(connection, config.labels, declared.labelers())
         connection = sql(database)
         own_hosts = tuple(urlsplit(url).hostname or "" for url in (config.plc_url, config.appview_url))
         async with (

@@ -25,6 +25,7 @@ from tests.stream_site import (
     FIRST_HOST,
     PUBLIC,
     QUERY,
+    SECOND,
     SECOND_HOST,
     START,
     STREAM,
@@ -110,6 +111,27 @@ async def test_without_a_file_there_is_nothing(tmp_path: Path) -> None:
         assert [one["id"] for one in body["service"]] == ["#bsky_fg", "#communities"]
         assert await metrics(site) == {}
     assert not list(config.data.glob("labels*"))
+
+
+async def test_a_labeler_that_is_not_declared_any_more_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = configure(tmp_path)
+
+    async def told() -> list[str]:
+        caplog.clear()
+        async with serving(config):
+            pass
+        return [line.getMessage() for line in caplog.records if "was a labeler" in line.getMessage()]
+
+    assert await told() == []
+    config.labels.write_text(declaration((FIRST, FIRST_HOST)), encoding="utf-8")
+    assert await told() == [
+        f"{SECOND} was a labeler of this service, and {config.labels} does not declare it: its labels are not served"
+    ]
+    config.labels.unlink()
+    assert [line.split(" was ")[0] for line in await told()] == [FIRST, SECOND]
+    assert f"and {config.labels} does not exist: its labels are not served" in caplog.text
 
 
 async def test_a_file_with_a_fault_stops_the_start(tmp_path: Path) -> None:
