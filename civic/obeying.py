@@ -29,7 +29,7 @@ from labeler.vocabulary import Declared
 from models import commands, tokens
 from models import communities as community_rows
 from models.commands import DONE, REFUSED, CommandRow
-from models.database import MACHINE_FAULTS, Connection, sql, writing
+from models.database import MACHINE_FAULTS, Connection, DatabaseError, sql, writing
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Obeying:
                 row = commands.waiting(connection)
                 if row is not None:
                     commands.settle(connection, self._settled(connection, row, now))
-        except MACHINE_FAULTS:
+        except (DatabaseError, *MACHINE_FAULTS):
             raise
         except Exception:
             log.exception("a command could not be done")

@@ -96,10 +96,11 @@ class _InPlace(APSWDatabase):  # type: ignore[misc]
 
     identity: Identity | None = None
 
-    def _connect(self) -> Any:
+    def connect(self, *given: Any, **more: Any) -> Any:
+        """Raises DatabaseMovedError; from inside it would come out as peewee's error with a similar name."""
         if self.identity is not None:
             check_in_place(self, self.identity)
-        return super()._connect()
+        return super().connect(*given, **more)
 
 
 def open_database(path: Path, *, readonly: bool = False) -> APSWDatabase:

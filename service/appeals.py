@@ -16,7 +16,7 @@ from models.appeals import AppealRow
 from models.database import Connection, open_database, sql, writing
 from models.mod_events import key_of
 from models.reports import SITE
-from service.cli import CommandError
+from service.cli import CommandError, UsageError
 from service.config import Config
 from service.label_target import CLI
 from service.terminal import plain
@@ -82,7 +82,7 @@ def _decide(connection: Connection, number: int, reason: str, now: int, *, grant
             " account of COMMUNITIES_ADMINS, by social.communities.resolveAppeal"
         )
     if "\0" in reason or not reason.strip():
-        raise CommandError("--reason must say something: the author is told")
+        raise UsageError("--reason must say something: the author is told")
     matter = look(connection, SITE, key_of(row.did, row.uri), row.labeler, now)
     if matter is None:  # pragma: no cover - it was there just now, in the same transaction
         raise RuntimeError(f"appeal {number} is gone")

@@ -14,7 +14,7 @@ from firehose.in_force import InForce
 from models.database import Connection, open_database, sql, writing
 from models.lock import LockError
 from models.repos import GIVEN_UP, SYNCED, ask
-from service.cli import CommandError
+from service.cli import CommandError, UsageError
 from service.config import Config
 from xrpc.syntax import is_did
 
@@ -67,7 +67,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 def _whom(connection: Connection, target: str) -> list[str]:
     if target.startswith("did:"):
         if not is_did(target):
-            raise CommandError(f"{target}: no DID")
+            raise UsageError(f"{target}: no DID")
         return [target]
     row = connection.execute("SELECT id, owner FROM community WHERE slug = ? AND declared = 1", (target,)).fetchone()
     if row is None:

@@ -87,6 +87,10 @@ class CommandError(Exception):
     """The command cannot do what was asked; the message says what happened and what to do."""
 
 
+class UsageError(CommandError):
+    """What was asked says nothing that could be done, whatever the database has."""
+
+
 def entry() -> None:
     """The console script."""
     raise SystemExit(main(sys.argv[1:]))
@@ -129,7 +133,7 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:
         expected = _expected()
         if isinstance(error, expected):
-            return _fail("error", error, 2 if isinstance(error, expected[:3]) else 1)
+            return _fail("error", error, 2 if isinstance(error, (*expected[:3], UsageError)) else 1)
         from models.database import MACHINE_FAULTS, advice
 
         if isinstance(error, MACHINE_FAULTS):

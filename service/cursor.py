@@ -9,7 +9,7 @@ from firehose.jetstream import TIMES_FROM
 from firehose.source import CURSORS, Source
 from firehose.times import now_micros
 from models.database import open_database, sql, writing
-from service.cli import CommandError
+from service.cli import CommandError, UsageError
 from service.config import Config
 from service.status import read_status
 
@@ -37,7 +37,7 @@ def _seq(text: str) -> int:
 def run(config: Config, args: argparse.Namespace) -> int:
     """Print the position, after moving it if asked to."""
     if args.action == "show" and (args.to is not None or args.source is not None):
-        raise CommandError("--to moves the position: write `cursor reset --to SEQ`")
+        raise UsageError("--to moves the position: write `cursor reset --to SEQ`")
     if args.action == "reset":
         open_database(config.database, readonly=True).close()  # in the wrong folder, a new one would have no position
     database = open_database(config.database, readonly=args.action == "show")

@@ -24,7 +24,7 @@ from firehose.in_force import InForce
 from firehose.times import now_micros, sort_micros
 from models import communities as community_rows
 from models.database import Connection, open_database, sql
-from service.cli import CommandError
+from service.cli import CommandError, UsageError
 from service.config import Config
 from service.explain_record import explain_record, for_people
 from service.terminal import plain
@@ -54,7 +54,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """
     ours = _OURS.fullmatch(args.uri)
     if ours and args.community is not None:
-        raise CommandError("--community is for posts: leave it out for a record of communities")
+        raise UsageError("--community is for posts: leave it out for a record of communities")
     database = open_database(config.database, readonly=True)
     try:
         if ours:
@@ -142,7 +142,7 @@ async def _did(config: Config, session: aiohttp.ClientSession, authority: str) -
     if is_did(authority):
         return authority
     if not is_handle(authority):
-        raise CommandError(f"{authority!r} is neither a DID nor a handle")
+        raise UsageError(f"{authority!r} is neither a DID nor a handle")
     url = f"{config.appview_url}/xrpc/com.atproto.identity.resolveHandle?{urlencode({'handle': authority})}"
     try:
         answer = await fetch_json(session, url, timeout=10.0)

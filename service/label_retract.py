@@ -12,7 +12,7 @@ from labeler.labels_file import read_labels
 from labeler.retract import PIECE, Selection, retract
 from labeler.standing import slots_of
 from models.database import Connection, sql, writing
-from service.cli import CommandError
+from service.cli import UsageError
 from service.config import Config
 from service.label_target import CLI, add_labeler, choose, find_community, opened, target, whole
 
@@ -43,9 +43,9 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """Take them back, piece by piece."""
     said = {name: getattr(args, name) for name in _SELECTS if getattr(args, name) is not None}
     if not said and args.community is None:
-        raise CommandError("say what to take back: --event, --rule, --batch, --community or --actor")
+        raise UsageError("say what to take back: --event, --rule, --batch, --community or --actor")
     if "" in said.values():
-        raise CommandError("a name must not be empty")
+        raise UsageError("a name must not be empty")
     declared = choose(config, read_labels(config.labels).labelers, args.labeler)
     with opened(config, readonly=False) as database:
         which = target(database, declared, None)

@@ -23,7 +23,7 @@ from labeler.vocabulary import Declared
 from models import labelers
 from models.database import Connection, sql, writing
 from service.checkup import MAX_BODY
-from service.cli import CommandError
+from service.cli import CommandError, UsageError
 from service.config import Config
 from service.labeler_account import chosen, opened
 from xrpc.egress import egress_session
@@ -84,7 +84,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     declared = chosen(config, args)
     uri = parse_at_uri(args.post)
     if uri is None or not uri.authority.startswith("did:") or not uri.rkey:
-        raise CommandError(
+        raise UsageError(
             f"{args.post} is no at-uri of a post with a DID, such as at://did:plc:.../app.bsky.feed.post/..."
         )
     if uri.authority == declared.did:

@@ -11,12 +11,12 @@ from typing import Any, NoReturn, Protocol
 
 from playhouse.apsw_ext import APSWDatabase
 
-from models.database import MACHINE_FAULTS
+from models.database import MACHINE_FAULTS, DatabaseError
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
-"""Behind a fault of the machine, which may be over then."""
+"""Behind a fault of the machine or of the database's file, which may be over then."""
 FAULT_SECONDS = 30.0
 """Behind a fault of ours, which goes into the log each time."""
 
@@ -54,7 +54,7 @@ async def lasting(what: str, work: Callable[[], Awaitable[float]], first: float 
         await asyncio.sleep(wait)
         try:
             wait = await work()
-        except MACHINE_FAULTS as error:
+        except (DatabaseError, *MACHINE_FAULTS) as error:
             log.error("%s: the database cannot be used now, trying again: %s", what, error)
             wait = RETRY_SECONDS
         except Exception:

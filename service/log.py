@@ -3,7 +3,6 @@
 import argparse
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from communities.log import BrokenLogError, Event, Head, genesis, redact, verify
 from models import communities as community_rows
 from models.communities import CommunityRow
 from models.database import Connection, open_database, sql
-from service.cli import CommandError
+from service.cli import CommandError, UsageError
 from service.config import Config
 from service.terminal import plain
 
@@ -80,8 +79,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         slug, events = _read_file(args.file)
         return _report([_checked(slug, events, args.head)], args.json)
     if args.action == "verify" and args.head is not None and len(args.communities) != 1:
-        print("communities: error: --head belongs to one log: name its community", file=sys.stderr)
-        return 2
+        raise UsageError("--head belongs to one log: name its community")
     database = open_database(config.database, readonly=True)
     try:
         connection = sql(database)

@@ -11,7 +11,7 @@ from labeler.takedowns import end
 from models.database import Connection, open_database, writing
 from models.mod_events import SERVICE, SubjectKey, find_subject
 from models.subject_statuses import takendown_in
-from service.cli import CommandError
+from service.cli import UsageError
 from service.config import Config
 from service.label_target import CLI
 from xrpc.syntax import is_did
@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(config: Config, args: argparse.Namespace) -> int:
     """Do it, and say how many posts it concerns now."""
     if not is_did(args.did):
-        raise CommandError(f"{args.did}: no DID; a handle will not do, since it can pass to somebody else")
+        raise UsageError(f"{args.did}: no DID; a handle will not do, since it can pass to somebody else")
     open_database(config.database, readonly=True).close()  # in the wrong folder, a new one would say that all is done
     database = open_database(config.database)
     try:

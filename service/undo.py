@@ -15,7 +15,7 @@ from labeler.labels_file import read_labels
 from labeler.undo import PIECE, REASON, Looked, batch_of, selection, undo
 from models.database import sql, writing
 from models.event_selection import LAST
-from service.cli import CommandError
+from service.cli import CommandError, UsageError
 from service.config import Config
 from service.label_target import find_community, opened, whole
 from service.terminal import plain
@@ -44,7 +44,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     by = next(name for name in ("event", "batch", "rule", "actor") if getattr(args, name) is not None)
     name = getattr(args, by)
     if name == "":
-        raise CommandError("a name must not be empty")
+        raise UsageError("a name must not be empty")
     labelers = read_labels(config.labels).labelers
     with opened(config, readonly=False) as database:
         community = find_community(sql(database), args.community)

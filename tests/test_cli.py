@@ -200,7 +200,7 @@ def test_the_position_is_shown_and_moved(capsys: pytest.CaptureFixture[str], fol
     assert cursor("reset", "--to", "7") == [(mine, 7), (other, 10)]
     assert cursor("reset") == [(other, 10)]
     assert main(["cursor", "show"]) == 0 and "starts at the live end" in capsys.readouterr().out
-    assert main(["cursor", "show", "--to", "7"]) == 1 and "cursor reset --to" in capsys.readouterr().err
+    assert main(["cursor", "show", "--to", "7"]) == 2 and "cursor reset --to" in capsys.readouterr().err
 
 
 def test_a3_the_position_is_moved_in_one_of_several_sources_and_is_of_its_kind(

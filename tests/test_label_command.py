@@ -63,7 +63,6 @@ def test_a_label_for_a_time_and_a_version(scene: Scene) -> None:
         (["add", POST, "spam", "--cid", "x"], "no CID"),
         (["add", POST, "spam", "--labeler", OTHER], "declares no labeler"),
         (["add", POST, "spam", "--community", "nowhere"], "there is no community nowhere"),
-        (["retract"], "say what to take back"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name_and_nothing_changes(scene: Scene, words: list[str], why: str) -> None:
@@ -183,6 +182,11 @@ def test_a_database_that_others_write_for_long_is_told_of(scene: Scene, monkeypa
         assert "locked; another process writes" in scene.label("add", POST, "spam", code=1)
         assert scene.holds(POST) == set()
     scene.label("add", POST, "spam")
+
+
+def test_to_take_back_nothing_in_particular_is_wrong_usage(scene: Scene) -> None:
+    assert "say what to take back" in scene.label("retract", code=2)
+    assert "must not be empty" in scene.label("retract", "--rule", "", code=2)
 
 
 @pytest.mark.parametrize(

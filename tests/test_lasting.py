@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 import pytest
 
-from models.database import open_database, sql
+from models.database import DatabaseMovedError, open_database, sql
 from service import lasting
 from tests.ozone_site import desk
 from tests.service_process import PATIENCE
@@ -30,6 +30,7 @@ async def until_done(work: Callable[[], Any], done: asyncio.Event, **more: Any) 
     ("fault", "said", "traced"),
     [
         (apsw.BusyError("database is locked"), "the work: the database cannot be used now, trying again", False),
+        (DatabaseMovedError("the file was replaced"), "the work: the database cannot be used now, trying again", False),
         (ValueError("what nobody had thought of"), "the work: a fault of ours, trying again", True),
     ],
 )

@@ -219,10 +219,12 @@ def test_a_file_that_is_replaced_while_in_use_is_noticed(tmp_path: Path) -> None
         database.close()
 
 
-def test_a_thread_that_connects_late_makes_no_new_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", [("",), ("-shm", "")])
+def test_a_thread_that_connects_late_makes_no_new_file(tmp_path: Path, gone: tuple[str, ...]) -> None:
     path = tmp_path / "communities.sqlite"
     database = open_database(path)
-    path.unlink()
+    for end in gone:
+        path.with_name(path.name + end).unlink()
     with ThreadPoolExecutor(1) as thread, pytest.raises(DatabaseError, match="deleted or replaced"):
         thread.submit(lambda: sql(database).execute("SELECT 1").fetchall()).result()
     assert not path.exists()

@@ -118,7 +118,7 @@ def test_faults(undo: Console) -> None:
     assert "no event" in undo("--event", "99", code=1)
     assert "no event" in undo("--event", str(number), "--community", "rust", code=1)
     assert "no community" in undo("--event", str(number), "--community", "nowhere", code=1)
-    assert "empty" in undo("--batch", "", code=1)
+    assert "empty" in undo("--batch", "", code=2)
     assert "--event --batch --rule --actor is required" in undo(code=2)
     assert "must be a whole number" in undo("--event", "x", code=2)
     assert "not allowed with" in undo("--event", "1", "--batch", "x", code=2)
