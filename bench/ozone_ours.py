@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,23 +15,34 @@ from bench.cores import Cores, pin, usage
 from bench.ozone_rows import LABEL, OPEN, REPORT, TAG, History, account
 from bench.skeleton import wait_for
 from models import labelers
-from models.database import Connection, open_database, writing
+from models.database import Connection, open_database, sql, writing
 
 PORT = 39_433
+SETTLED_SECONDS = 600.0
+_DUE = "SELECT 1 FROM report_tagging WHERE due_at <= ? LIMIT 1"
 _STATES = {OPEN: 1}
 _CLOSED = 3
 
 
 class Ours(NamedTuple):
-    """The running service: where it answers, and its process."""
+    """The running service: where it answers, its process, and its database."""
 
     url: str
     pid: int
+    database: Path
 
     def spent(self) -> tuple[float, float]:
         """Seconds of the processor that service and database (which is in it) have used."""
         used = usage(self.pid)
         return used.cpu if used else 0.0, 0.0
+
+    def settle(self) -> None:
+        """Wait until what was reported has the tags that it gets at once."""
+        with closing(open_database(self.database, readonly=True)) as database:
+            ends = time.monotonic() + SETTLED_SECONDS
+            while sql(database).execute(_DUE, (time.time_ns() // 1000,)).fetchone():
+                assert time.monotonic() < ends, "tags are late"
+                time.sleep(0.1)
 
 
 @contextmanager
@@ -55,7 +67,7 @@ def running(
     try:
         pin(measured, process.pid)
         wait_for(PORT)
-        yield Ours(f"http://127.0.0.1:{PORT}", process.pid)
+        yield Ours(f"http://127.0.0.1:{PORT}", process.pid, folder / "communities.db")
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)

@@ -14,10 +14,8 @@ def main() -> int:
     most = 1 << 40
     moderating.READS_PER_SECOND = moderating.WRITES_PER_SECOND = wiring.DECISIONS_PER_SECOND = float(most)
     moderating.READS_BURST = moderating.WRITES_BURST = wiring.DECISIONS_BURST = most
-    report_limits.OF_REPORTER = tuple(limit._replace(most=most) for limit in report_limits.OF_REPORTER)
-    report_limits.OF_HOST = tuple(limit._replace(most=most) for limit in report_limits.OF_HOST)
-    report_limits.OF_SUBJECT = report_limits.OF_SUBJECT._replace(most=most)
-    report_limits.OF_ALL = report_limits.OF_ALL._replace(most=most)
+    # Reports are counted, which is a part of what is measured; but nobody has to wait.
+    report_limits._seconds = lambda *_: 0.0
     return cli.main(["serve"])
 
 

@@ -56,18 +56,21 @@ def wait(connection: Connection, said: Said, now: int, large: frozenset[str] = L
     large hosts.
     """
     for limit in OF_REPORTER:
-        if (seconds := _seconds(reports.nth_newest(connection, "reporter", said.reporter, limit.most), limit, now)) > 0:
+        newest = reports.nth_newest(connection, "reporter", said.reporter, limit.most, now - limit.span)
+        if (seconds := _seconds(newest, limit, now)) > 0:
             return Wait(seconds, f"You have made {limit.most} reports within {limit.within}.", limit)
     if said.reason_type not in APPEALS:
-        newest = reports.nth_newest_about(connection, said.did, said.uri, OF_SUBJECT.most)
+        newest = reports.nth_newest_about(connection, said.did, said.uri, OF_SUBJECT.most, now - OF_SUBJECT.span)
         if (seconds := _seconds(newest, OF_SUBJECT, now)) > 0:
             return Wait(seconds, _MANY, OF_ALL)  # nobody is to learn how often something was reported
     for limit in OF_HOST:
         most = limit.most * (LARGE if said.host in large else 1)
-        if (seconds := _seconds(reports.nth_newest(connection, "host", said.host, most), limit, now)) > 0:
+        newest = reports.nth_newest(connection, "host", said.host, most, now - limit.span)
+        if (seconds := _seconds(newest, limit, now)) > 0:
             why = f"Too many reports come from {said.host or 'where you are'}; try again later."
             return Wait(seconds, why, limit._replace(most=most))
-    if (seconds := _seconds(reports.nth_newest(connection, "", None, OF_ALL.most), OF_ALL, now)) > 0:
+    newest = reports.nth_newest(connection, "", None, OF_ALL.most, now - OF_ALL.span)
+    if (seconds := _seconds(newest, OF_ALL, now)) > 0:
         return Wait(seconds, _MANY, OF_ALL)
     return None
 

@@ -215,7 +215,7 @@ def _first(connection: Connection, communities: list[int], joined: Collection[in
 def _looks_agreed(connection: Connection, community: int, said: Said, now: int, large: frozenset[str]) -> bool:
     """Whether those who have just reported a post may have agreed to. Counts alone are no reason to think so."""
     since = now - BURST_MICROS
-    if (reports.nth_newest_about(connection, said.did, said.uri, BURST) or 0) < since:
+    if reports.nth_newest_about(connection, said.did, said.uri, BURST, since) is None:
         return False
     found = reports.witnesses(connection, community, said.did, said.uri, since, MOST_WITNESSES)
     return len(found) >= BURST and _alike(found, large)

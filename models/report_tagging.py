@@ -38,11 +38,6 @@ def put(connection: Connection, case: int, now: int) -> None:
     connection.execute("INSERT INTO report_tagging (report_case, due_at) VALUES (?, ?)", (case, now))
 
 
-def is_due(connection: Connection, now: int) -> bool:
-    """Whether there is anything to be looked at."""
-    return connection.execute("SELECT 1 FROM report_tagging WHERE due_at <= ? LIMIT 1", (now,)).fetchone() is not None
-
-
 def due(connection: Connection, now: int, most: int) -> list[Untagged]:
     """What is to be looked at now, what was due first first."""
     return [

@@ -74,20 +74,21 @@ def members(connection: Connection, communities: Collection[int]) -> dict[int, i
     return dict(connection.execute(query, (json.dumps(list(communities)),)).fetchall())
 
 
-def nth_newest(connection: Connection, column: str, value: str | None, number: int) -> int | None:
+def nth_newest(connection: Connection, column: str, value: str | None, number: int, since: int) -> int | None:
     """When the last report but `number - 1` was made of those whose `column` (`reporter`, `host`) has this value, None:
-    of all; None if there are not so many.
+    of all; None if there are not so many of `since` or later.
     """
-    where = "" if value is None else f" WHERE {column} = ?2"
-    bindings = (number - 1,) if value is None else (number - 1, value)
-    row = connection.execute(f"SELECT at FROM report{where} ORDER BY at DESC LIMIT 1 OFFSET ?1", bindings).fetchone()
+    where = "" if value is None else f" AND {column} = ?3"
+    bindings = (number - 1, since) if value is None else (number - 1, since, value)
+    query = f"SELECT at FROM report WHERE at >= ?2{where} ORDER BY at DESC LIMIT 1 OFFSET ?1"
+    row = connection.execute(query, bindings).fetchone()
     return row[0] if row else None
 
 
-def nth_newest_about(connection: Connection, did: str, uri: str, number: int) -> int | None:
+def nth_newest_about(connection: Connection, did: str, uri: str, number: int, since: int) -> int | None:
     """The same of those about a record, or about an account (the URI is empty)."""
-    query = "SELECT at FROM report WHERE did = ? AND uri = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
-    row = connection.execute(query, (did, uri, number - 1)).fetchone()
+    query = "SELECT at FROM report WHERE did = ? AND uri = ? AND at >= ? ORDER BY at DESC LIMIT 1 OFFSET ?"
+    row = connection.execute(query, (did, uri, since, number - 1)).fetchone()
     return row[0] if row else None
 
 

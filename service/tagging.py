@@ -2,36 +2,26 @@
 looks every few seconds.
 """
 
+import asyncio
 from collections.abc import Callable
 
-from playhouse.apsw_ext import APSWDatabase
-
 from communities.tagging import tag_due
-from models import report_tagging
-from models.database import sql, writing
-from service.lasting import lasting, own_thread
+from models.group import GroupWriter
+from service.lasting import lasting
 
 LOOK_SECONDS = 2.0
-PAUSE_SECONDS = 0.05
-"""Between two pieces, so that others can write."""
-PIECE = 50
-"""Reports that are looked at in one transaction."""
+PAUSE_SECONDS = 0.1
+"""Between two pieces, so that what people do comes first."""
+PIECE = 5
+"""Reports that are looked at in one transaction, with what people do meanwhile."""
 
 
-def tag_once(database: APSWDatabase, now: int) -> int:
-    """Tag a piece of what is due; of how many reports that was. `now`: microseconds."""
-    if not report_tagging.is_due(sql(database), now):
-        return 0
-    with writing(database) as connection:
-        return tag_due(connection, now, PIECE)
-
-
-async def keep_tagging(database: APSWDatabase, clock: Callable[[], float]) -> None:
+async def keep_tagging(writer: GroupWriter, clock: Callable[[], float]) -> None:
     """Do that until cancelled. `clock`: seconds."""
-    with own_thread(database, "tags") as in_thread:
 
-        async def tag() -> float:
-            done = await in_thread(tag_once, database, int(clock() * 1_000_000))
-            return PAUSE_SECONDS if done == PIECE else LOOK_SECONDS
+    async def tag() -> float:
+        now = int(clock() * 1_000_000)
+        done = await asyncio.wrap_future(writer.submit(lambda connection: tag_due(connection, now, PIECE)))
+        return PAUSE_SECONDS if done == PIECE else LOOK_SECONDS
 
-        await lasting("tags of what was reported", tag, first=LOOK_SECONDS)
+    await lasting("tags of what was reported", tag, first=LOOK_SECONDS)

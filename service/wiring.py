@@ -272,7 +272,7 @@ async def serving(
                 works = (
                     canary.keep_watching(config, declared.labelers),
                     keep_ending(database, clock),
-                    keep_tagging(database, clock),
+                    keep_tagging(writer, clock),
                     keep_reminding(database, course.within, clock),
                     keep_obeying(database, declared.labelers, site, resolver, session, clock),
                     keep_forwarding(config, database, resolver, session, clock),

@@ -76,7 +76,7 @@ def running(config: pytest.Config, program: Program) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def tagged_when_asked() -> Iterator[None]:
-    """In sites of this process nothing is tagged by itself: tests that are about it say when (`tagging.tag_once`)."""
+    """In sites of this process nothing is tagged by itself: tests that are about it say when."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("service.tagging.LOOK_SECONDS", 1e6)
         yield

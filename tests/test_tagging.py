@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from communities.deeds import EMBED
 from communities.reasons import APPEALS, OZONE, REASONS
 from communities.report_cases import begin
-from communities.tagging import AGAIN_MICROS, LONGEST_MICROS, embed_tags, lang_tags, report_tag
+from communities.tagging import AGAIN_MICROS, LONGEST_MICROS, embed_tags, lang_tags, report_tag, tag_due
 from models.database import sql, writing
 from models.reports import Said
 from ozone.roles import Role
 from service.ending import end_once
-from service.tagging import tag_once
 from tests.civic_posts import a_cid, version
 from tests.civic_reports import OTHER, SPAM, TROLL, report, taken
 from tests.didnet import plc
@@ -44,7 +43,12 @@ def place(tmp_path: Path) -> Iterator[Desk]:
 def tagged(place: Desk, after: int = 0) -> int:
     """What the service does now and then, so many microseconds later; of how many reports."""
     place.place.clock.now += after / 1_000_000
-    return tag_once(place.place.writer.database, place.place.clock.micros())
+    return tag(place.place.writer.database, place.place.clock.micros())
+
+
+def tag(database: Any, now: int, most: int = 50) -> int:
+    with writing(database) as connection:
+        return tag_due(connection, now, most)
 
 
 def tags(place: Desk, what: str, scope: str = "python") -> list[str]:
@@ -222,8 +226,7 @@ def test_a_host_that_does_not_answer_is_waited_for_an_hour_and_looked_for_seldom
 # That none is lost, and none comes twice
 
 
-def test_two_processes_at_once_tag_each_subject_once(place: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.tagging.PIECE", 3)
+def test_two_processes_at_once_tag_each_subject_once(place: Desk) -> None:
     town = place.place
     for uri in [town.writer.post(1) for _ in range(10)]:
         taken(report(town, town.person(), uri))
@@ -232,7 +235,7 @@ def test_two_processes_at_once_tag_each_subject_once(place: Desk, monkeypatch: p
 
     def work() -> None:
         try:
-            while found := tag_once(database, now):
+            while found := tag(database, now, 3):
                 counts.append(found)
         finally:
             database.close()
@@ -268,16 +271,16 @@ def test_the_service_does_it_while_it_runs_also_what_it_left_when_it_ended(
     with desk(tmp_path) as place:
         uri = place.place.writer.post(1)
         taken(report(place.place, place.place.person(), uri))
-    looked = threading.Event()
+    looked, before = threading.Event(), [0]
 
-    def tag(database: Any, now: int) -> int:
-        found = tag_once(database, now)
-        if found:
-            looked.set()
-        return found
+    def tag(*given: Any) -> int:
+        if before[0]:
+            looked.set()  # what was done before is committed by now
+        before[0] = tag_due(*given)
+        return before[0]
 
     monkeypatch.setattr("service.tagging.LOOK_SECONDS", 0.01)
-    monkeypatch.setattr("service.tagging.tag_once", tag)
+    monkeypatch.setattr("service.tagging.tag_due", tag)
     with desk(tmp_path) as place:
         assert looked.wait(PATIENCE) and tags(place, uri) == ["lang:de", "report:spam"]
         looked.clear()
