@@ -58,6 +58,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
         finally:
             database.close()
         return 0
+    if "\0" in args.reason or not args.reason.strip():
+        raise UsageError("--reason must say something: the author is told")
     open_database(config.database, readonly=True).close()  # in the wrong folder, a new one would have no such appeal
     database = open_database(config.database)
     try:
@@ -81,8 +83,6 @@ def _decide(connection: Connection, number: int, reason: str, now: int, *, grant
             f"appeal {number} is against a decision of {_whose(connection, row)}: its moderators decide about it, or an"
             " account of COMMUNITIES_ADMINS, by social.communities.resolveAppeal"
         )
-    if "\0" in reason or not reason.strip():
-        raise UsageError("--reason must say something: the author is told")
     matter = look(connection, SITE, key_of(row.did, row.uri), row.labeler, now)
     if matter is None:  # pragma: no cover - it was there just now, in the same transaction
         raise RuntimeError(f"appeal {number} is gone")

@@ -101,6 +101,7 @@ def test_the_operator_denies(place: Town, capsys: Capture) -> None:
         (("grant", "9", "--reason", "x"), "no appeal 9", 1),
         (("deny", "1", "--reason", "x"), "resolveAppeal", 1),
         (("deny", "2", "--reason", " "), "must say something", 2),
+        (("deny", "9", "--reason", " "), "must say something", 2),
     ],
 )
 def test_what_the_operator_cannot_decide(
