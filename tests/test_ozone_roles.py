@@ -7,6 +7,7 @@ import pytest
 from communities.access import Role as Member
 from communities.access import Scope, Site, Standing, Status
 from communities.limits import UNLIMITED
+from models import team
 from ozone.roles import BY_TOKEN, Caller, Role, manages, of_community, of_team
 
 V, T, M, A = Role.VERIFIER, Role.TRIAGE, Role.MODERATOR, Role.ADMIN
@@ -63,3 +64,7 @@ def test_they_are_written_as_the_lexicon_has_them() -> None:
     assert list(BY_TOKEN) == [
         f"tools.ozone.team.defs#role{name}" for name in ("Verifier", "Triage", "Moderator", "Admin")
     ]
+
+
+def test_rows_of_a_team_have_the_numbers_of_roles() -> None:
+    assert M == team.MODERATOR and min(V, T, M) == V and max(V, T) < team.MODERATOR <= A
