@@ -19,6 +19,7 @@ from models.database import Connection, open_database, sql, writing
 
 PORT = 39_433
 SETTLED_SECONDS = 600.0
+"""Tags come fifty a second; this is for all that a run reports, many times over."""
 _DUE = "SELECT 1 FROM report_tagging WHERE due_at <= ? LIMIT 1"
 _STATES = {OPEN: 1}
 _CLOSED = 3
