@@ -45,7 +45,8 @@ async def test_the_index_is_what_people_did(tmp_path: Path, seed: int) -> None:
             history.run(EVENTS // 4)
             verdict = await judge(site, history)
             assert verdict.clean, verdict
-            assert not verdict.early, verdict
+            # True rows that the stream alone would not have brought: how many depends on what was read meanwhile.
+            assert len(verdict.early) < EVENTS // 100, verdict
         must = history.oracle.index()
         assert len(must.posts) > 20
         assert all(map(any, zip(*(counts for _, counts in must.posts.values()), strict=True)))
